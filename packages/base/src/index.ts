@@ -1,0 +1,21 @@
+export { cacheFolder, environment, readBytes, removeFile, writeBytes } from '#platform';
+export { type Encoding, encodedBits, sizeOf, type ValueCode } from './encoding.ts';
+export {
+  BackendError,
+  CheckpointError,
+  checkInteger,
+  checkOptions,
+  checkRange,
+  DataError,
+  DownloadError,
+  FileFormatError,
+  NoMatchError,
+  NonFiniteError,
+  OptionError,
+  ShapeError,
+  ThimbleError,
+  UnsupportedError,
+} from './errors.ts';
+export { type ProgressOption, type ProgressReporter, startProgress } from './progress.ts';
+export { formatDuration, type ProgressEvent } from './progress-event.ts';
+export { hashSeed, Random, type RandomState, withSeed } from './random.ts';

@@ -1,0 +1,33 @@
+// The browser's side of platform.node.ts: no files, no terminal.
+import { UnsupportedError } from './errors.ts';
+import type { Bar } from './progress-event.ts';
+
+function noFiles(path: string): UnsupportedError {
+  return new UnsupportedError(
+    `There is no file system in a browser, so "${path}" is out of reach.`,
+  );
+}
+
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  throw noFiles(path);
+}
+
+export async function writeBytes(path: string, _bytes: Uint8Array): Promise<void> {
+  throw noFiles(path);
+}
+
+export async function removeFile(path: string): Promise<void> {
+  throw noFiles(path);
+}
+
+export function cacheFolder(): string | undefined {
+  return undefined;
+}
+
+export function environment(_name: string): string | undefined {
+  return undefined;
+}
+
+export function openBar(): Bar {
+  return { update() {}, stop() {} };
+}

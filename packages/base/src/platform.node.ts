@@ -1,0 +1,109 @@
+// What only Node can do: files and the terminal. Browsers get platform.browser.ts instead.
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import cliProgress from 'cli-progress';
+import type { Bar, ProgressEvent } from './progress-event.ts';
+import { formatDuration } from './progress-event.ts';
+
+/** The bytes of a file, or undefined where there is no such file. */
+export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    const buffer = await readFile(path);
+    return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes a file so that whoever reads it sees the old bytes or the new ones, never a part: into a
+ * temporary file beside it, flushed to the disk, then renamed.
+ */
+export async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Removes a file; no error where there is none. */
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
+/** The folder for downloaded data: $XDG_CACHE_HOME/thimble, or the system's usual place. */
+export function cacheFolder(): string {
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'thimble');
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'thimble');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'thimble');
+  return join(homedir(), '.cache', 'thimble');
+}
+
+/** The value of an environment variable. */
+export function environment(name: string): string | undefined {
+  return process.env[name];
+}
+
+function describe(event: ProgressEvent): string {
+  return Object.entries(event.values)
+    .map(([name, value]) => `${name} ${typeof value === 'number' ? value.toPrecision(4) : value}`)
+    .join('  ');
+}
+
+const LINE_INTERVAL_MS = 10_000;
+
+/** A bar on standard error; where that is no terminal, a line every ten seconds. */
+export function openBar(): Bar {
+  if (!process.stderr.isTTY) {
+    let last = performance.now();
+    return {
+      update(event) {
+        if (performance.now() - last < LINE_INTERVAL_MS) return;
+        last = performance.now();
+        process.stderr.write(
+          `${event.task}: ${event.done}/${event.total}  ${describe(event)}  ${formatDuration(event.remaining)} left\n`,
+        );
+      },
+      stop() {},
+    };
+  }
+  const bar = new cliProgress.SingleBar({
+    format: '{task} [{bar}] {value}/{total}  {text}  {left} left',
+    barCompleteChar: '=',
+    barIncompleteChar: ' ',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    fps: 10,
+  });
+  let running = false;
+  return {
+    update(event) {
+      const payload = {
+        task: event.task,
+        text: describe(event),
+        left: formatDuration(event.remaining),
+      };
+      if (!running) bar.start(event.total, event.done, payload);
+      else bar.update(event.done, payload);
+      running = true;
+    },
+    stop() {
+      if (running) bar.stop();
+    },
+  };
+}

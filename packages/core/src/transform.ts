@@ -1,0 +1,56 @@
+// The one idea: a weight is a stored tensor seen through a chain of transforms.
+import type { Scalar, serialization, Tensor, Variable } from '@tensorflow/tfjs-core';
+import type { Encoding } from '@thimble/base';
+import type { Context } from './context.ts';
+
+/** Which axis of a weight means what; -1 where the weight has no such axis. */
+export interface Axes {
+  /** Output units or filters. */
+  out: number;
+  /** Input units or channels. */
+  in: number;
+  /** Spatial axes of a convolution, height first. */
+  space: number[];
+  /** Number of gates packed side by side along `out` (4 for an LSTM, 3 for a GRU, else 1). */
+  gates: number;
+}
+
+/** Where a transform lives: the layer and weight that it was given, and a place for its own state. */
+export interface Site {
+  /** Name of the layer. */
+  readonly layer: string;
+  /** Name of the weight as the layer calls it: 'kernel', 'depthwiseKernel', 'recurrentKernel' ... */
+  readonly weight: string;
+  readonly shape: number[];
+  readonly axes: Axes;
+  /**
+   * Adds a weight of the transform's own (mask, range, gain, centroids) to the layer, so that it is
+   * saved, loaded, checkpointed and, if `trainable`, trained with it.
+   */
+  addWeight(name: string, shape: number[], initial: Tensor | number, trainable: boolean): Variable;
+}
+
+/**
+ * A link in the chain between a stored weight and the weight that the layer computes with.
+ * `S` is the transform's own state at one site, made by `build`.
+ */
+export interface WeightTransform<S = unknown> {
+  /** Name under which the transform is registered for loading; prefixed with Thimble. */
+  getClassName(): string;
+  getConfig(): serialization.ConfigDict;
+  build(site: Site): S;
+  /** For a first link that replaces the stored weight (a codebook, hashing); the stored one is frozen. */
+  source?(state: S, context: Context): Tensor;
+  /** The weight that the next link, or the layer, sees. Owns its gradient (tf.customGrad). */
+  apply(weight: Tensor, state: S, context: Context): Tensor;
+  /** A term added to the loss; reaches tfjs's own model.fit too. */
+  penalty?(state: S, context: Context): Scalar;
+  /** The stored weight after the optimizer's step: clipping, proximal steps, frozen parts. */
+  update?(before: Tensor, after: Tensor, state: S, context: Context): Tensor;
+  /** The weight at test time, by the paper's rule; what `finalize` writes into the plain layer. */
+  bake(weight: Tensor, state: S): Tensor;
+  /** What this link says about the stored weight; later links override `values`, masks intersect. */
+  encoding(weight: Tensor, state: S): Partial<Pick<Encoding, 'values' | 'mask'>>;
+  /** True when `apply` draws random numbers. */
+  readonly stochastic?: boolean;
+}
