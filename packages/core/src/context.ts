@@ -6,26 +6,45 @@ import { Random } from '@thimble/base';
 export interface Context {
   /** True in a training pass, false when predicting. */
   readonly training: boolean;
-  /** Number of the training step, from 0; constant while predicting. */
+  /** Number of the training step; constant while predicting. */
   readonly step: number;
   /**
-   * Uniform random numbers in [0, 1) that depend on the run's seed, the step and `key` alone: the same
-   * at every call within a step (also where a layer is shared), fresh at the next, and the same again
-   * when a resumed run repeats the step.
+   * Uniform random numbers in [0, 1) that depend on the seed, the step and `key` alone: the same at
+   * every call within a step (also where a layer is shared), fresh at the next, and the same again when
+   * a resumed run repeats the step. `key` is best a `Site.key`.
    */
   random(key: string, shape: number[]): tf.Tensor;
 }
 
-interface Moment {
+/** The step and seed that random draws depend on. */
+export interface Moment {
   step: number;
   seed: number | string;
 }
 
 let moment: Moment = { step: 0, seed: 0 };
+let held = false;
+const seenTapes = new WeakSet<object>();
 
-/** Sets the step and seed that transforms see from now on. `fit` calls it before every step. */
+/**
+ * Sets the step and seed that transforms see, and holds them until the next call. A training loop calls
+ * it before every step, and {@link releaseMoment} when it ends.
+ */
 export function setMoment(next: Moment): void {
   moment = next;
+  held = true;
+}
+
+/**
+ * Lets the step count by itself from the last moment on: every gradient computation is one step, which
+ * is what happens in TensorFlow.js's own `model.fit`.
+ *
+ * @example
+ * setMoment({ step: 0, seed: 42 }); // makes the draws of a following model.fit reproducible
+ * releaseMoment();
+ */
+export function releaseMoment(): void {
+  held = false;
 }
 
 /** The step and seed that transforms see now. */
@@ -35,6 +54,7 @@ export function currentMoment(): Readonly<Moment> {
 
 /** The context that transforms see now. */
 export function currentContext(training: boolean): Context {
+  if (training) countStep();
   const { step, seed } = moment;
   return {
     training,
@@ -46,4 +66,12 @@ export function currentContext(training: boolean): Context {
       return tf.tensor(values, shape, 'float32');
     },
   };
+}
+
+/** Advances the step when a training pass runs under a gradient tape that no pass has run under yet. */
+function countStep(): void {
+  const tape = tf.engine().state.activeTape as object | null | undefined;
+  if (!tape || seenTapes.has(tape)) return;
+  seenTapes.add(tape);
+  if (!held) moment = { ...moment, step: moment.step + 1 };
 }

@@ -1,4 +1,16 @@
-export { type Context, currentContext } from './context.ts';
+import './chained-ops.ts';
+import './parametrized-layer.ts';
+
+export type { ParametrizedWeight } from './chain.ts';
+export {
+  type Context,
+  currentContext,
+  currentMoment,
+  type Moment,
+  releaseMoment,
+  setMoment,
+} from './context.ts';
+export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';
 export type {
   Batch,
   BatchSource,
@@ -10,3 +22,5 @@ export type {
   TrainingHooks,
 } from './training.ts';
 export type { Axes, Site, WeightTransform } from './transform.ts';
+export { registerTransform, type TransformFactory } from './transforms.ts';
+export { walkLayers } from './walk.ts';

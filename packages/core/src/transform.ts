@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 
 /** Which axis of a weight means what; -1 where the weight has no such axis. */
 export interface Axes {
-  /** Output units or filters. */
+  /** Output units or filters. The channels of a depthwise kernel are both `out` and `in`. */
   out: number;
   /** Input units or channels. */
   in: number;
@@ -21,8 +21,12 @@ export interface Site {
   readonly layer: string;
   /** Name of the weight as the layer calls it: 'kernel', 'depthwiseKernel', 'recurrentKernel' ... */
   readonly weight: string;
+  /** Names this link among all links of a model; for `Context.random`. */
+  readonly key: string;
   readonly shape: number[];
   readonly axes: Axes;
+  /** The weight as this link gets it now, at test time: a new tensor. Zeros while a model is loaded. */
+  read(): Tensor;
   /**
    * Adds a weight of the transform's own (mask, range, gain, centroids) to the layer, so that it is
    * saved, loaded, checkpointed and, if `trainable`, trained with it.
@@ -32,11 +36,13 @@ export interface Site {
 
 /**
  * A link in the chain between a stored weight and the weight that the layer computes with.
- * `S` is the transform's own state at one site, made by `build`.
+ * `S` is the transform's own state at one site, made by `build`. The transform object itself holds
+ * options only, so that one object can serve many layers. All methods but `build` run inside a tidy.
  */
 export interface WeightTransform<S = unknown> {
-  /** Name under which the transform is registered for loading; prefixed with Thimble. */
+  /** Name under which `registerTransform` knows it, for loading; prefixed with Thimble. */
   getClassName(): string;
+  /** Options; string values must be in camelCase or start with a capital (TensorFlow.js rewrites them). */
   getConfig(): serialization.ConfigDict;
   build(site: Site): S;
   /** For a first link that replaces the stored weight (a codebook, hashing); the stored one is frozen. */
@@ -45,11 +51,20 @@ export interface WeightTransform<S = unknown> {
   apply(weight: Tensor, state: S, context: Context): Tensor;
   /** A term added to the loss; reaches tfjs's own model.fit too. */
   penalty?(state: S, context: Context): Scalar;
-  /** The stored weight after the optimizer's step: clipping, proximal steps, frozen parts. */
+  /**
+   * The stored weight after the optimizer's step: clipping, proximal steps, frozen parts. Run by
+   * Thimble's `fit`; tfjs's own model.fit has no place for it.
+   */
   update?(before: Tensor, after: Tensor, state: S, context: Context): Tensor;
-  /** The weight at test time, by the paper's rule; what `finalize` writes into the plain layer. */
+  /**
+   * The weight at test time, by the paper's rule; what `finalize` writes into the plain layer. Equal to
+   * `apply` outside training.
+   */
   bake(weight: Tensor, state: S): Tensor;
-  /** What this link says about the stored weight; later links override `values`, masks intersect. */
+  /**
+   * What this link says about the weight that it gets, as `bake` gets it; later links override
+   * `values`, masks intersect.
+   */
   encoding(weight: Tensor, state: S): Partial<Pick<Encoding, 'values' | 'mask'>>;
   /** True when `apply` draws random numbers. */
   readonly stochastic?: boolean;

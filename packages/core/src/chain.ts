@@ -1,0 +1,204 @@
+// One weight of one layer, and the chain of transforms through which the layer sees it.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayerVariable } from '@tensorflow/tfjs-layers';
+import { type Encoding, OptionError, ShapeError } from '@thimble/base';
+import { axesOf } from './axes.ts';
+import { type Context, currentContext } from './context.ts';
+import { internals, type Layer, localName, ownerOf, variablesOf } from './internals.ts';
+import type { Axes, Site, WeightTransform } from './transform.ts';
+
+/** A transform with its state at one weight. */
+export interface Link {
+  readonly transform: WeightTransform;
+  readonly state: unknown;
+}
+
+/** A weight that its layer sees through a chain of transforms. */
+export interface ParametrizedWeight {
+  readonly layer: Layer;
+  /** Name of the weight as the layer calls it, for example 'kernel'. */
+  readonly weight: string;
+  /** The stored weight, which the optimizer changes. */
+  readonly variable: tf.Variable;
+  readonly axes: Axes;
+  readonly links: readonly Link[];
+  /** True when a link has something to do after the optimizer's step. */
+  readonly hasUpdate: boolean;
+  /**
+   * The stored weight to keep after an optimizer's step from `before` to `after`: every link's `update`
+   * in the order of the chain. The result is a new tensor, or `after` itself.
+   */
+  update(before: tf.Tensor, after: tf.Tensor): tf.Tensor;
+  /** The weight at test time: a new tensor. */
+  bake(): tf.Tensor;
+  /** What is stored, as counting and file writing see it. */
+  encoding(): Encoding;
+}
+
+/** The chain of one weight; made when the layer is built. */
+export class Chain implements ParametrizedWeight {
+  readonly layer: Layer;
+  readonly weight: string;
+  readonly axes: Axes;
+  readonly links: Link[] = [];
+  readonly stored: LayerVariable;
+  #held: tf.Tensor | undefined;
+
+  constructor(layer: Layer, weight: string, stored: LayerVariable) {
+    this.layer = layer;
+    this.weight = weight;
+    this.stored = stored;
+    this.axes = axesOf(layer, weight, stored.shape as number[]);
+  }
+
+  get variable(): tf.Variable {
+    return this.stored.read() as tf.Variable;
+  }
+
+  get hasUpdate(): boolean {
+    return this.links.some(({ transform }) => transform.update);
+  }
+
+  /** Adds a link at the end; `prefix` is what a state weight's name needs outside the layer's scope. */
+  append(transform: WeightTransform, prefix: string): Link {
+    if (transform.source && this.links.length > 0) {
+      throw new OptionError(
+        `${transform.getClassName()} replaces the stored weight, so it must be the first transform of ` +
+          `"${this.weight}" of layer "${this.layer.name}", not number ${this.links.length + 1}.`,
+      );
+    }
+    const link = { transform, state: transform.build(this.#site(prefix)) };
+    this.links.push(link);
+    if (transform.source) this.#freeze();
+    return link;
+  }
+
+  #site(prefix: string): Site {
+    const { layer, weight, axes, stored } = this;
+    const owner = internals(ownerOf(layer));
+    return {
+      layer: layer.name,
+      weight,
+      key: `${stored.originalName}/${this.links.length}`,
+      shape: stored.shape as number[],
+      axes,
+      read: () => this.bake(),
+      addWeight: (name, shape, initial, trainable) => {
+        if (typeof initial !== 'number' && initial.shape.join() !== shape.join()) {
+          throw new ShapeError(
+            `${stored.originalName}: initial ${name} has shape [${initial.shape}], not [${shape}].`,
+          );
+        }
+        const initializer = {
+          apply: () => (typeof initial === 'number' ? tf.fill(shape, initial) : tf.clone(initial)),
+        };
+        const fullName = prefix + this.#freeName(name);
+        const added = owner.addWeight(
+          fullName,
+          shape,
+          'float32',
+          initializer,
+          undefined,
+          trainable,
+        );
+        return added.read() as tf.Variable;
+      },
+    };
+  }
+
+  /** 'kernel_mask', or 'kernel_mask_1' where the chain has another mask already. */
+  #freeName(name: string): string {
+    const taken = new Set(variablesOf(this.layer).map(localName));
+    const base = `${localName(this.stored)}_${name}`;
+    let free = base;
+    for (let i = 1; taken.has(free); i++) free = `${base}_${i}`;
+    return free;
+  }
+
+  /** Takes the stored weight from the trainable ones for good, also when `layer.trainable` is set. */
+  #freeze(): void {
+    const owner = internals(ownerOf(this.layer));
+    owner._trainableWeights = owner._trainableWeights.filter((weight) => weight !== this.stored);
+    owner._nonTrainableWeights.push(this.stored);
+    this.stored.trainable = false;
+  }
+
+  /** Evaluates the chain for the calls of {@link read} until {@link release}; inside the caller's tidy. */
+  hold(context: Context): void {
+    let value: tf.Tensor = this.variable;
+    for (const { transform, state } of this.links) {
+      if (transform.source) value = transform.source(state, context);
+      value = transform.apply(value, state, context);
+      if (value.shape.join() !== this.variable.shape.join()) {
+        throw new ShapeError(
+          `${transform.getClassName()} made [${value.shape}] of "${this.weight}" of layer ` +
+            `"${this.layer.name}", which has shape [${this.variable.shape}].`,
+        );
+      }
+    }
+    this.#held = value;
+  }
+
+  release(): void {
+    this.#held = undefined;
+  }
+
+  /** The weight as the layer sees it; outside the layer's call a new tensor, at test time. */
+  read(): tf.Tensor {
+    return this.#held ?? this.bake();
+  }
+
+  update(before: tf.Tensor, after: tf.Tensor): tf.Tensor {
+    return tf.tidy(() => {
+      const context = currentContext(true);
+      return this.links.reduce(
+        (value, { transform, state }) =>
+          transform.update ? transform.update(before, value, state, context) : value,
+        after,
+      );
+    });
+  }
+
+  bake(): tf.Tensor {
+    return tf.tidy(() => tf.clone(this.#walk(() => {})));
+  }
+
+  encoding(): Encoding {
+    return tf.tidy(() => {
+      let values: Encoding['values'] = { type: 'float', bits: 32 };
+      let mask: Uint8Array | undefined;
+      const baked = this.#walk((weight, { transform, state }) => {
+        const part = transform.encoding(weight, state);
+        values = part.values ?? values;
+        const next = part.mask;
+        mask = mask && next ? mask.map((keep, i) => keep & next[i]!) : (next ?? mask);
+      });
+      return {
+        shape: this.variable.shape.slice(),
+        values,
+        ...(mask ? { mask } : {}),
+        nonzero: countNonzero(baked.dataSync()),
+      };
+    });
+  }
+
+  /** The weight at test time; shows each link the weight that it gets. */
+  #walk(visit: (weight: tf.Tensor, link: Link) => void): tf.Tensor {
+    const context = currentContext(false);
+    let value: tf.Tensor = this.variable;
+    for (const link of this.links) {
+      const { transform, state } = link;
+      if (transform.source) value = transform.source(state, context);
+      visit(value, link);
+      value = transform.bake(value, state);
+    }
+    return value;
+  }
+}
+
+/** Number of entries that are not zero. */
+export function countNonzero(values: ArrayLike<number>): number {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count++;
+  return count;
+}

@@ -1,0 +1,230 @@
+// Decorates a layer so that it sees its weights through chains of transforms.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
+import { NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
+import { Chain, type ParametrizedWeight } from './chain.ts';
+import { currentContext } from './context.ts';
+import { internals, isBuilt, type Layer, weightsOf } from './internals.ts';
+import {
+  chainsFromConfig,
+  PARAMETRIZED,
+  rememberConfig,
+  type SavedChains,
+  toConfig,
+} from './parametrized-config.ts';
+import type { WeightTransform } from './transform.ts';
+import { innerLayers, walkLayers } from './walk.ts';
+
+/** Transforms by the name of the weight that they apply to, in the order in which they apply. */
+export type Chains = Record<string, WeightTransform[]>;
+
+/**
+ * Lets a layer see weights through chains of transforms: the first transform gets the stored weight, the
+ * layer computes with what the last one returns. The layer itself is changed and returned; whatever it
+ * has besides (regularizers, constraints, `trainable`, `units`) stays as it is, and the optimizer trains
+ * the stored weight. The weights of the transforms become weights of the layer.
+ *
+ * - Weights are named as the layer names them: kernel, bias, depthwiseKernel, pointwiseKernel,
+ *   recurrentKernel, embeddings, gamma, beta, alpha.
+ * - TimeDistributed and Bidirectional pass the chains on to the layers inside them.
+ * - A second call for the same weight adds its transforms at the end of the chain.
+ * - Works before and after the layer is built, also on a layer inside a model. A model that has been
+ *   compiled must be compiled again when a transform brings trainable weights.
+ * - A chain is evaluated once per call of the layer: for a recurrent layer once per sequence, inside
+ *   TimeDistributed once per time step.
+ * - TensorFlow.js does not add the penalties of recurrent layers' own regularizers to the loss; those
+ *   of transforms it does.
+ *
+ * @throws {NoMatchError} naming the layer's weights, when there is no such weight. For a layer that is
+ *   not built yet, when it is built.
+ * @example
+ * const layer = parametrize(tfl.layers.dense({ units: 300 }), { kernel: [mask(), fakeQuant({ bits: 8 })] });
+ */
+export function parametrize<L extends Layer>(layer: L, chains: Chains): L {
+  checkChains(layer, chains);
+  decorate(layer, chains);
+  return layer;
+}
+
+function decorate(layer: Layer, chains: Chains, pattern?: Layer): void {
+  const { layers, layer: wrapped } = internals(layer);
+  if (layers) {
+    throw new UnsupportedError(
+      `"${layer.name}" is a model, not a layer: parametrize its layers (walkLayers lists them).`,
+    );
+  }
+  if (wrapped) {
+    // A Bidirectional saves its pattern (`wrapped`), not the two layers that were made from it.
+    for (const inner of new Set([wrapped, ...innerLayers(layer)])) {
+      decorate(inner, chains, inner === wrapped ? undefined : wrapped);
+    }
+  } else {
+    (parametrizations.get(layer) ?? new Parametrization(layer, pattern)).add(chains);
+  }
+}
+
+/**
+ * Every weight of a model that is seen through a chain, in the order of the layers; nested models,
+ * wrappers and recurrent cells included, each once. Empty while the model is not built.
+ *
+ * @example
+ * for (const { layer, weight, variable } of parametrizedWeights(model)) console.log(layer.name, weight);
+ */
+export function parametrizedWeights(model: LayersModel): ParametrizedWeight[] {
+  return walkLayers(model).flatMap((layer) => {
+    const { cell } = internals(layer);
+    const cells = cell ? [cell, ...(internals(cell).cells ?? [])] : [];
+    return [layer, ...cells].flatMap(chainsOf);
+  });
+}
+
+/** The chains of one layer; empty where it has none or is not built. */
+export function chainsOf(layer: Layer): Chain[] {
+  return [...(parametrizations.get(layer)?.chains.values() ?? [])];
+}
+
+const parametrizations = new WeakMap<Layer, Parametrization>();
+
+/** The name of the class of a layer, also where {@link parametrize} has changed what the layer says. */
+export function classNameOf(layer: Layer): string {
+  return parametrizations.get(layer)?.className ?? layer.getClassName();
+}
+
+/** What is known of one decorated layer. */
+class Parametrization {
+  readonly layer: Layer;
+  readonly className: string;
+  /** What was asked for, in order; the saved form. */
+  readonly asked: Chains = {};
+  readonly chains = new Map<string, Chain>();
+  /** For the layers inside a Bidirectional: the pattern from which they were made. */
+  readonly pattern: Layer | undefined;
+
+  constructor(layer: Layer, pattern?: Layer) {
+    this.layer = layer;
+    this.pattern = pattern;
+    const target = internals(layer);
+    const { build, call, getClassName, getConfig } = target;
+    this.className = layer.getClassName();
+    parametrizations.set(layer, this);
+
+    target.build = (inputShape) => {
+      build.call(layer, inputShape);
+      if (target.initialWeights) {
+        layer.setWeights(target.initialWeights);
+        target.initialWeights = null;
+      }
+      for (const [weight, transforms] of Object.entries(this.asked)) {
+        this.#attach(weight, transforms, false);
+      }
+    };
+    target.call = (inputs, kwargs) =>
+      tf.tidy(() => {
+        const context = currentContext(kwargs?.training === true);
+        const chains = [...this.chains.values()];
+        try {
+          for (const chain of chains) chain.hold(context);
+          return call.call(layer, inputs, kwargs);
+        } finally {
+          for (const chain of chains) chain.release();
+        }
+      });
+    target.getClassName = () => PARAMETRIZED;
+    target.getConfig = () => {
+      // Some layers' getConfig asks for their own class name.
+      const shown = target.getClassName;
+      target.getClassName = getClassName;
+      try {
+        const config = toConfig(getConfig.call(layer), this.className, this.asked);
+        rememberConfig(config, layer);
+        return config;
+      } finally {
+        target.getClassName = shown;
+      }
+    };
+  }
+
+  add(chains: Chains): void {
+    const built = isBuilt(this.layer);
+    for (const [weight, transforms] of Object.entries(chains)) {
+      if (built) this.#attach(weight, transforms, true);
+      this.asked[weight] = [...(this.asked[weight] ?? []), ...transforms];
+    }
+  }
+
+  #attach(weight: string, transforms: WeightTransform[], late: boolean): void {
+    const { layer } = this;
+    const chain = this.chains.get(weight) ?? new Chain(layer, weight, findWeight(layer, weight));
+    const scope = chain.stored.originalName.split('/').slice(0, -1);
+    const prefix = late ? scope.map((part) => `${part}/`).join('') : '';
+    for (const transform of transforms) {
+      const { state } = chain.append(transform, prefix);
+      if (transform.penalty)
+        this.#addPenalty(() => transform.penalty!(state, currentContext(true)));
+    }
+    if (!this.chains.has(weight)) {
+      this.chains.set(weight, chain);
+      const owner = (internals(layer).cell ?? layer) as unknown as Record<string, LayerVariable>;
+      owner[weight] = seenThrough(chain);
+    }
+  }
+
+  #addPenalty(penalty: () => tf.Scalar): void {
+    const loss = () => tf.tidy(penalty);
+    this.layer.addLoss(loss);
+    // A Bidirectional asks only its pattern for losses. The pattern has none of its own: it is never
+    // built. If it is, it is in use by itself, and the losses of its copies are not its affair.
+    const { pattern } = this;
+    pattern?.addLoss(() => (isBuilt(pattern) ? tf.scalar(0) : loss()));
+  }
+}
+
+/** Decorates a layer that was made from a saved form. */
+export function parametrizeFromConfig(
+  layer: Layer,
+  saved: SavedChains,
+  pattern: Layer | undefined,
+): void {
+  new Parametrization(layer, pattern).add(chainsFromConfig(saved));
+}
+
+function checkChains(layer: Layer, chains: Chains): void {
+  const names = Object.keys(chains);
+  if (names.length === 0) {
+    throw new OptionError(`parametrize: no weight of layer "${layer.name}" was given a transform.`);
+  }
+  for (const name of names) {
+    const transforms = chains[name];
+    if (!Array.isArray(transforms) || transforms.length === 0) {
+      throw new OptionError(
+        `parametrize: "${name}" of layer "${layer.name}" needs an array of one or more transforms.`,
+      );
+    }
+  }
+}
+
+function findWeight(layer: Layer, weight: string): LayerVariable {
+  const weights = weightsOf(layer);
+  const found = weights[weight];
+  if (!found) {
+    throw new NoMatchError(
+      `Layer "${layer.name}" (${classNameOf(layer)}) has no weight "${weight}". ` +
+        `Its weights: ${Object.keys(weights).join(', ') || 'none'}.`,
+    );
+  }
+  return found;
+}
+
+/** The stored variable in all but its value, which is the end of the chain. */
+function seenThrough(chain: Chain): LayerVariable {
+  const { stored } = chain;
+  return Object.create(stored, {
+    read: { value: () => chain.read() },
+    trainable: {
+      get: () => stored.trainable,
+      set: (trainable: boolean) => {
+        stored.trainable = trainable;
+      },
+    },
+  }) as LayerVariable;
+}
