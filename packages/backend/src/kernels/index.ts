@@ -1,0 +1,31 @@
+import type { KernelConfig } from '@tensorflow/tfjs-core';
+import { batchMatMul } from './batch-mat-mul.ts';
+import { conv2DBackpropFilter } from './conv2d-backprop-filter.ts';
+import { conv2DBackpropInput } from './conv2d-backprop-input.ts';
+import { depthwiseBackpropFilter } from './depthwise-backprop-filter.ts';
+import { depthwiseBackpropInput } from './depthwise-backprop-input.ts';
+import {
+  conv2D,
+  depthwiseConv2D,
+  fusedConv2D,
+  fusedDepthwiseConv2D,
+} from './forward-convolution.ts';
+import { fusedMatMul } from './fused-mat-mul.ts';
+import { maxPoolGrad } from './max-pool-grad.ts';
+import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
+
+/** The kernels of `thimble` that are not the stock ones. */
+export const kernels: readonly KernelConfig[] = [
+  batchMatMul,
+  conv2D,
+  conv2DBackpropFilter,
+  conv2DBackpropInput,
+  depthwiseBackpropFilter,
+  depthwiseBackpropInput,
+  depthwiseConv2D,
+  fusedConv2D,
+  fusedDepthwiseConv2D,
+  fusedMatMul,
+  maxPoolGrad,
+  unsortedSegmentSum,
+];
