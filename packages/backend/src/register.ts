@@ -74,9 +74,10 @@ function create(): BackendWasm | Promise<KernelBackend> {
   if (live) return live as BackendWasm;
   const stock = findBackendFactory('wasm') as Factory | null;
   if (!stock) {
-    throw new BackendError(
+    failure = new BackendError(
       'The backend "wasm" was removed, and "thimble" stands on it. Do not call removeBackend("wasm").',
     );
+    throw failure;
   }
   if (!shared) {
     const both: Factory = () => {

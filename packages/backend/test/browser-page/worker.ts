@@ -1,0 +1,3 @@
+import { train } from './train.ts';
+
+self.postMessage(await train(15));
