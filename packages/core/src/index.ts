@@ -1,7 +1,22 @@
 import './chained-ops.ts';
 import './parametrized-layer.ts';
 
+export { type FitData, toSource, type Values } from './batches.ts';
+export {
+  type FitCallback,
+  type Logs,
+  type PlainCallback,
+  ThimbleCallback,
+  type TrainingEvents,
+} from './callbacks.ts';
 export type { ParametrizedWeight } from './chain.ts';
+export {
+  type Checkpoint,
+  type CheckpointOptions,
+  type CheckpointStore,
+  loadCheckpointWeights,
+  readCheckpoint,
+} from './checkpoint.ts';
 export {
   type Context,
   currentContext,
@@ -10,7 +25,24 @@ export {
   releaseMoment,
   setMoment,
 } from './context.ts';
+export type { EarlyStoppingOptions } from './early-stopping.ts';
+export {
+  type EvaluateOptions,
+  evaluate,
+  type PassOptions,
+  type Prediction,
+  predictAll,
+} from './evaluate.ts';
+export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
+export { fit, type History } from './fit.ts';
+export type { FitOptions } from './fit-options.ts';
+export { type LossFunction, type LossName, losses } from './losses.ts';
+export type { MetricFunction } from './metrics.ts';
+export type { ObjectiveOptions } from './objective.ts';
+export type { OptimizerName } from './optimizers.ts';
 export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';
+export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
+export { lossAndGradients, supervisedStep } from './supervised-step.ts';
 export type {
   Batch,
   BatchSource,

@@ -35,6 +35,7 @@ export interface StepContext {
   /** Optimizer steps taken before this one, over all epochs. */
   readonly step: number;
   readonly epoch: number;
+  /** With gradient accumulation: the micro-batch; in `gradients` and `afterStep` the last of them. */
   readonly batch: Batch;
   /** A generator for this step and key alone: the same when a resumed run repeats the step. */
   random(key: string): Random;
@@ -47,6 +48,8 @@ export interface StepResult {
   gradients: Tensor[];
   /** Further scalars to average over the epoch and show. */
   logs: Record<string, Scalar>;
+  /** Further scalars to add up over the epoch and show: counts. */
+  totals?: Record<string, Scalar>;
 }
 
 /** How a batch becomes a loss and gradients. Synchronous; `fit` calls it inside a tidy. */

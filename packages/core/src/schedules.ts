@@ -1,0 +1,91 @@
+// Learning rates over the course of training.
+import { checkInteger, checkRange, OptionError } from '@thimble/base';
+
+/** Where a run stands before a step. */
+export interface TrainingProgress {
+  /** Number of the epoch, from 0. */
+  readonly epoch: number;
+  /** Optimizer steps taken so far, over all epochs. */
+  readonly step: number;
+  readonly stepsPerEpoch: number;
+  /** Epochs that the run will take. */
+  readonly epochs: number;
+}
+
+/** The learning rate of the next step. */
+export type Schedule = (progress: TrainingProgress) => number;
+
+/** The same rate at every step. */
+function constant(rate: number): Schedule {
+  checkRange('schedules.constant', 'rate', rate, 0);
+  return () => rate;
+}
+
+/** `rate * factor^floor(epoch / every)`: a cut every so many epochs. */
+function step(rate: number, { every, factor }: { every: number; factor: number }): Schedule {
+  checkRange('schedules.step', 'rate', rate, 0);
+  checkInteger('schedules.step', 'every', every, 1);
+  checkRange('schedules.step', 'factor', factor, 0);
+  return ({ epoch }) => rate * factor ** Math.floor(epoch / every);
+}
+
+/**
+ * A cut at each milestone, given in epochs: `rate` times the factors of the milestones reached. One
+ * factor serves for all of them.
+ */
+function multiStep(
+  rate: number,
+  { milestones, factors }: { milestones: readonly number[]; factors: number | readonly number[] },
+): Schedule {
+  checkRange('schedules.multiStep', 'rate', rate, 0);
+  const each = typeof factors === 'number' ? milestones.map(() => factors) : factors;
+  if (each.length !== milestones.length) {
+    throw new OptionError(
+      `schedules.multiStep: ${milestones.length} milestones need as many factors, not ${each.length}.`,
+    );
+  }
+  if (milestones.some((milestone, i) => i > 0 && milestone <= milestones[i - 1]!)) {
+    throw new OptionError(`schedules.multiStep: milestones must increase, not ${milestones}.`);
+  }
+  return ({ epoch }) =>
+    milestones.reduce((r, milestone, i) => (epoch >= milestone ? r * each[i]! : r), rate);
+}
+
+/** `rate * factor^epoch`, with the epoch as a fraction: a little less at every step. */
+function exponential(rate: number, { factor }: { factor: number }): Schedule {
+  checkRange('schedules.exponential', 'rate', rate, 0);
+  checkRange('schedules.exponential', 'factor', factor, 0);
+  return ({ step, stepsPerEpoch }) => rate * factor ** (step / stepsPerEpoch);
+}
+
+/** Half a cosine wave from `rate` at the first step down to `final` (default 0) at the end of the run. */
+function cosine(rate: number, { final = 0 }: { final?: number } = {}): Schedule {
+  checkRange('schedules.cosine', 'rate', rate, 0);
+  checkRange('schedules.cosine', 'final', final, 0);
+  return ({ step, stepsPerEpoch, epochs }) => {
+    const done = Math.min(1, step / (stepsPerEpoch * epochs));
+    return final + ((rate - final) * (1 + Math.cos(Math.PI * done))) / 2;
+  };
+}
+
+/** The rate of `after` times (step + 1) / steps during the first `steps` steps, then `after` itself. */
+function warmUp(steps: number, after: number | Schedule): Schedule {
+  checkInteger('schedules.warmUp', 'steps', steps, 1);
+  const schedule = typeof after === 'number' ? constant(after) : after;
+  return (progress) => schedule(progress) * Math.min(1, (progress.step + 1) / steps);
+}
+
+/**
+ * Learning-rate schedules for the `learningRate` option of `fit`.
+ *
+ * @example
+ * await fit(model, data, { learningRate: schedules.warmUp(500, schedules.cosine(0.01)) });
+ */
+export const schedules: {
+  constant: typeof constant;
+  step: typeof step;
+  multiStep: typeof multiStep;
+  exponential: typeof exponential;
+  cosine: typeof cosine;
+  warmUp: typeof warmUp;
+} = { constant, step, multiStep, exponential, cosine, warmUp };
