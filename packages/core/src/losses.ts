@@ -111,7 +111,35 @@ function cosineProximity(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
   return tf.neg(tf.sum(tf.mul(unit(yTrue), unit(yPred)), -1));
 }
 
-const named = {
+/** Name of a loss that Thimble knows. */
+export type LossName =
+  | 'meanSquaredError'
+  | 'meanAbsoluteError'
+  | 'meanAbsolutePercentageError'
+  | 'meanSquaredLogarithmicError'
+  | 'logcosh'
+  | 'hinge'
+  | 'squaredHinge'
+  | 'categoricalHinge'
+  | 'categoricalCrossentropy'
+  | 'sparseCategoricalCrossentropy'
+  | 'categoricalCrossentropyFromLogits'
+  | 'sparseCategoricalCrossentropyFromLogits'
+  | 'binaryCrossentropy'
+  | 'binaryCrossentropyFromLogits'
+  | 'kullbackLeiblerDivergence'
+  | 'poisson'
+  | 'cosineProximity';
+
+/**
+ * The losses by name, as functions of labels and predictions with one value per example. Those whose
+ * name ends in FromLogits take the values before softmax or sigmoid, and keep their precision where a
+ * probability would be rounded to 0 or 1. The sparse ones take class numbers, the others one-hot rows.
+ *
+ * @example
+ * const each = losses.meanSquaredError(tf.tensor2d([[1, 2]]), tf.tensor2d([[1, 4]])); // [2]
+ */
+export const losses: Readonly<Record<LossName, LossFunction>> = {
   meanSquaredError,
   meanAbsoluteError,
   meanAbsolutePercentageError,
@@ -129,20 +157,7 @@ const named = {
   kullbackLeiblerDivergence,
   poisson,
   cosineProximity,
-} satisfies Record<string, LossFunction>;
-
-/** Name of a loss that Thimble knows. */
-export type LossName = keyof typeof named;
-
-/**
- * The losses by name, as functions of labels and predictions with one value per example. Those whose
- * name ends in FromLogits take the values before softmax or sigmoid, and keep their precision where a
- * probability would be rounded to 0 or 1. The sparse ones take class numbers, the others one-hot rows.
- *
- * @example
- * const each = losses.meanSquaredError(tf.tensor2d([[1, 2]]), tf.tensor2d([[1, 4]])); // [2]
- */
-export const losses: Readonly<Record<LossName, LossFunction>> = named;
+};
 
 const ALIASES: Record<string, LossName> = {
   mse: 'meanSquaredError',
@@ -168,12 +183,12 @@ function targetOf(name: LossName): Target {
 
 /** Finds a loss by its name, or names a function. */
 export function lossSpec(owner: string, loss: string | LossFunction): LossSpec {
-  const names = Object.keys(named) as LossName[];
+  const names = Object.keys(losses) as LossName[];
   const name =
     typeof loss === 'string'
       ? (ALIASES[loss] ?? names.find((n) => n === loss))
-      : names.find((n) => named[n] === loss);
-  if (name) return { name, call: named[name], target: targetOf(name) };
+      : names.find((n) => losses[n] === loss);
+  if (name) return { name, call: losses[name], target: targetOf(name) };
   if (typeof loss === 'function') {
     return { name: loss.name || 'loss', call: loss, target: 'any' };
   }

@@ -3,7 +3,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { OptionError } from '@thimble/base';
 
-const makers = {
+/** Name of an optimizer that Thimble knows. */
+export type OptimizerName =
+  | 'sgd'
+  | 'momentum'
+  | 'adagrad'
+  | 'adadelta'
+  | 'adam'
+  | 'adamax'
+  | 'rmsprop';
+
+const makers: Record<OptimizerName, () => tf.Optimizer> = {
   sgd: () => tf.train.sgd(0.01),
   momentum: () => tf.train.momentum(0.01, 0.9),
   adagrad: () => tf.train.adagrad(0.01),
@@ -11,10 +21,7 @@ const makers = {
   adam: () => tf.train.adam(0.001),
   adamax: () => tf.train.adamax(0.002),
   rmsprop: () => tf.train.rmsprop(0.001),
-} satisfies Record<string, () => tf.Optimizer>;
-
-/** Name of an optimizer that Thimble knows. */
-export type OptimizerName = keyof typeof makers;
+};
 
 /** An optimizer for a run; `owned` when the run made it and must dispose of it. */
 export interface RunOptimizer {
