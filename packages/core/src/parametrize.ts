@@ -64,13 +64,13 @@ function decorate(layer: Layer, chains: Chains, pattern?: Layer): void {
 }
 
 /**
- * Every weight of a model that is seen through a chain, in the order of the layers; nested models,
- * wrappers and recurrent cells included, each once. Empty while the model is not built.
+ * Every weight of a model, or of one layer, that is seen through a chain, in the order of the layers;
+ * nested models, wrappers and recurrent cells included, each once. Empty while nothing is built.
  *
  * @example
  * for (const { layer, weight, variable } of parametrizedWeights(model)) console.log(layer.name, weight);
  */
-export function parametrizedWeights(model: LayersModel): ParametrizedWeight[] {
+export function parametrizedWeights(model: LayersModel | Layer): ParametrizedWeight[] {
   return walkLayers(model).flatMap((layer) => {
     const { cell } = internals(layer);
     const cells = cell ? [cell, ...(internals(cell).cells ?? [])] : [];

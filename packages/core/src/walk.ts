@@ -16,18 +16,18 @@ export function innerLayers(layer: Layer): Layer[] {
 /**
  * Every layer of a model, nested models and wrappers before the layers inside them, each once, however
  * often it is shared. The model itself and the cells of recurrent layers are left out: a recurrent layer
- * stands for its cell.
+ * stands for its cell. Of a single layer: itself and the layers inside it.
  *
  * @example
  * for (const layer of walkLayers(model)) console.log(layer.name);
  */
-export function walkLayers(model: LayersModel): Layer[] {
+export function walkLayers(model: LayersModel | Layer): Layer[] {
   const found = new Set<Layer>();
   const visit = (layer: Layer) => {
     if (found.has(layer)) return;
     found.add(layer);
     innerLayers(layer).forEach(visit);
   };
-  model.layers.forEach(visit);
+  for (const layer of internals(model).layers ?? [model]) visit(layer);
   return [...found];
 }

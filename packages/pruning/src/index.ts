@@ -1,1 +1,2 @@
-export {};
+export { magnitudeMask } from './magnitude.ts';
+export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } from './mask.ts';

@@ -1,3 +1,16 @@
 export { useCpu } from './backend.ts';
+export { checkGradients, type GradientCheckOptions } from './gradients.ts';
+export { inputsFor, type LayerCase, layerCases } from './layer-cases.ts';
+export { describeLayerContract, type LayerContract } from './layer-contract.ts';
 export { expectNoLeaks } from './leaks.ts';
 export { type Numbers, valuesOf } from './matchers.ts';
+export {
+  compile,
+  expectSameOutputs,
+  outputs,
+  savedAndLoaded,
+  smallModel,
+  snapshot,
+  train,
+} from './models.ts';
+export { describeTransformContract, type TransformContract } from './transform-contract.ts';

@@ -1,0 +1,101 @@
+// From a model with transforms to a plain one.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { ThimbleError, UnsupportedError } from '@thimble/base';
+import { internals, type Layer, localName, variablesOf } from './internals.ts';
+import { chainsOf } from './parametrize.ts';
+import { PARAMETRIZED, splitConfig } from './parametrized-config.ts';
+import { layerFromConfig } from './parametrized-layer.ts';
+import { innerLayers, walkLayers } from './walk.ts';
+
+/** A layer that `finalize` could not express with TensorFlow.js's own layers. */
+export interface KeptLayer {
+  name: string;
+  className: string;
+}
+
+/**
+ * A plain tfjs-layers model with the same outputs at test time: every transform is baked into the weight
+ * that it changes, and its own weights are gone. Works on Sequential and functional models with shared
+ * layers, nested models, wrappers, several inputs and outputs. Layers of Thimble's own that do more than
+ * transform weights stay in the model; {@link finalizeReport} lists them, and whoever loads the model
+ * needs the package that defines them.
+ *
+ * The model given stays as it was and shares nothing with the new one: each can be disposed of. The new
+ * model is not compiled, and a stateful recurrent layer starts from its initial state.
+ *
+ * @throws {UnsupportedError} when the model is not built yet.
+ * @example
+ * const plain = await finalize(model);
+ * await plain.save('localstorage://plain');
+ */
+export async function finalize(model: LayersModel): Promise<LayersModel> {
+  if (!model.built) {
+    throw new UnsupportedError(
+      `finalize: model "${model.name}" has no weights yet; build it, or call it once.`,
+    );
+  }
+  const config = withoutChains(model.getConfig()) as tf.serialization.ConfigDict;
+  const plain = layerFromConfig(model.getClassName(), config, {}, true) as LayersModel;
+  tf.tidy(() => copyWeights(model, plain));
+  reports.set(
+    plain,
+    walkLayers(plain)
+      .map((layer) => ({ name: layer.name, className: layer.getClassName() }))
+      .filter(({ className }) => className.startsWith('Thimble')),
+  );
+  return plain;
+}
+
+/** The layers of a model made by {@link finalize} that plain TensorFlow.js cannot express; often none. */
+export function finalizeReport(plain: LayersModel): readonly KeptLayer[] {
+  const report = reports.get(plain);
+  if (!report) {
+    throw new UnsupportedError(`finalizeReport: model "${plain.name}" was not made by finalize.`);
+  }
+  return report;
+}
+
+const reports = new WeakMap<LayersModel, KeptLayer[]>();
+
+/** A deep copy of a config in which decorated layers are what they were before. */
+function withoutChains(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutChains);
+  if (value === null || typeof value !== 'object' || value.constructor !== Object) return value;
+  const copy = Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [key, withoutChains(entry)]),
+  );
+  if (copy.className !== PARAMETRIZED) return copy;
+  const { config, saved } = splitConfig(copy.config as tf.serialization.ConfigDict);
+  return { ...copy, className: saved.className, config };
+}
+
+function copyWeights(from: Layer, to: Layer): void {
+  const originals = new Map(variablesOf(from).map((variable) => [localName(variable), variable]));
+  const chains = new Map(chainsOf(from).map((chain) => [chain.stored, chain]));
+  for (const target of variablesOf(to)) {
+    const original = originals.get(localName(target));
+    if (!original) throw mismatch(from, target.originalName);
+    const value = chains.get(original)?.bake() ?? original.read();
+    // Not `write`, which would apply the constraint of the stored weight.
+    (target.read() as tf.Variable).assign(value);
+  }
+  const [inside, copies] = [partsOf(from), partsOf(to)];
+  inside.forEach((part, i) => {
+    const copy = copies[i];
+    if (!copy) throw mismatch(from, part.name);
+    copyWeights(part, copy);
+  });
+}
+
+function partsOf(layer: Layer): Layer[] {
+  const { cell } = internals(layer);
+  return [...innerLayers(layer), ...((cell && internals(cell).cells) ?? [])];
+}
+
+function mismatch(layer: Layer, name: string): ThimbleError {
+  return new ThimbleError(
+    `finalize: layer "${layer.name}" and its copy differ at "${name}"; a layer class whose fromConfig ` +
+      'does not rebuild what getConfig describes cannot be finalized.',
+  );
+}

@@ -1,0 +1,128 @@
+// Fake quantisation: compute in float with the values that low-precision codes can express.
+import * as tf from '@tensorflow/tfjs-core';
+import { checkInteger, checkOptions } from '@thimble/base';
+import { registerTransform, type WeightTransform } from '@thimble/core';
+import { type Grid, type GridOptions, gridOf, inside, snap } from './grid.ts';
+
+/** Options of {@link fakeQuant}. */
+export interface FakeQuantOptions extends GridOptions {
+  /** True: a range of its own for every output unit or filter. Default false: one for the weight. */
+  perChannel?: boolean;
+}
+
+/** The state of fake quantisation at one weight: the axis that has a range per slice, or none. */
+export interface FakeQuantState {
+  axis: number | null;
+}
+
+/** A transform that quantises a weight; made by {@link fakeQuant}. */
+export type FakeQuantTransform = WeightTransform<FakeQuantState>;
+
+const CLASS_NAME = 'ThimbleFakeQuant';
+
+/**
+ * Trains a weight as it will be stored: rounded to one of `2^bits` evenly spaced values over its own
+ * present range.
+ *
+ * - range: the smallest and largest entry at every evaluation (per output channel with `perChannel`),
+ *   widened to include 0 and nudged so that 0 is exact; zeros stay zeros, so it composes with masks
+ * - forward: `q = clip(round(w / s) + z, low, high)`, `w' = s (q - z)`; halves round to even
+ * - backward (straight-through): `dL/dw = dL/dw'` where `s (low - z) <= w <= s (high - z)`, else 0;
+ *   nothing flows into the range
+ *
+ * Scale s and zero point z are those of the affine grid: `s = (max - min) / (high - low)`,
+ * `z = round(low - min / s)` with halves up, codes 0 (with `narrowRange` 1) to `2^bits - 1`. With
+ * `symmetric`, `s = 2 max|w| / (high - low)` and `z = 2^(bits - 1)`; without `narrowRange` such a grid
+ * ends half a step below `max|w|`, where the gradient is 0 too. For weights `symmetric` with
+ * `narrowRange` and `perChannel` loses least. A weight that is all zeros stays so.
+ *
+ * Paper: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+ * Inference", 2018.
+ *
+ * @example
+ * parametrize(tfl.layers.dense({ units: 300 }), { kernel: [fakeQuant({ bits: 8 })] });
+ */
+export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
+  checkOptions('fakeQuant', options, ['bits', 'symmetric', 'narrowRange', 'perChannel']);
+  checkBits('fakeQuant', options.bits);
+  const { perChannel = false, ...grid } = options;
+  const gridFor = (weight: tf.Tensor, { axis }: FakeQuantState) => {
+    const axes = weight.shape.map((_, i) => i).filter((i) => i !== axis);
+    return gridOf(tf.min(weight, axes, true), tf.max(weight, axes, true), grid);
+  };
+  return {
+    getClassName: () => CLASS_NAME,
+    getConfig: () => ({ ...options }),
+    build: (site) => ({ axis: perChannel ? site.axes.out : null }),
+    apply: (weight, state) => snapStraightThrough(weight, [], (w) => gridFor(w, state)),
+    bake: (weight, state) => snap(weight, gridFor(weight, state)),
+    encoding(weight, state) {
+      const { scale, zeroPoint } = gridFor(weight, state);
+      return {
+        values: {
+          type: 'affine',
+          bits: options.bits,
+          scale: Float32Array.from(scale.dataSync()),
+          zeroPoint: Int32Array.from(zeroPoint.dataSync()),
+          axis: state.axis,
+        },
+      };
+    },
+  };
+}
+registerTransform(CLASS_NAME, (config) => fakeQuant(config as unknown as FakeQuantOptions));
+
+/**
+ * Fake quantisation of any tensor over a range that is given: the forward and backward formula of
+ * {@link fakeQuant} with `min` and `max` in place of the weight's own. They are constants: no gradient
+ * flows into them.
+ *
+ * @param min,max numbers, or tensors that broadcast against `values`
+ * @example
+ * fakeQuantize(tf.tensor([-0.3, 0.1, 2]), -1, 1, { bits: 4 });
+ */
+export function fakeQuantize(
+  values: tf.Tensor,
+  min: tf.Tensor | number,
+  max: tf.Tensor | number,
+  options: GridOptions,
+): tf.Tensor {
+  checkOptions('fakeQuantize', options, ['bits', 'symmetric', 'narrowRange']);
+  checkBits('fakeQuantize', options.bits);
+  const toTensor = (bound: tf.Tensor | number) =>
+    typeof bound === 'number' ? tf.scalar(bound) : bound;
+  return tf.tidy(() =>
+    snapStraightThrough(values, [toTensor(min), toTensor(max)], (_values, [bottom, top]) =>
+      gridOf(bottom!, top!, options),
+    ),
+  );
+}
+
+function checkBits(owner: string, bits: number): void {
+  checkInteger(owner, 'bits', bits, 2, 16);
+}
+
+/**
+ * `snap`, with the gradient of the identity inside the grid and 0 outside. The backward pass makes the
+ * grid again rather than keep a mask as large as the values.
+ */
+function snapStraightThrough(
+  values: tf.Tensor,
+  bounds: tf.Tensor[],
+  makeGrid: (values: tf.Tensor, bounds: tf.Tensor[]) => Grid,
+): tf.Tensor {
+  const op = tf.customGrad((...args) => {
+    const save = args.pop() as tf.GradSaveFunc;
+    const inputs = args as tf.Tensor[];
+    save(inputs);
+    const [x, ...ends] = inputs as [tf.Tensor, ...tf.Tensor[]];
+    return {
+      value: snap(x, makeGrid(x, ends)),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [x, ...ends] = saved as [tf.Tensor, ...tf.Tensor[]];
+        return [tf.mul(dy, inside(x, makeGrid(x, ends))), ...ends.map((end) => tf.zerosLike(end))];
+      },
+    };
+  });
+  return op(values, ...bounds);
+}
