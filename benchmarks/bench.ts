@@ -1,0 +1,37 @@
+// Runs one benchmark and keeps its result: `npm run bench -- NAME`.
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { describeRun } from 'thimble-examples/shared/run-record';
+import { textTable } from 'thimble-examples/shared/table';
+import type { Task } from './task.ts';
+import { training } from './tasks/training.bench.ts';
+
+const TASKS: Record<string, Task> = { training };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    repeats: { type: 'string', default: '15' },
+    save: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+const [name] = positionals;
+const task = name === undefined ? undefined : TASKS[name];
+const repeats = Number(values.repeats);
+
+if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
+  const list = Object.entries(TASKS).map(([key, { about }]) => `  ${key.padEnd(12)} ${about}`);
+  console.log(`npm run bench -- NAME [--repeats 15] [--save]\n\n${list.join('\n')}\n
+--save writes the figures to benchmarks/results/NAME.json.`);
+  process.exitCode = values.help ? 0 : 1;
+} else {
+  const { table, figures } = await task.run(repeats);
+  console.log(textTable(table));
+  if (values.save) {
+    const run = describeRun(`npm run bench -- ${name} --repeats ${repeats} --save`);
+    const path = `benchmarks/results/${name}.json`;
+    await writeFile(path, `${JSON.stringify({ run, repeats, figures }, null, 2)}\n`);
+    console.log(`\nwritten to ${path}`);
+  }
+}

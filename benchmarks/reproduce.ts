@@ -1,0 +1,50 @@
+// Repeats an experiment in full and keeps its result: `npm run reproduce -- NAME`. Each is a command that
+// a user could type; those that take long resume where they were interrupted.
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+interface Reproduction {
+  about: string;
+  /** The example's program and its arguments. */
+  program: string;
+  args: string[];
+}
+
+const DISTILLATION = 'examples/dist/mnist-distillation/main.js';
+
+const REPRODUCTIONS: Record<string, Reproduction> = {
+  'mnist-distillation': {
+    about: 'the quick preset on MNIST over three seeds (about 5 minutes)',
+    program: DISTILLATION,
+    args: ['--preset', 'quick', '--seeds', '3'],
+  },
+  'mnist-distillation-paper': {
+    about: "Hinton's MNIST experiments at scale (hours; resumable)",
+    program: DISTILLATION,
+    args: ['--preset', 'paper'],
+  },
+};
+
+const [name, ...extra] = process.argv.slice(2);
+const reproduction = name === undefined ? undefined : REPRODUCTIONS[name];
+if (!reproduction || extra.length > 0) {
+  const list = Object.entries(REPRODUCTIONS).map(([k, { about }]) => `  ${k.padEnd(26)} ${about}`);
+  console.log(`npm run reproduce -- NAME\n\n${list.join('\n')}`);
+  process.exitCode = name === '--help' ? 0 : 1;
+} else {
+  const output = join('output', 'reproduce', name!);
+  const { status } = spawnSync(
+    process.execPath,
+    [reproduction.program, ...reproduction.args, '--output', output],
+    { stdio: 'inherit' },
+  );
+  process.exitCode = status ?? 1;
+  if (status === 0) {
+    const results = join('benchmarks', 'results');
+    await mkdir(results, { recursive: true });
+    await copyFile(join(output, 'result.json'), join(results, `${name}.json`));
+    await copyFile(join(output, 'report.html'), join(results, `${name}.html`));
+    console.log(`Kept in ${results}/${name}.json and .html`);
+  }
+}

@@ -1,0 +1,14 @@
+// What a benchmark is.
+import type { Row } from 'thimble-examples/shared/table';
+
+/** What a benchmark gives back: a table to print and the measured figures to keep. */
+export interface Measured {
+  table: Row[];
+  figures: unknown;
+}
+
+/** A benchmark: what it measures in a line, and how. `repeats` is the number of interleaved rounds. */
+export interface Task {
+  about: string;
+  run(repeats: number): Promise<Measured>;
+}

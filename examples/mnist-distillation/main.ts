@@ -1,0 +1,110 @@
+// Distils a teacher into a small student on handwritten digits.
+//   npm start                                   the quick preset
+//   npm start -- --preset paper --seeds 3       the experiments of Hinton et al., resumable
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import '@thimble/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import { data, formatDuration, OptionError, ThimbleError } from 'thimble';
+import { describeRun } from '../shared/run-record.ts';
+import type { RunOptions, Trained } from './experiment.ts';
+import { runPaper } from './paper.ts';
+import { runQuick } from './quick.ts';
+import { type Report, textReport, writeReport } from './report.ts';
+
+const HELP = `Distils a teacher into a small student on handwritten digits.
+
+  --preset quick|paper   quick: about two minutes; paper: Hinton's experiments at scale, resumable
+  --seeds N              repeat with N seeds and show mean and spread (default 1)
+  --data auto|synthetic|FOLDER   where the digits come from (default auto: THIMBLE_DATA_DIR, the
+                         cache, a download, or else synthetic digits)
+  --output FOLDER        where report.html, result.json and checkpoints go
+                         (default output/mnist-distillation)
+  --silent               no progress bars
+  --help`;
+
+const PRESETS: Record<string, (options: RunOptions) => Promise<Trained[]>> = {
+  quick: runQuick,
+  paper: runPaper,
+};
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      preset: { type: 'string', default: 'quick' },
+      seeds: { type: 'string', default: '1' },
+      data: { type: 'string', default: 'auto' },
+      output: { type: 'string', default: join('output', 'mnist-distillation') },
+      silent: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return;
+  }
+  const run = PRESETS[values.preset];
+  if (!run) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
+  const seeds = Number(values.seeds);
+  if (!Number.isInteger(seeds) || seeds < 1) {
+    throw new OptionError(`--seeds must be a whole number from 1, not "${values.seeds}".`);
+  }
+
+  // Ctrl-C ends the run between two steps; the paper preset goes on from its checkpoint next time.
+  const abort = new AbortController();
+  process.once('SIGINT', () => abort.abort());
+
+  const started = performance.now();
+  await tf.setBackend('thimble');
+  const progress = !values.silent;
+  const { train, test } = await data.mnist({
+    source: values.data,
+    onProgress: progress,
+    signal: abort.signal,
+  });
+  console.log(`Data: ${train.source}.`);
+
+  const results: Trained[][] = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    results.push(
+      await run({
+        train,
+        test,
+        seed,
+        progress,
+        signal: abort.signal,
+        checkpoints: join(values.output, 'checkpoints'),
+      }),
+    );
+  }
+  const report: Report = {
+    run: describeRun(
+      `npm start -- --preset ${values.preset} --seeds ${seeds}${values.data === 'synthetic' ? ' --data synthetic' : ''}`,
+    ),
+    preset: values.preset,
+    data: {
+      source: train.synthetic ? 'synthetic digits' : 'MNIST',
+      synthetic: train.synthetic,
+      train: train.size,
+      test: test.size,
+    },
+    seeds: Array.from({ length: seeds }, (_, i) => i),
+    results,
+  };
+  const path = await writeReport(report, values.output);
+  console.log(`\n${textReport(report)}\n`);
+  console.log(`Learning curves: ${path}   (${formatDuration(performance.now() - started)} in all)`);
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof DOMException && error.name === 'AbortError') {
+    console.error('\nStopped.');
+    process.exitCode = 130;
+    return;
+  }
+  const known =
+    error instanceof ThimbleError ||
+    (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+  console.error(known ? `${(error as Error).message}\n\nSee --help.` : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,88 @@
+// Charts as SVG, drawn by Vega-Lite without a browser, and a page to hold them.
+import * as vega from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+
+/** One point of a chart; points with the same `series` form a line. */
+export interface Point {
+  series: string;
+  x: number;
+  y: number;
+  /** Half the height of a band around the line, for example a standard deviation. */
+  spread?: number;
+}
+
+export interface LineChart {
+  title: string;
+  x: string;
+  y: string;
+  points: Point[];
+}
+
+/** A line per series, with a band around it where its points have a spread. */
+export async function lineChart({ title, x, y, points }: LineChart): Promise<string> {
+  const values = points.map((point) => ({
+    ...point,
+    low: point.y - (point.spread ?? 0),
+    high: point.y + (point.spread ?? 0),
+  }));
+  const axes = {
+    x: { field: 'x', type: 'quantitative', title: x, axis: { tickMinStep: 1, grid: false } },
+    color: { field: 'series', type: 'nominal', title: null, legend: { orient: 'top' } },
+  } as const;
+  const spec = {
+    title: { text: title, anchor: 'start' },
+    width: 620,
+    height: 300,
+    data: { values },
+    layer: [
+      {
+        mark: { type: 'area', opacity: 0.2 },
+        encoding: {
+          ...axes,
+          y: { field: 'low', type: 'quantitative', title: y, scale: { zero: false } },
+          y2: { field: 'high' },
+        },
+      },
+      {
+        mark: { type: 'line', point: true },
+        encoding: { ...axes, y: { field: 'y', type: 'quantitative', title: y } },
+      },
+    ],
+    config: { font: 'system-ui, sans-serif', view: { stroke: null } },
+  } as TopLevelSpec;
+  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
+  return view.toSVG();
+}
+
+export function escapeHtml(text: string): string {
+  return text.replace(
+    /[&<>"]/g,
+    (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!,
+  );
+}
+
+/** A self-contained page: a heading, paragraphs of plain text, then pieces of HTML such as charts. */
+export function page(title: string, paragraphs: string[], pieces: string[]): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+svg { max-width: 100%; height: auto; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: 0.25rem 0.9rem 0.25rem 0; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; }
+pre { overflow-x: auto; background: #f6f6f6; padding: 0.6rem; }
+</style>
+</head>
+<body>
+<h1>${escapeHtml(title)}</h1>
+${paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join('\n')}
+${pieces.join('\n')}
+</body>
+</html>
+`;
+}
