@@ -44,7 +44,8 @@ export interface DownloadRequest {
 }
 
 /** Waits, or rejects with the signal's reason. */
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);
@@ -67,6 +68,7 @@ async function tryAddress(
 ): Promise<Uint8Array<ArrayBuffer> | TransferFailure> {
   const { patience, signal, size } = request;
   let failure = new TransferFailure('broken', 'not tried');
+  let wrong = 0;
   let furthest = part.info?.url === url ? part.length : 0;
   for (let attempt = 0; attempt < patience.attempts; attempt++) {
     if (attempt > 0) await pause(patience.backoff * 2 ** (attempt - 1), signal);
@@ -76,8 +78,10 @@ async function tryAddress(
       const fault = await request.check(bytes);
       if (fault === undefined) return bytes;
       // Wrong bytes are never continued. They may be two versions of a file, so once more from zero.
+      wrong += 1;
       await part.restart({ url: '', total: null, etag: null, lastModified: null });
       failure = new TransferFailure('broken', fault);
+      if (wrong > 1) return failure;
     } catch (error) {
       if (!(error instanceof TransferFailure)) throw error;
       failure = error;
@@ -130,6 +134,12 @@ export async function download(request: DownloadRequest): Promise<Uint8Array<Arr
     progress?.stop();
     if (open) await (part.length > 0 ? part.keep() : part.discard());
   }
+}
+
+/** What every server answered, in a line: "example.org: ENOTFOUND; example.com: status 404". */
+export function reasonsOf(error: DownloadError): string {
+  const lines = error.message.matchAll(/^ {2}https?:\/\/([^/]+)\S*: (.+)$/gm);
+  return [...lines].map(([, host, reason]) => `${host}: ${reason}`).join('; ');
 }
 
 function kilo(bytes: number): number {

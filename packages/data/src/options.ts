@@ -7,6 +7,7 @@ export interface DatasetOptions {
    * Where the files come from.
    * - `'auto'` (the default): the folder of the data set under `THIMBLE_DATA_DIR`; then the user's
    *   cache; then a download from public mirrors into the cache.
+   * - `'synthetic'`, for MNIST only: digits drawn by a program.
    * - a folder that holds the files under their original names, gzipped or not;
    * - the http(s) address of a folder that holds them. In a browser, an address relative to the page too.
    *

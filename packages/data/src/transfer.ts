@@ -148,16 +148,18 @@ async function receive(
   alive: () => void,
 ): Promise<void> {
   const total = part.info?.total ?? null;
+  const encoded = response.headers.get('content-encoding') !== null;
+  const limit = encoded ? Infinity : Math.min(total ?? maxSize, maxSize);
   const reader = response.body?.getReader();
   while (reader) {
     const { done, value } = await reader.read();
     if (done) break;
     alive();
     await part.append(value);
-    if (part.length > Math.min(total ?? maxSize, maxSize)) {
+    if (part.length > limit) {
       const found = part.length;
       await part.restart({ url: '', total: null, etag: null, lastModified: null });
-      throw new TransferFailure('broken', `more than the expected bytes (${found})`);
+      throw new TransferFailure('broken', `${found} bytes or more where ${limit} were expected`);
     }
     onBytes(part.length, total);
   }
