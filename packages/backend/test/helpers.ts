@@ -112,9 +112,24 @@ export async function expectGradient(
 export function registerChainedOps(): void {
   const prototype = tf.Tensor.prototype as unknown as Record<string, unknown>;
   const ops = tf as unknown as Record<string, (...args: unknown[]) => unknown>;
+  prototype.flatten ??= function (this: tf.Tensor) {
+    return tf.reshape(this, [-1]);
+  };
   const names = ['add', 'sub', 'mul', 'div', 'matMul', 'reshape', 'transpose', 'expandDims'];
   names.push('split', 'slice', 'stack', 'sum', 'cast', 'neg', 'sqrt', 'square', 'greater');
-  names.push('norm', 'tanh', 'sigmoid', 'abs', 'sign', 'max', 'min', 'mean', 'concat', 'squeeze');
+  names.push(
+    'norm',
+    'tanh',
+    'sigmoid',
+    'abs',
+    'sign',
+    'max',
+    'min',
+    'mean',
+    'concat',
+    'squeeze',
+    'stridedSlice',
+  );
   for (const name of names) {
     prototype[name] ??= function (this: tf.Tensor, ...args: unknown[]) {
       return (ops[name] as (...all: unknown[]) => unknown)(this, ...args);

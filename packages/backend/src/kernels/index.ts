@@ -1,4 +1,5 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
+import { avgPoolGrad } from './avg-pool-grad.ts';
 import { batchMatMul } from './batch-mat-mul.ts';
 import { conv2DBackpropFilter } from './conv2d-backprop-filter.ts';
 import { conv2DBackpropInput } from './conv2d-backprop-input.ts';
@@ -16,6 +17,7 @@ import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 
 /** The kernels of `thimble` that are not the stock ones. */
 export const kernels: readonly KernelConfig[] = [
+  avgPoolGrad,
   batchMatMul,
   conv2D,
   conv2DBackpropFilter,
