@@ -42,6 +42,8 @@ export class Chain implements ParametrizedWeight {
   readonly axes: Axes;
   readonly links: Link[] = [];
   readonly stored: LayerVariable;
+  /** The weights that the links brought. */
+  readonly added: LayerVariable[] = [];
   #held: tf.Tensor | undefined;
 
   constructor(layer: Layer, weight: string, stored: LayerVariable) {
@@ -101,6 +103,7 @@ export class Chain implements ParametrizedWeight {
           undefined,
           trainable,
         );
+        this.added.push(added);
         return added.read() as tf.Variable;
       },
     };

@@ -30,9 +30,9 @@ export interface KeptLayer {
  * await plain.save('localstorage://plain');
  */
 export async function finalize(model: LayersModel): Promise<LayersModel> {
-  if (!model.built) {
+  if (!(model.outputs?.length > 0)) {
     throw new UnsupportedError(
-      `finalize: model "${model.name}" has no weights yet; build it, or call it once.`,
+      `finalize: model "${model.name}" has no weights yet: give its first layer an inputShape, or add layers.`,
     );
   }
   const config = withoutChains(model.getConfig()) as tf.serialization.ConfigDict;

@@ -1,1 +1,3 @@
-export {};
+export { type Cost, type CostReport, cost, type LayerCost, type NodeCost } from './cost.ts';
+export type { Attribute, Graph, GraphNode, GraphWeight, Shape, Source } from './graph.ts';
+export { validateGraph } from './validate.ts';

@@ -1,0 +1,88 @@
+// What of one layer goes into a graph: its operation, its arguments, its weights.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayerVariable } from '@tensorflow/tfjs-layers';
+import type { Attribute, GraphWeight } from '@thimble/graph';
+import { countNonzero } from './chain.ts';
+import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
+import { chainsOf, classNameOf } from './parametrize.ts';
+
+/** Classes whose function of `tf.layers` is not the class name with a small first letter. */
+const IRREGULAR: Record<string, string> = {
+  ELU: 'elu',
+  GRU: 'gru',
+  LSTM: 'lstm',
+  PReLU: 'prelu',
+  RNN: 'rnn',
+  ConvLSTM2D: 'convLstm2d',
+};
+
+/** 'conv2d' for Conv2D: the name of the layer's function of `tf.layers`. */
+export function opOf(layer: Layer): string {
+  const className = classNameOf(layer);
+  const regular = className.replace(/^[A-Z]/, lowerCase).replace(/\dD/g, lowerCase);
+  return IRREGULAR[className] ?? regular;
+}
+
+function lowerCase(letters: string): string {
+  return letters.toLowerCase();
+}
+
+/** Arguments that say nothing about how a layer computes. */
+const LEFT_OUT =
+  /(Initializer|Regularizer|Constraint)$|^(name|trainable|dtype|batchInputShape|parametrized|layer|cell|weights|customObjects)$/;
+
+/** The arguments with which a layer computes, as `tf.layers` names them. */
+export function attributesOf(layer: Layer): Record<string, Attribute> {
+  return Object.fromEntries(
+    Object.entries(layer.getConfig()).filter(
+      ([key, value]) => !LEFT_OUT.test(key) && value !== undefined,
+    ),
+  ) as Record<string, Attribute>;
+}
+
+/** The layers that own weights of this one, with what their weights' names get in front. */
+export function cellsOf(layer: Layer): [Layer, string][] {
+  const cells = internals(ownerOf(layer)).cells;
+  return cells ? cells.map((cell, i) => [cell, `cell${i}/`]) : [[layer, '']];
+}
+
+interface StoredWeight {
+  role: string;
+  variable: LayerVariable;
+  store(): GraphWeight;
+}
+
+/** The weights of a layer without those that its transforms brought, by the name that it gives them. */
+export function weightsToStore(layer: Layer): StoredWeight[] {
+  const owner = ownerOf(layer);
+  const chains = [...chainsOf(layer), ...(owner === layer ? [] : chainsOf(owner))];
+  const brought = new Set(chains.flatMap((chain) => chain.added));
+  const roles = new Map(
+    Object.entries(weightsOf(layer)).map(([role, weight]) => [weight.originalName, role]),
+  );
+  return variablesOf(layer)
+    .filter((variable) => !brought.has(variable))
+    .map((variable) => {
+      const role = roles.get(variable.originalName) ?? localName(variable);
+      const chain = chains.find(({ stored }) => stored === variable);
+      const store = (): GraphWeight => {
+        if (!chain) return dense(variable);
+        const data = tf.tidy(() => Float32Array.from(chain.bake().dataSync()));
+        return { encoding: chain.encoding(), data };
+      };
+      return { role, variable, store };
+    });
+}
+
+/** A weight that is stored as it is. */
+function dense(variable: LayerVariable): GraphWeight {
+  const data = Float32Array.from(variable.read().dataSync());
+  return {
+    encoding: {
+      shape: variable.shape as number[],
+      values: { type: 'float', bits: 32 },
+      nonzero: countNonzero(data),
+    },
+    data,
+  };
+}
