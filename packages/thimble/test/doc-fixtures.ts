@@ -1,0 +1,56 @@
+// The things that examples in the documentation take for granted: a few digits and small models.
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { data, Random, withSeed } from 'thimble';
+
+/** Stands in for the loaders of real data sets, so that examples need no download. */
+export const digits: typeof data.mnist = () =>
+  data.syntheticDigits({ train: 60, test: 20, onProgress: false });
+
+function network(units: number): tfl.Sequential {
+  return withSeed(units, () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.flatten({ inputShape: [28, 28, 1] }),
+        tfl.layers.dense({ units, activation: 'relu' }),
+        tfl.layers.dense({ units: 10, activation: 'softmax' }),
+      ],
+    });
+    model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+    return model;
+  });
+}
+
+/** Fresh values under the names that the examples use. */
+export async function fixtures(): Promise<Record<string, unknown>> {
+  const { train, test } = await digits();
+  const { images, labels } = test.tensors();
+  const network8 = network(8);
+  return {
+    tf,
+    tfl,
+    console: { log() {}, table() {} },
+    mnist: digits,
+    fashionMnist: digits,
+    kmnist: digits,
+    cifar10: digits,
+    digits,
+    train,
+    test,
+    data: train,
+    images,
+    labels,
+    x: images,
+    y: labels,
+    random: new Random(1),
+    model: network8,
+    layer: network8.layers[1],
+    buildModel: () => network(4),
+    teacher: network(16),
+    student: network(6),
+    small: network(6),
+    w: tf.variable(tf.ones([3])),
+    variables: [tf.variable(tf.ones([3]))],
+    optimizer: tf.train.adam(),
+  };
+}
