@@ -81,7 +81,7 @@ export class Chain implements ParametrizedWeight {
     return {
       layer: layer.name,
       weight,
-      key: `${stored.originalName}/${this.links.length}`,
+      key: `${stored.name}/${this.links.length}`,
       shape: stored.shape as number[],
       axes,
       read: () => this.bake(),

@@ -9,9 +9,11 @@ export interface Context {
   /** Number of the training step; constant while predicting. */
   readonly step: number;
   /**
-   * Uniform random numbers in [0, 1) that depend on the seed, the step and `key` alone: the same at
-   * every call within a step (also where a layer is shared), fresh at the next, and the same again when
-   * a resumed run repeats the step. `key` is best a `Site.key`.
+   * Uniform random numbers in [0, 1): for one key the same at every call within a step (also where a
+   * layer is shared), fresh at the next, and the same again when a resumed run repeats the step. They
+   * depend on the seed, the step, and on how many other keys were asked for earlier in the step, but not
+   * on the key itself: TensorFlow.js numbers layers through, so names differ from model to model. `key`
+   * is best a `Site.key`.
    */
   random(key: string, shape: number[]): tf.Tensor;
 }
@@ -24,6 +26,8 @@ export interface Moment {
 
 let moment: Moment = { step: 0, seed: 0 };
 let held = false;
+/** Keys in the order in which they were asked for in this step. */
+const order = new Map<string, number>();
 const seenTapes = new WeakSet<object>();
 
 /**
@@ -31,7 +35,7 @@ const seenTapes = new WeakSet<object>();
  * it before every step, and {@link releaseMoment} when it ends.
  */
 export function setMoment(next: Moment): void {
-  moment = next;
+  setStep(next);
   held = true;
 }
 
@@ -60,7 +64,9 @@ export function currentContext(training: boolean): Context {
     training,
     step,
     random(key, shape) {
-      const random = new Random(seed, 'transform', step, key);
+      const place = order.get(key) ?? order.size;
+      order.set(key, place);
+      const random = new Random(seed, 'transform', step, place);
       const values = new Float32Array(shape.reduce((size, n) => size * n, 1));
       for (let i = 0; i < values.length; i++) values[i] = random.uniform();
       return tf.tensor(values, shape, 'float32');
@@ -73,5 +79,10 @@ function countStep(): void {
   const tape = tf.engine().state.activeTape as object | null | undefined;
   if (!tape || seenTapes.has(tape)) return;
   seenTapes.add(tape);
-  if (!held) moment = { ...moment, step: moment.step + 1 };
+  if (!held) setStep({ ...moment, step: moment.step + 1 });
+}
+
+function setStep(next: Moment): void {
+  moment = next;
+  order.clear();
 }

@@ -5,7 +5,6 @@ export { type FitData, toSource, type Values } from './batches.ts';
 export {
   type FitCallback,
   type Logs,
-  type PlainCallback,
   ThimbleCallback,
   type TrainingEvents,
 } from './callbacks.ts';

@@ -98,6 +98,17 @@ describe('random draws under model.fit', () => {
     expect(other).not.toEqual(first);
   });
 
+  it('differ between two layers of one step, whatever the layers are called', () => {
+    setMoment({ step: 3, seed: 1 });
+    const draw = (key: string) => Array.from(currentContext(false).random(key, [3]).dataSync());
+    const [a, b] = [draw('dense_1'), draw('dense_2')];
+    expect(b).not.toEqual(a);
+    expect(draw('dense_1')).toEqual(a);
+    setMoment({ step: 3, seed: 1 });
+    expect([draw('dense_7'), draw('dense_8')]).toEqual([a, b]);
+    releaseMoment();
+  });
+
   it('are the same for every gradient while a loop holds the moment', () => {
     const draw = () => {
       const values: number[][] = [];

@@ -33,7 +33,7 @@ export interface NodeCost extends Cost {
 export interface LayerCost extends Cost {
   name: string;
   op: string;
-  /** Shape of the last output, batch axis left out. */
+  /** Shape of its (first) output, batch axis left out. */
   shape: Shape;
 }
 
@@ -76,7 +76,7 @@ export function cost(graph: Graph): CostReport {
     own.bytes = Math.ceil(own.bits / 8);
     own.macs = macsOfNode(graph, byName, node);
     nodes.push(own);
-    const shape = node.outputs.at(-1) ?? [];
+    const shape = node.outputs[0] ?? [];
     const layer = layers.get(node.layer) ?? { name: node.layer, op: node.op, shape, ...nothing() };
     layers.set(node.layer, Object.assign(add(layer, own), { shape }));
     add(total, Number.isNaN(own.macs) ? { ...own, macs: 0 } : own);

@@ -1,0 +1,100 @@
+// Techniques of different packages on the same weight, in both orders.
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { lower, parametrize, parametrizedWeights, summarize } from '@thimble/core';
+import { mask, setMask } from '@thimble/pruning';
+import { fakeQuant } from '@thimble/quantization';
+import { describeTransformContract, smallModel, train, useCpu } from '@thimble/testing';
+import { describe, expect, it } from 'vitest';
+
+useCpu();
+
+const BITS = 4;
+
+/** Affine fake quantisation in double precision: the values, and 1 where the gradient passes. */
+function quantised(values: number[]): { values: number[]; passes: number[] } {
+  const [min, max] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const top = 2 ** BITS - 1;
+  const scale = (max - min) / top || 1;
+  const zeroPoint = Math.min(top, Math.max(0, Math.floor(-min / scale + 0.5)));
+  const slack = scale * 1e-4;
+  const codes = values.map((value) =>
+    Math.min(top, Math.max(0, Math.round(value / scale) + zeroPoint)),
+  );
+  return {
+    values: codes.map((code) => (code - zeroPoint) * scale),
+    passes: values.map((value) =>
+      value >= -zeroPoint * scale - slack && value <= (top - zeroPoint) * scale + slack ? 1 : 0,
+    ),
+  };
+}
+
+/** 0 for the smaller half of the values, equal ones by index. */
+function smallerHalf(values: number[]): number[] {
+  // Sorting is stable, so equal values stay in the order of their indices.
+  const sizes = values.map((value) => Math.fround(Math.abs(value)));
+  const order = values.map((_, i) => i).sort((a, b) => sizes[a]! - sizes[b]!);
+  const gone = new Set(order.slice(0, Math.round(values.length / 2)));
+  return values.map((_, i) => (gone.has(i) ? 0 : 1));
+}
+
+const times = (...factors: number[][]) =>
+  factors.reduce((product, factor) => product.map((value, i) => value * factor[i]!));
+
+describeTransformContract('mask, then fakeQuant', {
+  make: () => [mask({ sparsity: 0.5 }), fakeQuant({ bits: BITS })],
+  gradient(stored, upstream) {
+    const keep = smallerHalf(stored);
+    return times(upstream, quantised(times(stored, keep)).passes, keep);
+  },
+});
+
+describeTransformContract('fakeQuant, then mask', {
+  make: () => [fakeQuant({ bits: BITS }), mask({ sparsity: 0.5 })],
+  gradient(stored, upstream) {
+    const { values, passes } = quantised(stored);
+    return times(upstream, smallerHalf(values), passes);
+  },
+});
+
+describe('mask and fakeQuant', () => {
+  it.each([
+    ['mask first', () => [mask({ sparsity: 0.75 }), fakeQuant({ bits: BITS })]],
+    ['fakeQuant first', () => [fakeQuant({ bits: BITS }), mask({ sparsity: 0.75 })]],
+  ])('keep both promises in training, %s', async (_name, chain) => {
+    const model = smallModel(
+      () => parametrize(tfl.layers.dense({ units: 16 }), { kernel: chain() }),
+      [8],
+    );
+    await train(model, tf.randomNormal([8, 8], 0, 1, 'float32', 1));
+    const baked = Array.from(parametrizedWeights(model)[0]!.bake().dataSync());
+    expect(baked.filter((value) => value !== 0).length).toBeLessThanOrEqual(128 / 4);
+    expect(new Set(baked.map((value) => value || 0)).size).toBeLessThanOrEqual(2 ** BITS);
+  });
+
+  it('are what summarize and lower see', () => {
+    const layer = parametrize(
+      tfl.layers.dense({ units: 8, inputShape: [16], biasInitializer: 'ones', name: 'dense' }),
+      { kernel: [mask(), fakeQuant({ bits: BITS })] },
+    );
+    const model = tfl.sequential({ layers: [layer] });
+    // 128 codes of 4 bits with a scale and a 4-bit zero point, 8 biases
+    expect(summarize(model).total).toMatchObject({
+      params: 136,
+      bits: 128 * 4 + 32 + 4 + 8 * 32,
+      macs: 128,
+    });
+    setMask(
+      layer,
+      Array.from({ length: 128 }, (_, i) => (i % 16 === 0 ? 1 : 0)),
+    );
+    const { total } = summarize(model);
+    // a bitmap of 128 bits and 8 kept codes
+    expect(total.bits).toBe(128 + 8 * 4 + 32 + 4 + 8 * 32);
+    expect(total.bytes).toBe(Math.ceil(total.bits / 8));
+    expect(total.nonzero).toBeLessThanOrEqual(8 + 8);
+    const { encoding, data } = lower(model).weights['dense/kernel']!;
+    expect(encoding.mask!.reduce((sum, keep) => sum + keep, 0)).toBe(8);
+    expect(data!.filter((value) => value !== 0).length).toBe(encoding.nonzero);
+  });
+});
