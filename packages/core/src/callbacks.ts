@@ -22,11 +22,8 @@ export interface TrainingEvents {
   onYield?(epoch: number, batch: number, logs: Logs): Answer;
 }
 
-/** A plain object as callback: events, hooks or both. */
-export interface PlainCallback extends TrainingEvents, TrainingHooks {}
-
-/** Whatever `fit` takes as callback. */
-export type FitCallback = PlainCallback | tfl.Callback | ThimbleCallback;
+/** Whatever `fit` takes as callback: an instance of a tfjs class or a plain object; events, hooks or both. */
+export interface FitCallback extends TrainingEvents, TrainingHooks {}
 
 /**
  * Ancestor of callbacks that take part in the step. The events reach it in Thimble's `fit` and in tfjs's
@@ -95,8 +92,9 @@ export function introduce(
 ): void {
   for (const callback of callbacks) {
     if (callback instanceof ThimbleCallback) callback.insideFit = true;
-    if ('setParams' in callback) callback.setParams({ ...params });
-    if ('setModel' in callback) callback.setModel(model);
+    const stock = callback as Partial<tfl.Callback>;
+    stock.setParams?.({ ...params } as never);
+    stock.setModel?.(model);
   }
 }
 

@@ -101,7 +101,14 @@ export function checkpointing(option: string | CheckpointOptions): Checkpointing
 export async function readCheckpoint(
   place: string | CheckpointStore,
 ): Promise<Checkpoint | undefined> {
-  const { name, store } = placeOf(place);
+  return readFrom(placeOf(place));
+}
+
+/** As {@link readCheckpoint}, from a place that has a name for messages. */
+export async function readFrom({
+  name,
+  store,
+}: Pick<Checkpointing, 'name' | 'store'>): Promise<Checkpoint | undefined> {
   const bytes = await store.read();
   return bytes && (decodeState(bytes, name) as unknown as Checkpoint);
 }

@@ -54,17 +54,17 @@ function logcosh(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
 }
 
 function hinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
-  return tf.mean(tf.relu(tf.sub(1, tf.mul(yTrue, yPred))), -1);
+  return tf.mean(atLeast(tf.sub(1, tf.mul(yTrue, yPred)), 0), -1);
 }
 
 function squaredHinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
-  return tf.mean(tf.square(tf.relu(tf.sub(1, tf.mul(yTrue, yPred)))), -1);
+  return tf.mean(tf.square(atLeast(tf.sub(1, tf.mul(yTrue, yPred)), 0)), -1);
 }
 
 function categoricalHinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
   const right = tf.sum(tf.mul(yTrue, yPred), -1);
   const wrong = tf.max(tf.mul(tf.sub(1, yTrue), yPred), -1);
-  return tf.relu(tf.add(tf.sub(wrong, right), 1));
+  return atLeast(tf.add(tf.sub(wrong, right), 1), 0);
 }
 
 function categoricalCrossentropy(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {

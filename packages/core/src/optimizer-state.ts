@@ -72,10 +72,14 @@ export class OptimizerState {
     this.#own = optimizer as unknown as Record<string, unknown>;
   }
 
-  /** The one state of an optimizer; it outlives a run, as the optimizer does. */
+  /**
+   * The one state of an optimizer; it outlives a run, as the optimizer does. Between runs others may have
+   * used the optimizer, so that the order of its slots has to be looked at again.
+   */
   static of(optimizer: tf.Optimizer): OptimizerState {
     const state = states.get(optimizer) ?? new OptimizerState(optimizer);
     states.set(optimizer, state);
+    state.#order = [];
     return state;
   }
 

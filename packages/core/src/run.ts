@@ -8,7 +8,7 @@ import {
   type Checkpointing,
   checkFingerprint,
   checkpointing,
-  readCheckpoint,
+  readFrom,
   writeCheckpoint,
 } from './checkpoint.ts';
 import { EarlyStopping } from './early-stopping.ts';
@@ -142,7 +142,7 @@ export function paramsOf({ options, source, stepsPerEpoch, validation, at }: Run
 /** Puts everything but the hooks back to where the checkpoint was written, if there is one. */
 export async function resume(run: Run): Promise<Checkpoint | undefined> {
   const { model, checkpointing, at, setup, earlyStopping } = run;
-  const saved = checkpointing && (await readCheckpoint(checkpointing.store));
+  const saved = checkpointing && (await readFrom(checkpointing));
   if (!saved) return undefined;
   checkFingerprint(checkpointing.name, saved.fingerprint, run.fingerprint);
   writeWeights(model, saved.weights);

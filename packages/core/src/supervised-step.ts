@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, UnsupportedError } from '@thimble/base';
-import { penalties } from './model-weights.ts';
+import { ensureBuilt, penalties } from './model-weights.ts';
 import {
   metricSum,
   type Objective,
@@ -116,6 +116,7 @@ export function supervisedStep(options: ObjectiveOptions): Step {
   return (context, hooks) => {
     let step = steps.get(context.model);
     if (!step) {
+      ensureBuilt('supervisedStep', context.model);
       const objective = objectiveOf('supervisedStep', context.model, options);
       requireLoss('supervisedStep', objective);
       step = stepFor(objective);
