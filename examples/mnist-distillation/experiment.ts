@@ -9,6 +9,8 @@ export interface Trained {
   name: string;
   parameters: number;
   bytes: number;
+  /** Images that it was trained on. */
+  images: number;
   /** Errors on the test set. */
   errors: number;
   testSize: number;
@@ -33,7 +35,7 @@ export interface RunOptions {
 export async function describe(
   model: LayersModel,
   history: History,
-  test: ImageDataset,
+  { train, test }: { train: ImageDataset; test: ImageDataset },
   notes: Record<string, number> = {},
 ): Promise<Trained> {
   const { params, bytes } = summarize(model).total;
@@ -46,6 +48,7 @@ export async function describe(
     name: model.name,
     parameters: params,
     bytes,
+    images: train.size,
     errors: counted.errors!,
     testSize: test.size,
     seconds: history.seconds,

@@ -80,6 +80,7 @@ test('the report holds table, curves and record', async () => {
     name,
     parameters: 1234,
     bytes: 4936,
+    images: 1200,
     errors,
     testSize: 300,
     seconds: 1.5,
@@ -104,6 +105,11 @@ test('the report holds table, curves and record', async () => {
 });
 
 test('tables align', () => {
-  expect(textTable([['a', 'b'], ['long', '1']])).toBe('a     b\n----  -\nlong  1');
+  expect(
+    textTable([
+      ['a', 'b'],
+      ['long', '1'],
+    ]),
+  ).toBe('a     b\n----  -\nlong  1');
   expect(meanAndSpread([1], 1)).toBe('1.0');
 });

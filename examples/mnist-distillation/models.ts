@@ -5,7 +5,7 @@ import { withSeed } from 'thimble';
 const INPUT = [28, 28, 1];
 const CLASSES = 10;
 
-/** The quick preset's teacher: two strided convolutions and a hidden layer; 207,018 parameters. */
+/** The quick preset's teacher: two strided convolutions and a hidden layer; 207,178 parameters. */
 export function convTeacher(seed: number): tfl.Sequential {
   return withSeed(seed, () =>
     tfl.sequential({

@@ -99,12 +99,12 @@ export async function runPaper(options: PaperOptions): Promise<Trained[]> {
     maxNorm: 3,
   });
   const taught = await fit(teacher, train.jitter(2), training('teacher', teacherEpochs));
-  const results = [await describe(teacher, taught, test)];
+  const results = [await describe(teacher, taught, { train, test })];
 
   const hidden = [studentUnits, studentUnits];
   const alone = mlp(seed + 1, { name: 'student alone', hidden });
   const learnt = await fit(alone, train, training('alone', studentEpochs));
-  results.push(await describe(alone, learnt, test));
+  results.push(await describe(alone, learnt, { train, test }));
 
   const pupil = mlp(seed + 1, { name: 'student distilled', hidden });
   const distilled = await distill({
@@ -115,24 +115,30 @@ export async function runPaper(options: PaperOptions): Promise<Trained[]> {
     temperature: TEMPERATURE,
     alpha: 0.9,
   });
-  results.push(await describe(pupil, distilled.history, test));
+  results.push(await describe(pupil, distilled.history, { train, test }));
 
   // The student that never saw a 3 learns from soft targets alone: a label would say "never a 3".
+  const withoutThrees = train.filter((label) => label !== OMITTED);
   const blind = mlp(seed + 1, { name: 'distilled without 3s', hidden });
   const omitted = await distill({
     ...training('omitted', studentEpochs),
     teacher,
     student: blind,
-    data: train.filter((label) => label !== OMITTED),
+    data: withoutThrees,
     temperature: TEMPERATURE,
     alpha: 1,
   });
   const threes = test.labels.reduce((sum, label) => sum + (label === OMITTED ? 1 : 0), 0);
   results.push(
-    await describe(blind, omitted.history, test, {
-      threes,
-      errorsOnThrees: await errorsOn(blind, test, OMITTED),
-    }),
+    await describe(
+      blind,
+      omitted.history,
+      { train: withoutThrees, test },
+      {
+        threes,
+        errorsOnThrees: await errorsOn(blind, test, OMITTED),
+      },
+    ),
   );
   const bias = priorMatchingBias(
     await logitsOf(blind, validation),
@@ -141,11 +147,16 @@ export async function runPaper(options: PaperOptions): Promise<Trained[]> {
     1 / 10,
   );
   shiftBias(blind, OMITTED, bias);
-  const corrected = await describe(blind, omitted.history, test, {
-    threes,
-    errorsOnThrees: await errorsOn(blind, test, OMITTED),
-    bias,
-  });
+  const corrected = await describe(
+    blind,
+    omitted.history,
+    { train: withoutThrees, test },
+    {
+      threes,
+      errorsOnThrees: await errorsOn(blind, test, OMITTED),
+      bias,
+    },
+  );
   results.push({ ...corrected, name: 'the same, bias corrected' });
   for (const model of [teacher, alone, pupil, blind]) model.dispose();
   return results;

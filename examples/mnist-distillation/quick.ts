@@ -40,7 +40,7 @@ export async function runQuick(options: QuickOptions): Promise<Trained[]> {
     batchSize: 128,
     learningRate: schedules.cosine(2e-3),
   });
-  const results = [await describe(teacher, taught, test)];
+  const results = [await describe(teacher, taught, { train, test })];
 
   const learning: FitOptions = {
     ...common,
@@ -49,7 +49,7 @@ export async function runQuick(options: QuickOptions): Promise<Trained[]> {
   };
   const student = (name: string): LayersModel => mlp(seed + 1, { name, hidden: [128] });
   const alone = student('student alone');
-  results.push(await describe(alone, await fit(alone, seen, learning), test));
+  results.push(await describe(alone, await fit(alone, seen, learning), { train: seen, test }));
 
   const pupil = student('student distilled');
   const { history } = await distill({
@@ -60,7 +60,7 @@ export async function runQuick(options: QuickOptions): Promise<Trained[]> {
     temperature: 4,
     alpha: 0.9,
   });
-  results.push(await describe(pupil, history, test));
+  results.push(await describe(pupil, history, { train: seen, test }));
   for (const model of [teacher, alone, pupil]) model.dispose();
   return results;
 }

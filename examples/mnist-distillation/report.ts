@@ -32,17 +32,19 @@ function table(report: Report): Row[] {
     'network',
     'parameters',
     'bytes',
+    'training images',
     `test errors of ${count(report.data.test)}`,
     'error %',
     'seconds',
   ];
   const rows = byNetwork(report.results).map((runs) => {
-    const { name, parameters, bytes, testSize } = runs[0]!;
+    const { name, parameters, bytes, images, testSize } = runs[0]!;
     const errors = runs.map((run) => run.errors);
     return [
       name,
       count(parameters),
       count(bytes),
+      count(images),
       meanAndSpread(errors, runs.length > 1 ? 1 : 0),
       meanAndSpread(
         errors.map((e) => (100 * e) / testSize),

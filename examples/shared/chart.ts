@@ -27,7 +27,12 @@ export async function lineChart({ title, x, y, points }: LineChart): Promise<str
   }));
   const axes = {
     x: { field: 'x', type: 'quantitative', title: x, axis: { tickMinStep: 1, grid: false } },
-    color: { field: 'series', type: 'nominal', title: null, legend: { orient: 'top' } },
+    color: {
+      field: 'series',
+      type: 'nominal',
+      title: null,
+      legend: { orient: 'top', symbolOpacity: 1 },
+    },
   } as const;
   const spec = {
     title: { text: title, anchor: 'start' },
