@@ -1,5 +1,11 @@
 // Every test loads tfjs and the backend anew: which backend starts first is what is tested.
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
+
+const require = createRequire(import.meta.url);
 
 type Core = typeof import('@tensorflow/tfjs-core');
 type Backend = typeof import('../src/index.ts');
@@ -10,8 +16,6 @@ let wasm: typeof import('@tensorflow/tfjs-backend-wasm');
 
 /** tfjs keeps its engine on the global object, and its modules in Node's own cache: drop both. */
 async function load(): Promise<void> {
-  const { createRequire } = await import('node:module');
-  const require = createRequire(import.meta.url);
   for (const path of Object.keys(require.cache)) {
     if (path.includes('@tensorflow')) delete require.cache[path];
   }
@@ -38,10 +42,10 @@ function product(): number[] {
 test('thimble starts on its own, and wasm then shares its instance', async () => {
   expect(await tf.setBackend('thimble')).toBe(true);
   const instance = tf.backend();
-  expect(instance).toBeInstanceOf(wasm.BackendWasm);
+  expect(instance instanceof wasm.BackendWasm).toBe(true);
   expect(product()).toEqual([11]);
   expect(await tf.setBackend('wasm')).toBe(true);
-  expect(tf.backend()).toBe(instance);
+  expect(tf.backend() === instance).toBe(true);
   expect(product()).toEqual([11]);
   expect(await tf.setBackend('thimble')).toBe(true);
   expect(product()).toEqual([11]);
@@ -52,7 +56,7 @@ test('thimble takes over an instance that wasm started', async () => {
   const instance = tf.backend();
   expect(product()).toEqual([11]);
   expect(await tf.setBackend('thimble')).toBe(true);
-  expect(tf.backend()).toBe(instance);
+  expect(tf.backend() === instance).toBe(true);
   expect(product()).toEqual([11]);
 });
 
@@ -84,7 +88,7 @@ test('two starts at once end with one instance', async () => {
   expect(both.at(-1)).toBe(true);
   const instance = tf.backend();
   await tf.setBackend('wasm');
-  expect(tf.backend()).toBe(instance);
+  expect(tf.backend() === instance).toBe(true);
   expect(product()).toEqual([11]);
 });
 
@@ -96,7 +100,7 @@ test('wasm set while thimble is starting gets the same instance', async () => {
   expect(product()).toEqual([11]);
   const instance = tf.backend();
   await backend.startThimble();
-  expect(tf.backend()).toBe(instance);
+  expect(tf.backend() === instance).toBe(true);
   expect(product()).toEqual([11]);
 });
 
@@ -127,6 +131,18 @@ test('a wasm file that is not where setWasmPaths says is a BackendError with the
   expect(error).toBeInstanceOf(BackendError);
   expect(error.message).toMatch(/cannot start.*setWasmPaths\(\)/);
   expect(takePrinted()).toMatch(/BackendError.*setWasmPaths\(\)/);
+});
+
+test('a start that failed can be tried again', async () => {
+  const folder = `${mkdtempSync(join(tmpdir(), 'thimble-start-'))}/`;
+  wasm.setWasmPaths(folder);
+  await expect(backend.startThimble()).rejects.toThrow(/cannot start/);
+  expect(takePrinted()).toMatch(/ENOENT/);
+  const file = 'tfjs-backend-wasm-simd.wasm';
+  copyFileSync(require.resolve(`@tensorflow/tfjs-backend-wasm/dist/${file}`), folder + file);
+  await backend.startThimble();
+  expect(product()).toEqual([11]);
+  rmSync(folder, { recursive: true });
 });
 
 test('a removed wasm backend is a BackendError', async () => {
