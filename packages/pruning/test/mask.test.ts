@@ -68,6 +68,15 @@ describe('mask', () => {
   });
 });
 
+it('intersects with another mask in the chain', () => {
+  const { layer, weight } = maskedDense([[1, 2, 3, 4]]);
+  parametrize(layer, { kernel: [mask({ sparsity: 0.5 })] });
+  setMask(weight, [1, 1, 1, 0]);
+  expect(weight.bake()).toBeAllClose([[0, 0, 3, 0]], 0);
+  const [both] = parametrizedWeights(layer);
+  expect(both!.encoding()).toMatchObject({ mask: Uint8Array.of(0, 0, 1, 0), nonzero: 1 });
+});
+
 describe('setMask', () => {
   it('takes a tensor of the weight, or flat values', () => {
     const { layer, weight } = maskedDense([
