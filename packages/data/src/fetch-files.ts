@@ -133,6 +133,13 @@ async function fromMirrors(
   return { files, origin: downloaded ? 'its public mirrors' : cache };
 }
 
+/** What to do where the mirrors are out of reach. */
+export function remedy({ folder }: Catalogue): string {
+  return platform.hasFiles
+    ? `set THIMBLE_DATA_DIR to a folder with ${folder}/ in it`
+    : 'give the address of a folder with its files as source';
+}
+
 /** With no network at all, 'auto' must give up within seconds, and a mirror that is down is no reason to wait. */
 const FIRST_CONTACT: Patience = { ...PATIENCE, contactTimeout: 3000 };
 
@@ -163,8 +170,8 @@ export async function fetchFiles(
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     throw new DownloadError(
-      `${error.message}\nTo use ${catalogue.title} without a download, set THIMBLE_DATA_DIR to a folder with ` +
-        `${catalogue.folder}/ in it that holds: ${expectedFiles(catalogue)}.`,
+      `${error.message}\nTo use ${catalogue.title} without them, ${remedy(catalogue)}. ` +
+        `It must hold: ${expectedFiles(catalogue)}.`,
       { cause: error },
     );
   }

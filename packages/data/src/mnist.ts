@@ -4,7 +4,7 @@ import { type Catalogue, FASHION_MNIST, KMNIST, MNIST } from './catalogue.ts';
 import { checkIdxFile, type Decoded, decodeIdxFiles } from './decode-idx.ts';
 import { type DistortOptions, distortImages, resolveDistortion } from './distort.ts';
 import { type Patience, reasonsOf } from './download.ts';
-import { fetchFiles } from './fetch-files.ts';
+import { fetchFiles, remedy } from './fetch-files.ts';
 import { ImageDataset } from './image-dataset.ts';
 import { type DatasetOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { drawDigits, SYNTHETIC_SIZES, SYNTHETIC_SOURCE } from './synthetic-digits.ts';
@@ -86,7 +86,7 @@ export async function load(
       [parts, synthetic] = [await drawn(resolved, seed), true];
       source =
         `${SYNTHETIC_SOURCE}: ${catalogue.title} could not be downloaded (${reasonsOf(error)}); ` +
-        `for real digits set THIMBLE_DATA_DIR to a folder with ${catalogue.folder}/ in it`;
+        `for real digits ${remedy(catalogue)}`;
     }
   }
   if (distortion) {
