@@ -33,8 +33,8 @@ export class CheckpointError extends ThimbleError {}
  * Throws an {@link OptionError} when `options` has a key that is not in `known`.
  *
  * @example
- * checkOptions('mask', { spasity: 0.5 }, ['sparsity']);
- * // OptionError: mask: unknown option "spasity". Known options: sparsity.
+ * checkOptions('mask', { sparsity: 0.5 }, ['sparsity']); // passes
+ * // With { spasity: 0.5 }: OptionError: mask: unknown option "spasity". Known options: sparsity.
  */
 export function checkOptions(owner: string, options: object, known: readonly string[]): void {
   for (const key of Object.keys(options)) {

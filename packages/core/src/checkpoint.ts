@@ -128,7 +128,8 @@ export async function writeCheckpoint(
  * @throws CheckpointError when there is none, it is corrupt or of another model.
  *
  * @example
- * await loadCheckpointWeights(model, 'run/checkpoint', { best: true });
+ * await fit(model, train, { epochs: 2, checkpoint: 'run/checkpoint' });
+ * await loadCheckpointWeights(model, 'run/checkpoint');
  */
 export async function loadCheckpointWeights(
   model: LayersModel,

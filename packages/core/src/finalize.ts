@@ -27,7 +27,7 @@ export interface KeptLayer {
  * @throws {UnsupportedError} when the model is not built yet.
  * @example
  * const plain = await finalize(model);
- * await plain.save('localstorage://plain');
+ * plain.predict(x); // equal to model.predict(x), with no Thimble left in the model
  */
 export async function finalize(model: LayersModel): Promise<LayersModel> {
   if (!(model.outputs?.length > 0)) {

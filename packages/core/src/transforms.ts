@@ -14,7 +14,7 @@ const factories = new Map<string, TransformFactory>();
  *
  * @throws {OptionError} when another transform has the name already.
  * @example
- * registerTransform('ThimbleMask', (config) => mask(config));
+ * registerTransform('MyMask', (config) => mask(config));
  */
 export function registerTransform(className: string, factory: TransformFactory): void {
   if (factories.has(className)) {

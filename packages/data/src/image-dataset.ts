@@ -49,7 +49,7 @@ const UNIT = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
  *
  * @example
  * const { train, test } = await mnist({ source: 'auto' });
- * const [training, validation] = train.split(5000, 1);
+ * const [training, validation] = train.split(0.1, 1);
  * const { images, labels } = training.jitter(2).batch([0, 1, 2], new Random(7));
  */
 export class ImageDataset {

@@ -127,6 +127,32 @@ describe('augment', () => {
     expect(flips).toBeLessThan(70);
   });
 
+  test('mirrors before it moves', () => {
+    const mirrored = Uint8Array.from({ length: 84 }, (_, k) => {
+      const [y, x, c] = [Math.floor(k / 14), Math.floor(k / 2) % 7, k % 2];
+      return y * 14 + (6 - x) * 2 + c + 1;
+    });
+    const reversed = new ImageDataset({
+      pixels: mirrored,
+      labels: new Uint8Array(1),
+      imageShape: [height, width, channels],
+      classNames: ['a'],
+      name: 'mirrored',
+      source: 'made',
+    });
+    const moves = { rotate: 60, shift: 3, shear: 0.5 };
+    const rounded = (values: number[]): number[] => values.map((v) => Math.round(1e4 * v));
+    let flips = 0;
+    for (let seed = 0; seed < 20; seed++) {
+      const after = rounded(valuesOf(made().augment({ ...moves, flip: true }), new Random(seed)));
+      const plain = rounded(valuesOf(made().augment(moves), new Random(seed)));
+      if (String(after) === String(plain)) continue;
+      flips += 1;
+      expect(after).toEqual(rounded(valuesOf(reversed.augment(moves), new Random(seed))));
+    }
+    expect(flips).toBeGreaterThan(3);
+  });
+
   test('keeps values between the smallest and largest, and moves them', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {

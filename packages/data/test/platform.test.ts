@@ -1,3 +1,4 @@
+import { existsSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { platform as browser } from '../src/platform.browser.ts';
 import { platform as node } from '../src/platform.node.ts';
@@ -40,7 +41,32 @@ describe.each<[string, Platform]>([
   });
 });
 
-test('in Node, bytes of unknown origin are not continued, and one download at a time has the file', async () => {
+test('in Node, bytes of unknown origin are not continued', async () => {
+  const path = `${temporaryFolder()}/a`;
+  writeFileSync(`${path}.part`, bytes);
+  for (const about of [undefined, 'half a fi', '{}']) {
+    if (about) writeFileSync(`${path}.part.json`, about);
+    const part = await node.openPart(path);
+    expect([part.length, part.info]).toEqual([0, undefined]);
+    await part.append(bytes);
+    await part.keep();
+  }
+});
+
+test('in Node, a lock that a crash left is taken over', async () => {
+  const path = `${temporaryFolder()}/a`;
+  // No process has the number 2^30: systems stop far below.
+  for (const owner of ['', String(2 ** 30)]) {
+    writeFileSync(`${path}.part.lock`, owner);
+    const part = await node.openPart(path);
+    await part.restart(INFO);
+    await part.keep();
+    expect(existsSync(`${path}.part`)).toBe(true);
+    expect(existsSync(`${path}.part.lock`)).toBe(false);
+  }
+});
+
+test('in Node, one download at a time has the file', async () => {
   const path = `${temporaryFolder()}/a`;
   const first = await node.openPart(path);
   await first.restart(INFO);

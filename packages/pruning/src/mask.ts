@@ -80,6 +80,8 @@ registerTransform(CLASS_NAME, (config) => mask(config as MaskOptions));
  * @throws {ShapeError} when the number of values or the shape differs.
  * @throws {DataError} naming the first value that is neither 0 nor 1.
  * @example
+ * const layer = parametrize(tfl.layers.dense({ units: 3, inputShape: [4] }), { kernel: [mask()] });
+ * const model = tfl.sequential({ layers: [layer] });
  * setMask(layer, magnitudeMask(layer.getWeights()[0].dataSync(), 0.5));
  */
 export function setMask(

@@ -1,7 +1,7 @@
 // The things that examples in the documentation take for granted: a few digits and small models.
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { data, Random, withSeed } from 'thimble';
+import { data, lower, Random, withSeed } from 'thimble';
 
 /** Stands in for the loaders of real data sets, so that examples need no download. */
 export const digits: typeof data.mnist = () =>
@@ -45,6 +45,9 @@ export async function fixtures(): Promise<Record<string, unknown>> {
     random: new Random(1),
     model: network8,
     layer: network8.layers[1],
+    graph: lower(network8),
+    // An IDX file of unsigned bytes (08), one axis (01) of length 2.
+    bytes: Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 7),
     buildModel: () => network(4),
     teacher: network(16),
     student: network(6),
