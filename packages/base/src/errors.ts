@@ -2,32 +2,50 @@
 
 /** Ancestor of all errors that Thimble raises on purpose. */
 export class ThimbleError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
-  }
+  // Spelled out in every class: `new.target.name` is something else once a bundler has minified it.
+  override name: string = 'ThimbleError';
 }
 
 /** An option has an unknown name or a value outside its range. */
-export class OptionError extends ThimbleError {}
+export class OptionError extends ThimbleError {
+  override name: string = 'OptionError';
+}
 /** A tensor, layer or file has another shape than the operation takes. */
-export class ShapeError extends ThimbleError {}
+export class ShapeError extends ThimbleError {
+  override name: string = 'ShapeError';
+}
 /** Data cannot be used: NaN, labels out of range, counts that disagree. */
-export class DataError extends ThimbleError {}
+export class DataError extends ThimbleError {
+  override name: string = 'DataError';
+}
 /** A file is truncated, corrupt or of another format than expected. */
-export class FileFormatError extends ThimbleError {}
+export class FileFormatError extends ThimbleError {
+  override name: string = 'FileFormatError';
+}
 /** A rule, name or pattern matches nothing. */
-export class NoMatchError extends ThimbleError {}
+export class NoMatchError extends ThimbleError {
+  override name: string = 'NoMatchError';
+}
 /** A loss, gradient or weight became NaN or infinite. */
-export class NonFiniteError extends ThimbleError {}
+export class NonFiniteError extends ThimbleError {
+  override name: string = 'NonFiniteError';
+}
 /** The operation is not possible for this layer, model or platform. */
-export class UnsupportedError extends ThimbleError {}
+export class UnsupportedError extends ThimbleError {
+  override name: string = 'UnsupportedError';
+}
 /** A TensorFlow.js backend cannot start, or cannot do what was asked of it. */
-export class BackendError extends ThimbleError {}
+export class BackendError extends ThimbleError {
+  override name: string = 'BackendError';
+}
 /** A download failed after all retries, or brought the wrong bytes. */
-export class DownloadError extends ThimbleError {}
+export class DownloadError extends ThimbleError {
+  override name: string = 'DownloadError';
+}
 /** A checkpoint cannot be read, or belongs to another run. */
-export class CheckpointError extends ThimbleError {}
+export class CheckpointError extends ThimbleError {
+  override name: string = 'CheckpointError';
+}
 
 /**
  * Throws an {@link OptionError} when `options` has a key that is not in `known`.

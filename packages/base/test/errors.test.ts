@@ -1,11 +1,19 @@
+import * as base from '@thimble/base';
 import { checkInteger, checkOptions, checkRange, OptionError, ThimbleError } from '@thimble/base';
 import { expect, test } from 'vitest';
 
-test('errors carry their class as name and are Thimble errors', () => {
-  const error = new OptionError('bad');
-  expect(error.name).toBe('OptionError');
-  expect(error).toBeInstanceOf(ThimbleError);
-  expect(error).toBeInstanceOf(Error);
+test('errors carry their class as name, are Thimble errors and keep their cause', () => {
+  const classes = Object.entries(base).filter(([name]) => name.endsWith('Error'));
+  expect(classes).toHaveLength(11);
+  for (const [name, value] of classes) {
+    const cause = new Error('why');
+    const error = new (value as typeof ThimbleError)('bad', { cause });
+    expect(error.name).toBe(name);
+    expect(error.message).toBe('bad');
+    expect(error.cause).toBe(cause);
+    expect(error).toBeInstanceOf(ThimbleError);
+    expect(error).toBeInstanceOf(Error);
+  }
 });
 
 test('checkOptions names the unknown option and the known ones', () => {
