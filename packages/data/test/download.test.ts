@@ -238,6 +238,8 @@ describe('download', () => {
       expect(message).toMatch(server === long ? /200000 were expected/ : /wrong bytes/);
       expect(left(wanted)).toEqual([]);
     }
+    // Once more, in case they were two versions of a file, and no more.
+    expect(wrong.requests).toHaveLength(2);
   });
 
   test('an aborted download rejects with the reason and can be continued', async () => {

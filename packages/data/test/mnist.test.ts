@@ -1,5 +1,5 @@
 import '@tensorflow/tfjs-backend-cpu';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { DataError, DownloadError, FileFormatError, OptionError, Random } from '@thimble/base';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -117,6 +117,19 @@ describe('mnist', () => {
     for (const source of ['auto', 'synthetic', folderOf()]) {
       await expect(mnist({ source, signal, ...quiet })).rejects.toThrow('enough');
     }
+  });
+
+  test("damaged files are no reason to draw digits either, not even for 'auto'", async () => {
+    const root = temporaryFolder();
+    mkdirSync(`${root}/mnist`);
+    for (const [name, bytes] of Object.entries(madeMnist())) {
+      writeFileSync(`${root}/mnist/${name}`, bytes.slice(0, -1));
+    }
+    setEnvironment({ THIMBLE_DATA_DIR: root });
+    await expect(mnist(quiet)).rejects.toThrow(FileFormatError);
+    writeFileSync(`${root}/mnist/t10k-labels-idx1-ubyte`, '');
+    rmSync(`${root}/mnist/train-images-idx3-ubyte`);
+    await expect(mnist(quiet)).rejects.toThrow(DataError);
   });
 
   test('distort changes every image, by its seed, and says so', async () => {
