@@ -17,13 +17,16 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> |
   }
 }
 
+/** Tells apart several writes of one path at the same time. */
+let writes = 0;
+
 /**
  * Writes a file so that whoever reads it sees the old bytes or the new ones, never a part: into a
  * temporary file beside it, flushed to the disk, then renamed.
  */
 export async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}.${writes++}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {

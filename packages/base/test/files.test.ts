@@ -28,3 +28,12 @@ test('leaves the old file and no scraps when writing fails', async () => {
   expect(await readBytes(path)).toEqual(Uint8Array.of(7));
   expect(await readdir(folder)).toEqual(['kept.bin']);
 });
+
+test('writes of one file at the same time leave one of them whole', async () => {
+  const path = join(folder, 'shared.bin');
+  const writes = Array.from({ length: 8 }, (_, i) => new Uint8Array(100_000 + i).fill(i));
+  await Promise.all(writes.map((bytes) => writeBytes(path, bytes)));
+  const kept = await readBytes(path);
+  expect(kept).toEqual(writes[kept![0]!]);
+  expect(await readdir(folder)).toEqual(['shared.bin']);
+});
