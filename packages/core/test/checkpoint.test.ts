@@ -78,8 +78,8 @@ describe('a run that was aborted', () => {
   it('keeps frozen layers frozen and their moments', async () => {
     const callbacks: FitCallback[] = [];
     const freeze = (net: tfl.LayersModel) => ({
-      onEpochBegin(epoch: number) {
-        net.layers[0]!.trainable = epoch !== 1;
+      onEpochEnd(epoch: number) {
+        net.layers[0]!.trainable = epoch !== 0;
       },
     });
     const run = async (more: FitOptions) => {
