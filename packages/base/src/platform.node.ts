@@ -1,7 +1,7 @@
 // What only Node can do: files and the terminal. Browsers get platform.browser.ts instead.
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import cliProgress from 'cli-progress';
 import type { Bar, ProgressEvent } from './progress-event.ts';
 import { formatDuration } from './progress-event.ts';
@@ -26,6 +26,7 @@ let writes = 0;
  */
 export async function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
+  await removeLeftovers(path);
   const temporary = `${path}.${process.pid}.${writes++}.tmp`;
   try {
     const file = await open(temporary, 'w');
@@ -39,6 +40,25 @@ export async function writeBytes(path: string, bytes: Uint8Array): Promise<void>
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0); // signal 0 only asks
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Removes the temporary files of processes that were killed while they wrote `path`. */
+async function removeLeftovers(path: string): Promise<void> {
+  const prefix = `${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    const writer = name.startsWith(prefix) && /^(\d+)\.\d+\.tmp$/.exec(name.slice(prefix.length));
+    if (writer && !isRunning(Number(writer[1])))
+      await rm(join(dirname(path), name), { force: true });
   }
 }
 

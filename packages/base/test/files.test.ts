@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readBytes, removeFile, writeBytes } from '@thimble/base';
@@ -36,4 +37,12 @@ test('writes of one file at the same time leave one of them whole', async () => 
   const kept = await readBytes(path);
   expect(kept).toEqual(writes[kept![0]!]);
   expect(await readdir(folder)).toEqual(['shared.bin']);
+});
+
+test('clears away what a killed process left half-written, and nothing else', async () => {
+  const { pid } = spawnSync(process.execPath, ['--version']); // ended, so no process has this number
+  const others = [`kept.bin.${process.ppid}.0.tmp`, `other.bin.${pid}.0.tmp`, 'kept.bin.notes'];
+  for (const name of [`kept.bin.${pid}.3.tmp`, ...others]) await writeFile(join(folder, name), 'x');
+  await writeBytes(join(folder, 'kept.bin'), Uint8Array.of(1));
+  expect((await readdir(folder)).sort()).toEqual([...others, 'kept.bin'].sort());
 });

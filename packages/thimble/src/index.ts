@@ -5,8 +5,8 @@ import { distillationCallback, distillationLoss } from '@thimble/distillation';
 export * from '@thimble/base';
 export * from '@thimble/core';
 export { type Distilled, type DistillOptions, distill } from '@thimble/distillation';
-export { mask } from '@thimble/pruning';
-export { fakeQuant } from '@thimble/quantization';
+export * from '@thimble/pruning';
+export * from '@thimble/quantization';
 export { data };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
