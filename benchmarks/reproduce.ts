@@ -19,6 +19,11 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: DISTILLATION,
     args: ['--preset', 'quick', '--seeds', '3'],
   },
+  'mnist-distillation-all-images': {
+    about: 'the same with students that see all images (about 15 minutes)',
+    program: DISTILLATION,
+    args: ['--preset', 'quick', '--seeds', '3', '--student-images', '55000'],
+  },
   'mnist-distillation-paper': {
     about: "Hinton's MNIST experiments at scale (hours; resumable)",
     program: DISTILLATION,

@@ -5,25 +5,26 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import '@thimble/backend';
 import * as tf from '@tensorflow/tfjs-core';
-import { data, formatDuration, OptionError, ThimbleError } from 'thimble';
+import { checkInteger, data, formatDuration, OptionError, ThimbleError } from 'thimble';
 import { describeRun } from '../shared/run-record.ts';
-import type { RunOptions, Trained } from './experiment.ts';
-import { runPaper } from './paper.ts';
-import { runQuick } from './quick.ts';
+import type { Trained } from './experiment.ts';
+import { type PaperOptions, runPaper } from './paper.ts';
+import { type QuickOptions, runQuick } from './quick.ts';
 import { type Report, textReport, writeReport } from './report.ts';
 
 const HELP = `Distils a teacher into a small student on handwritten digits.
 
   --preset quick|paper   quick: about two minutes; paper: Hinton's experiments at scale, resumable
+  --student-images N     how many images the quick preset's student gets to see (default 10000)
   --seeds N              repeat with N seeds and show mean and spread (default 1)
   --data auto|synthetic|FOLDER   where the digits come from (default auto: THIMBLE_DATA_DIR, the
                          cache, a download, or else synthetic digits)
   --output FOLDER        where report.html, result.json and checkpoints go
-                         (default output/mnist-distillation)
+                         (default output/mnist-distillation/PRESET)
   --silent               no progress bars
   --help`;
 
-const PRESETS: Record<string, (options: RunOptions) => Promise<Trained[]>> = {
+const PRESETS: Record<string, (options: QuickOptions & PaperOptions) => Promise<Trained[]>> = {
   quick: runQuick,
   paper: runPaper,
 };
@@ -32,9 +33,10 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       preset: { type: 'string', default: 'quick' },
+      'student-images': { type: 'string' },
       seeds: { type: 'string', default: '1' },
       data: { type: 'string', default: 'auto' },
-      output: { type: 'string', default: join('output', 'mnist-distillation') },
+      output: { type: 'string' },
       silent: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -46,9 +48,10 @@ async function main(): Promise<void> {
   const run = PRESETS[values.preset];
   if (!run) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
   const seeds = Number(values.seeds);
-  if (!Number.isInteger(seeds) || seeds < 1) {
-    throw new OptionError(`--seeds must be a whole number from 1, not "${values.seeds}".`);
-  }
+  checkInteger('mnist-distillation', '--seeds', seeds, 1);
+  const given = values['student-images'];
+  if (given !== undefined) checkInteger('mnist-distillation', '--student-images', Number(given), 1);
+  const output = values.output ?? join('output', 'mnist-distillation', values.preset);
 
   // Ctrl-C ends the run between two steps; the paper preset goes on from its checkpoint next time.
   const abort = new AbortController();
@@ -73,14 +76,16 @@ async function main(): Promise<void> {
         seed,
         progress,
         signal: abort.signal,
-        checkpoints: join(values.output, 'checkpoints'),
+        checkpoints: join(output, 'checkpoints'),
+        ...(given === undefined ? {} : { studentImages: Number(given) }),
       }),
     );
   }
+  const command = ['npm start --', `--preset ${values.preset}`, `--seeds ${seeds}`];
+  if (given !== undefined) command.push(`--student-images ${given}`);
+  if (values.data === 'synthetic') command.push('--data synthetic');
   const report: Report = {
-    run: describeRun(
-      `npm start -- --preset ${values.preset} --seeds ${seeds}${values.data === 'synthetic' ? ' --data synthetic' : ''}`,
-    ),
+    run: describeRun(command.join(' ')),
     preset: values.preset,
     data: {
       source: train.synthetic ? 'synthetic digits' : 'MNIST',
@@ -91,7 +96,7 @@ async function main(): Promise<void> {
     seeds: Array.from({ length: seeds }, (_, i) => i),
     results,
   };
-  const path = await writeReport(report, values.output);
+  const path = await writeReport(report, output);
   console.log(`\n${textReport(report)}\n`);
   console.log(`Learning curves: ${path}   (${formatDuration(performance.now() - started)} in all)`);
 }

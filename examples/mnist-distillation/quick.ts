@@ -6,7 +6,7 @@ import { describe, type RunOptions, type Trained } from './experiment.ts';
 import { convTeacher, mlp } from './models.ts';
 
 export interface QuickOptions extends RunOptions {
-  /** Images that the student gets to see. Default: 10,000, at most a fifth of the training images. */
+  /** Images that the student gets to see. Default: 10,000, or a fifth of what there is. */
   studentImages?: number;
   teacherEpochs?: number;
   studentEpochs?: number;
@@ -21,7 +21,7 @@ export async function runQuick(options: QuickOptions): Promise<Trained[]> {
   const [train, validation] = options.train.split(VALIDATION_SHARE, 'validation');
   const { teacherEpochs = 3, studentEpochs = 16 } = options;
   const size = options.studentImages ?? Math.min(10_000, Math.floor(train.size / 5));
-  const seen = train.take(size);
+  const seen = train.take(Math.min(size, train.size));
 
   const common: FitOptions = {
     optimizer: 'adam',
