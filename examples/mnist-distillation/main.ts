@@ -3,8 +3,7 @@
 //   npm start -- --preset paper --seeds 3       the experiments of Hinton et al., resumable
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import '@thimble/backend';
-import * as tf from '@tensorflow/tfjs-core';
+import { startThimble } from '@thimble/backend';
 import { checkInteger, data, formatDuration, OptionError, ThimbleError } from 'thimble';
 import { describeRun } from '../shared/run-record.ts';
 import type { Trained } from './experiment.ts';
@@ -58,7 +57,7 @@ async function main(): Promise<void> {
   process.once('SIGINT', () => abort.abort());
 
   const started = performance.now();
-  await tf.setBackend('thimble');
+  await startThimble(); // tf.setBackend('thimble') that throws where it cannot
   const progress = !values.silent;
   const { train, test } = await data.mnist({
     source: values.data,

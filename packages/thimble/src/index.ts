@@ -1,10 +1,12 @@
 // Deep networks that fit in a thimble: one import for all of it.
+import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
 
 export * from '@thimble/base';
 export * from '@thimble/core';
-export { type Distilled, type DistillOptions, distill } from '@thimble/distillation';
+export * from '@thimble/distillation';
+export * from '@thimble/graph';
 export * from '@thimble/pruning';
 export * from '@thimble/quantization';
 export { data };
@@ -14,7 +16,8 @@ export const callbacks: { distillation: typeof distillationCallback } = {
   distillation: distillationCallback,
 };
 
-/** Loss functions of the techniques. */
-export const losses: { distillation: typeof distillationLoss } = {
+/** Losses by name, those of the techniques among them. */
+export const losses: typeof coreLosses & { distillation: typeof distillationLoss } = {
+  ...coreLosses,
   distillation: distillationLoss,
 };

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import * as thimble from 'thimble';
+import { expect, test } from 'vitest';
+
+const packages = new URL('../../', import.meta.url);
+const rooms = readdirSync(packages).filter((room) => {
+  const { dependencies = {} } = JSON.parse(
+    readFileSync(new URL('thimble/package.json', packages), 'utf8'),
+  );
+  return `@thimble/${room}` in dependencies;
+});
+
+test('every export of every room is reachable', async () => {
+  expect(rooms).toContain('core');
+  for (const room of rooms) {
+    const exports = await import(`../../${room}/src/index.ts`);
+    const reachable = room === 'data' ? thimble.data : thimble;
+    for (const name of Object.keys(exports)) {
+      expect(reachable, `${name} of @thimble/${room}`).toHaveProperty(name);
+    }
+  }
+});
+
+test('losses and callbacks are grouped under the names that people call', () => {
+  expect(thimble.losses.meanSquaredError).toBeTypeOf('function');
+  expect(thimble.losses.distillation({ temperature: 2 })).toBeTypeOf('function');
+  expect(thimble.callbacks.distillation).toBeTypeOf('function');
+});
+
+test('the names that other code relies on are there', () => {
+  for (const name of [
+    'fit',
+    'distill',
+    'parametrize',
+    'finalize',
+    'summarize',
+    'mask',
+    'fakeQuant',
+  ]) {
+    expect(thimble).toHaveProperty(name);
+  }
+});
