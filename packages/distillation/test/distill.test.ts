@@ -220,6 +220,19 @@ describe('distill', () => {
 });
 
 describe('callbacks.distillation', () => {
+  test("the teacher's dropout is off, batch by batch", async () => {
+    const data = points(64);
+    const teachers = [net(1, { units: [8], dropout: true }), net(1, { units: [8] })];
+    const kernels = [];
+    for (const teacher of teachers) {
+      const student = net(5);
+      const callbacks = [distillationCallback({ teacher })];
+      await fit(student, data, { ...quiet, callbacks, loss: 'meanSquaredError' });
+      kernels.push(student.getWeights()[0]!);
+    }
+    expect(kernels[0]).toBeAllClose(kernels[1]!, 0);
+  });
+
   test("does in tfjs's own fit what it does in Thimble's", async () => {
     const data = points(64);
     const teacher = net(1);
