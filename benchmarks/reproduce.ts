@@ -1,12 +1,13 @@
 // Repeats an experiment in full and keeps its result: `npm run reproduce -- NAME`. Each is a command that
 // a user could type; those that take long resume where they were interrupted.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 interface Reproduction {
   about: string;
-  /** The example's program and its arguments. */
+  /** A program that takes `--output FOLDER` and writes result.json there, and its arguments. */
   program: string;
   args: string[];
 }
@@ -23,6 +24,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about: 'the same with students that see all images (about 15 minutes)',
     program: DISTILLATION,
     args: ['--preset', 'quick', '--seeds', '3', '--student-images', '55000'],
+  },
+  difficulty: {
+    about:
+      'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 15 minutes)',
+    program: 'benchmarks/dist/difficulty.js',
+    args: [],
   },
   'mnist-distillation-paper': {
     about: "Hinton's MNIST experiments at scale (hours; resumable)",
@@ -49,7 +56,8 @@ if (!reproduction || extra.length > 0) {
     const results = join('benchmarks', 'results');
     await mkdir(results, { recursive: true });
     await copyFile(join(output, 'result.json'), join(results, `${name}.json`));
-    await copyFile(join(output, 'report.html'), join(results, `${name}.html`));
-    console.log(`Kept in ${results}/${name}.json and .html`);
+    const report = join(output, 'report.html');
+    if (existsSync(report)) await copyFile(report, join(results, `${name}.html`));
+    console.log(`Kept in ${results}`);
   }
 }
