@@ -26,12 +26,15 @@ if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
 --save writes the figures to benchmarks/results/NAME.json.`);
   process.exitCode = values.help ? 0 : 1;
 } else {
+  const command = `npm run bench -- ${name} --repeats ${repeats} --save`;
   const { table, figures } = await task.run(repeats);
   console.log(textTable(table));
   if (values.save) {
-    const run = describeRun(`npm run bench -- ${name} --repeats ${repeats} --save`);
     const path = `benchmarks/results/${name}.json`;
-    await writeFile(path, `${JSON.stringify({ run, repeats, figures }, null, 2)}\n`);
+    await writeFile(
+      path,
+      `${JSON.stringify({ run: describeRun(command), repeats, figures }, null, 2)}\n`,
+    );
     console.log(`\nwritten to ${path}`);
   }
 }

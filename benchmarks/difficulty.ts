@@ -47,6 +47,7 @@ async function errors(
 }
 
 await startThimble();
+const run = describeRun('npm run reproduce -- difficulty');
 const results = [];
 for (const [name, load] of Object.entries(DATA)) {
   const sets = await load();
@@ -66,6 +67,5 @@ const rows: Row[] = results.map((result) => {
 });
 console.log(textTable([['data', 'net', 'test error %'], ...rows]));
 await mkdir(output, { recursive: true });
-const run = describeRun('npm run reproduce -- difficulty');
 const record = { run, epochs: EPOCHS, seeds: SEEDS, results };
 await writeFile(join(output, 'result.json'), `${JSON.stringify(record, null, 2)}\n`);

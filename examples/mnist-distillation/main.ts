@@ -59,6 +59,10 @@ async function main(): Promise<void> {
   const started = performance.now();
   await startThimble(); // tf.setBackend('thimble') that throws where it cannot
   const progress = !values.silent;
+  const command = ['npm start --', `--preset ${values.preset}`, `--seeds ${seeds}`];
+  if (given !== undefined) command.push(`--student-images ${given}`);
+  if (values.data === 'synthetic') command.push('--data synthetic');
+  const record = describeRun(command.join(' ')); // now: the checkout may change while this runs
   const { train, test } = await data.mnist({
     source: values.data,
     onProgress: progress,
@@ -80,11 +84,8 @@ async function main(): Promise<void> {
       }),
     );
   }
-  const command = ['npm start --', `--preset ${values.preset}`, `--seeds ${seeds}`];
-  if (given !== undefined) command.push(`--student-images ${given}`);
-  if (values.data === 'synthetic') command.push('--data synthetic');
   const report: Report = {
-    run: describeRun(command.join(' ')),
+    run: record,
     preset: values.preset,
     data: {
       source: train.synthetic ? 'synthetic digits' : 'MNIST',
