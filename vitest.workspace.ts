@@ -17,6 +17,8 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
     maxWorkers: 2,
+    allowOnly: false, // Biome's rule for it takes our `fit` for a focused test
+
     projects: [...packages, ...others].map((project) => ({
       extends: true as const,
       test: {

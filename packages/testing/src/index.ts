@@ -1,4 +1,9 @@
 export { useCpu } from './backend.ts';
+export {
+  type CallbackContract,
+  classifier,
+  describeCallbackContract,
+} from './callback-contract.ts';
 export { checkGradients, type GradientCheckOptions } from './gradients.ts';
 export { inputsFor, type LayerCase, layerCases } from './layer-cases.ts';
 export { describeLayerContract, type LayerContract } from './layer-contract.ts';
