@@ -1,23 +1,16 @@
-// Trains in a real browser, from Vite's dev server and from a production build. Needs a Chromium, see
-// CHROMIUM_PATH below; where there is none the tests are reported as skipped.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+// Trains in a real browser, from Vite's dev server and from a production build. Needs a Chromium; where there
+// is none the tests are reported as skipped.
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium } from 'playwright-core';
+import { browserMissing, launchBrowser, skipReason } from '@thimble/testing';
+import type { Browser } from 'playwright-core';
 import { build, createServer, type InlineConfig, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Outcome } from './browser-page/train.ts';
-
-const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-const missing = !existsSync(executablePath);
-const reason = missing ? ` (skipped: no browser at ${executablePath}, set CHROMIUM_PATH)` : '';
-const args =
-  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split(
-    ' ',
-  );
 
 const root = fileURLToPath(new URL('./browser-page/', import.meta.url));
 const wasmFolder = join(
@@ -41,13 +34,13 @@ let browser: Browser;
 let scratch: string;
 
 beforeAll(async () => {
-  if (missing) return;
+  if (browserMissing) return;
   scratch = mkdtempSync(join(tmpdir(), 'thimble-browser-'));
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launchBrowser();
 });
 
 afterAll(async () => {
-  if (missing) return;
+  if (browserMissing) return;
   await browser.close();
   rmSync(scratch, { recursive: true, force: true });
 });
@@ -123,7 +116,7 @@ const sites: [string, () => Promise<Site>][] = [
   ['a production build', () => production('build')],
 ];
 
-describe.skipIf(missing).each(sites)(`%s${reason}`, (_, open) => {
+describe.skipIf(browserMissing).each(sites)(`%s${skipReason}`, (_, open) => {
   let site: Site;
   beforeAll(async () => {
     site = await open();

@@ -1,4 +1,5 @@
 export { useCpu } from './backend.ts';
+export { browserMissing, launchBrowser, skipReason } from './browser.ts';
 export {
   type CallbackContract,
   classifier,
