@@ -24,10 +24,9 @@ export interface DistortOptions {
 }
 
 /**
- * What `distort: true` means. Chosen by experiment with LeNet-5 (20-50-500, Adam at 0.001, batches of 64) on
- * all of MNIST. Test error after 4 to 9 epochs: with rotate 20 and elastic 1.3, 6 %; with these, 3.8 to
- * 4.6 %; with rotate 25, scale 0.25, shear 0.3, shift 3, elastic 1.6 and noise 0.15, 12 %, and some digits
- * that nobody can read.
+ * What `distort: true` means. Chosen by experiment so that a small convolutional net errs 3 to 5 %
+ * (benchmarks/results/difficulty.json). Tried and too much: rotate 25, scale 0.25, shear 0.3, shift 3,
+ * elastic 1.6 and noise 0.15 made some digits that nobody can read.
  */
 export const DISTORT_DEFAULTS: Required<DistortOptions> = {
   rotate: 15,

@@ -19,8 +19,8 @@ export interface TrainAndTest {
 export interface MnistOptions extends DatasetOptions {
   /**
    * Distorts every image of both parts once, affinely and elastically, because nets of all sizes
-   * saturate on plain MNIST. `true` means the strength at which LeNet-5 errs 3 to 5 %. The same seed
-   * gives the same images. Default false.
+   * saturate on plain MNIST. `true` means the strength at which a small convolutional net errs 3 to
+   * 5 % (benchmarks/results/difficulty.json). The same seed gives the same images. Default false.
    */
   distort?: boolean | DistortOptions;
   /** Drives `distort`, and the drawing of synthetic digits. Default 0. */
