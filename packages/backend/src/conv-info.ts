@@ -69,6 +69,34 @@ export function padding(
   ];
 }
 
+/**
+ * Whether the input gradient is a forward convolution of dy with the filter turned by 180 degrees: stride 1,
+ * and no window that lies in the padding alone.
+ */
+export function canTurn({
+  strideHeight,
+  strideWidth,
+  padInfo,
+  effectiveFilterHeight,
+  effectiveFilterWidth,
+}: ConvInfo): boolean {
+  return (
+    strideHeight === 1 &&
+    strideWidth === 1 &&
+    Math.max(padInfo.top, padInfo.bottom) < effectiveFilterHeight &&
+    Math.max(padInfo.left, padInfo.right) < effectiveFilterWidth
+  );
+}
+
+/** The padding of that convolution of dy, see {@link canTurn}. */
+export function turnedPadding(info: ConvInfo): backend_util.ExplicitPadding {
+  const top = info.effectiveFilterHeight - 1 - info.padInfo.top;
+  const left = info.effectiveFilterWidth - 1 - info.padInfo.left;
+  const bottom = info.inHeight + info.effectiveFilterHeight - 1 - info.outHeight - top;
+  const right = info.inWidth + info.effectiveFilterWidth - 1 - info.outWidth - left;
+  return padding(top, bottom, left, right);
+}
+
 /** The padding of a convolution, spelled out. */
 export function explicitPadding(info: ConvInfo): backend_util.ExplicitPadding {
   const { top, bottom, left, right } = info.padInfo;

@@ -18,7 +18,7 @@ import {
   Transpose,
   util,
 } from '@tensorflow/tfjs-core';
-import { type ConvInfo, convInfo, padding } from '../conv-info.ts';
+import { type ConvInfo, canTurn, convInfo, turnedPadding } from '../conv-info.ts';
 import { matMul } from '../mat-mul.ts';
 import {
   defineKernel,
@@ -54,10 +54,8 @@ export const conv2DBackpropInput: KernelConfig = defineKernel<
 });
 
 function flipIsCheaper(info: ConvInfo): boolean {
-  const { padInfo, inChannels, outChannels } = info;
-  if (info.strideHeight > 1 || info.strideWidth > 1) return false;
-  if (Math.max(padInfo.top, padInfo.bottom) >= info.filterHeight) return false;
-  if (Math.max(padInfo.left, padInfo.right) >= info.filterWidth) return false;
+  const { inChannels, outChannels } = info;
+  if (!canTurn(info)) return false;
   const groups = Math.ceil(inChannels / CHANNEL_GROUP) * CHANNEL_GROUP;
   const flip = info.inHeight * info.inWidth * outChannels * groups;
   const scatter = info.outHeight * info.outWidth * inChannels * (outChannels + SCATTER_COST);
@@ -84,10 +82,6 @@ function flipped(
 ): TensorInfo {
   const turned = runStock(backend, Reverse, { x: filter }, { dims: [0, 1] });
   const exchanged = runStock(backend, Transpose, { x: turned }, { perm: [0, 1, 3, 2] });
-  const top = info.filterHeight - 1 - info.padInfo.top;
-  const left = info.filterWidth - 1 - info.padInfo.left;
-  const bottom = info.inHeight + info.filterHeight - 1 - info.outHeight - top;
-  const right = info.inWidth + info.filterWidth - 1 - info.outWidth - left;
   const out = runStock(
     backend,
     Conv2D,
@@ -95,7 +89,7 @@ function flipped(
     {
       strides: [1, 1],
       dilations: [1, 1],
-      pad: padding(top, bottom, left, right),
+      pad: turnedPadding(info),
       dataFormat: 'NHWC',
     },
   );

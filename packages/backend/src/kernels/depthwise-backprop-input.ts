@@ -9,7 +9,7 @@ import {
   Reverse,
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
-import { type ConvInfo, convInfo, padding } from '../conv-info.ts';
+import { type ConvInfo, canTurn, convInfo, turnedPadding } from '../conv-info.ts';
 import { defineKernel, floats, free, runStock, type Tensors, zeros } from '../stock.ts';
 
 /** dx[n,h,w,c] = sum over a,b,m of dy[n,i,j,c*M+m] w[a,b,c,m], where i*s+a*d-p = h and j*s+b*d-p = w. */
@@ -26,13 +26,7 @@ export const depthwiseBackpropInput: KernelConfig = defineKernel<
 });
 
 function canFlip(info: ConvInfo): boolean {
-  return (
-    info.strideHeight === 1 &&
-    info.strideWidth === 1 &&
-    info.outChannels === info.inChannels &&
-    Math.max(info.padInfo.top, info.padInfo.bottom) < info.effectiveFilterHeight &&
-    Math.max(info.padInfo.left, info.padInfo.right) < info.effectiveFilterWidth
-  );
+  return info.outChannels === info.inChannels && canTurn(info);
 }
 
 function flipped(
@@ -42,10 +36,6 @@ function flipped(
   info: ConvInfo,
 ): TensorInfo {
   const turned = runStock(backend, Reverse, { x: filter }, { dims: [0, 1] });
-  const top = info.effectiveFilterHeight - 1 - info.padInfo.top;
-  const left = info.effectiveFilterWidth - 1 - info.padInfo.left;
-  const bottom = info.inHeight + info.effectiveFilterHeight - 1 - info.outHeight - top;
-  const right = info.inWidth + info.effectiveFilterWidth - 1 - info.outWidth - left;
   const out = runStock(
     backend,
     DepthwiseConv2dNative,
@@ -53,7 +43,7 @@ function flipped(
     {
       strides: [1, 1],
       dilations: [info.dilationHeight, info.dilationWidth],
-      pad: padding(top, bottom, left, right),
+      pad: turnedPadding(info),
     },
   );
   free(backend, turned);
