@@ -9,7 +9,11 @@ import {
   toSource,
 } from '@thimble/core';
 import { DistillationCallback } from './distillation-callback.ts';
-import type { SoftTargetOptions } from './soft-targets.ts';
+import {
+  resolveSoftTargets,
+  SOFT_TARGET_DEFAULTS,
+  type SoftTargetOptions,
+} from './soft-targets.ts';
 import { checkPair, endsInSoftmax, tabulate } from './teacher.ts';
 
 /** Options of {@link distill}: those of the loss, and all of `fit`'s. */
@@ -43,23 +47,20 @@ export interface Distilled {
  * });
  */
 export async function distill(options: DistillOptions): Promise<Distilled> {
-  const { teacher, student, data, temperature, alpha, ...training } = options;
+  const {
+    teacher,
+    student,
+    data,
+    temperature = SOFT_TARGET_DEFAULTS.temperature,
+    alpha = SOFT_TARGET_DEFAULTS.alpha,
+    ...training
+  } = options;
   const teachers = Array.isArray(teacher) ? teacher : [teacher];
   checkPair(teachers, student);
-  const soft = {
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(alpha === undefined ? {} : { alpha }),
-  };
-  // Made once before the teacher runs, so that a wrong option costs no time.
-  new DistillationCallback({ teacher: teachers, ...soft });
+  const soft = resolveSoftTargets('distill', { temperature, alpha });
   const source: BatchSource = await toSource(data);
   const { progress, signal } = training;
-  const table = source.varies
-    ? undefined
-    : await tabulate(teachers, source, {
-        ...(progress === undefined ? {} : { progress }),
-        ...(signal === undefined ? {} : { signal }),
-      });
+  const table = source.varies ? undefined : await tabulate(teachers, source, { progress, signal });
   const callback = new DistillationCallback({ teacher: teachers, ...soft }, table);
   const history = await fit(student, source, {
     loss: endsInSoftmax(student) ? 'categoricalCrossentropy' : 'categoricalCrossentropyFromLogits',
