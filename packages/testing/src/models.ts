@@ -42,6 +42,17 @@ export async function savedAndLoaded(model: tfl.LayersModel): Promise<tfl.Layers
   return tfl.loadLayersModel(tf.io.fromMemory({ ...saved!, modelTopology }));
 }
 
+/** Saves and loads a model, expects the copy to have its weights and outputs, and returns the copy. */
+export async function expectSurvivesSaving(
+  model: tfl.LayersModel,
+  x: tf.Tensor,
+): Promise<tfl.LayersModel> {
+  const loaded = await savedAndLoaded(model);
+  expect(snapshot(loaded)).toEqual(snapshot(model));
+  expectSameOutputs(model, loaded, x);
+  return loaded;
+}
+
 /** The values of all weights by name, without the numbers that tell layers of one class apart. */
 export function snapshot(model: tfl.LayersModel): Record<string, number[]> {
   return Object.fromEntries(
