@@ -1,6 +1,7 @@
 // Runs one benchmark and keeps its result: `npm run bench -- NAME`.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { startThimble } from '@thimble/backend';
 import { describeRun } from 'thimble-examples/shared/run-record';
 import { textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
@@ -27,14 +28,13 @@ if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
   process.exitCode = values.help ? 0 : 1;
 } else {
   const command = `npm run bench -- ${name} --repeats ${repeats} --save`;
+  await startThimble();
+  const run = describeRun(command); // now: the checkout may change while this runs
   const { table, figures } = await task.run(repeats);
   console.log(textTable(table));
   if (values.save) {
     const path = `benchmarks/results/${name}.json`;
-    await writeFile(
-      path,
-      `${JSON.stringify({ run: describeRun(command), repeats, figures }, null, 2)}\n`,
-    );
+    await writeFile(path, `${JSON.stringify({ run, repeats, figures }, null, 2)}\n`);
     console.log(`\nwritten to ${path}`);
   }
 }

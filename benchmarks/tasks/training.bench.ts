@@ -133,7 +133,6 @@ async function measure(network: Network, repeats: number) {
 }
 
 async function run(repeats: number): Promise<Measured> {
-  await tf.setBackend('thimble');
   lendGradients();
   const figures = [];
   for (const network of NETWORKS) figures.push(await measure(network, repeats));

@@ -88,7 +88,7 @@ export async function runPaper(options: PaperOptions): Promise<Trained[]> {
     epochs,
     seed,
     progress,
-    ...(signal ? { signal } : {}),
+    signal,
     ...(checkpoints ? { checkpoint: `${checkpoints}/${stage}-${seed}.checkpoint` } : {}),
   });
 

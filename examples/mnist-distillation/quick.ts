@@ -31,7 +31,7 @@ export async function runQuick(options: QuickOptions): Promise<Trained[]> {
     batchSize: BATCH,
     seed,
     progress,
-    ...(signal ? { signal } : {}),
+    signal,
   };
   const teacher = convTeacher(seed);
   const taught = await fit(teacher, train, {

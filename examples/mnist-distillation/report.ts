@@ -1,7 +1,8 @@
 // The table, the chart and the record of a run.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { escapeHtml, lineChart, type Point, page } from '../shared/chart.ts';
+import { lineChart, type Point } from '../shared/chart.ts';
+import { escapeHtml, page } from '../shared/html.ts';
 import type { RunRecord } from '../shared/run-record.ts';
 import {
   count,

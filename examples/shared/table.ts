@@ -1,5 +1,5 @@
 // A table of strings, for the terminal and for a page.
-import { escapeHtml } from './chart.ts';
+import { escapeHtml } from './html.ts';
 
 export type Row = string[];
 
