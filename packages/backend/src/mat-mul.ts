@@ -1,51 +1,34 @@
-// Matrix products on the stock kernel's fast path.
-//
-// Stock has one: two plain matrices without a transpose flag go to XNNPACK (16-22 GFLOP/s); with a flag
-// or a batch it falls to a naive loop (1.9 GFLOP/s). So: transpose first with the stock kernel (an
-// operand of 784x300 takes 0.15 ms), fold the batch into the rows where one matrix serves all, and run
-// every other batch item on its own, in place on its part of the heap.
+// Matrix products of tensors: batches, broadcasting and types around the one kernel `gemm`.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import {
-  BatchMatMul,
-  broadcast_util,
-  Cast,
-  type TensorInfo,
-  Transpose,
-  util,
-} from '@tensorflow/tfjs-core';
+import { broadcast_util, Cast, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { ShapeError } from '@thimble/base';
-import { dropPart, floats, free, part, reshaped, runStock } from './stock.ts';
+import { address, simd, withScratch } from './simd.ts';
+import { free, runStock, zeros } from './stock.ts';
 
-/** Batched matrices [batch, rows, columns], and how to free what was made for them. */
-export interface Operand {
+/** Batched matrices: `rows` and `columns` are those of op(X), the transpose flag carried out. */
+interface Operand {
   info: TensorInfo;
   batchShape: number[];
   batch: number;
   rows: number;
   columns: number;
-  free(): void;
 }
 
-/** A matrix operand with its transpose flag carried out. */
-export function operand(backend: BackendWasm, info: TensorInfo, transpose: boolean): Operand {
-  const { shape } = info;
-  const batchShape = shape.slice(0, -2);
+function operand(info: TensorInfo, transpose: boolean): Operand {
+  const batchShape = info.shape.slice(0, -2);
+  const [rows, columns] = info.shape.slice(-2) as [number, number];
   const batch = util.sizeFromShape(batchShape);
-  const [rows, columns] = shape.slice(-2) as [number, number];
-  const flat = reshaped(info, [batch, rows, columns]);
-  if (!transpose) return { info: flat, batchShape, batch, rows, columns, free() {} };
-  const turned = runStock(backend, Transpose, { x: flat }, { perm: [0, 2, 1] });
-  return {
-    info: turned,
-    batchShape,
-    batch,
-    rows: columns,
-    columns: rows,
-    free: () => free(backend, turned),
-  };
+  return transpose
+    ? { info, batchShape, batch, rows: columns, columns: rows }
+    : { info, batchShape, batch, rows, columns };
 }
 
-/** The product of two float32 or two int32 tensors; int32 is exact up to 2^24, as float32 is. */
+/**
+ * C[..,i,j] = sum over k of op(A)[..,i,k] op(B)[..,k,j] for two float32 or two int32 tensors; batch
+ * dimensions broadcast. int32 is exact up to 2^24, as float32 is.
+ *
+ * @throws ShapeError when the inner sizes differ.
+ */
 export function matMul(
   backend: BackendWasm,
   a: TensorInfo,
@@ -60,52 +43,46 @@ export function matMul(
     free(backend, fa as TensorInfo, fb as TensorInfo, product);
     return out;
   }
-  const left = operand(backend, a, transposeA);
-  const right = operand(backend, b, transposeB);
-  const out = multiply(backend, left, right);
-  left.free();
-  right.free();
-  return out;
-}
-
-function multiply(backend: BackendWasm, a: Operand, b: Operand): TensorInfo {
-  if (a.columns !== b.rows) {
+  const left = operand(a, transposeA);
+  const right = operand(b, transposeB);
+  if (left.columns !== right.rows) {
     throw new ShapeError(
-      `matMul: the inner sizes differ, [${a.rows}, ${a.columns}] x [${b.rows}, ${b.columns}].`,
+      `matMul: the inner sizes differ, [${left.rows}, ${left.columns}] x [${right.rows}, ${right.columns}].`,
     );
   }
-  const batchShape = broadcast_util.assertAndGetBroadcastShape(a.batchShape, b.batchShape);
-  const shape = [...batchShape, a.rows, b.columns];
-  const batch = util.sizeFromShape(batchShape);
-  if (b.batch === 1 && a.batch === batch) {
-    const rows = reshaped(a.info, [1, batch * a.rows, a.columns]);
-    return reshaped(plain(backend, rows, reshaped(b.info, [1, b.rows, b.columns])), shape);
-  }
+  const batchShape = broadcast_util.assertAndGetBroadcastShape(left.batchShape, right.batchShape);
+  const shape = [...batchShape, left.rows, right.columns];
+  if (left.columns === 0 || util.sizeFromShape(shape) === 0) return zeros(backend, shape);
   const out = backend.makeOutput(shape, 'float32');
-  const size = a.rows * b.columns;
-  for (let i = 0; i < batch; i++) {
-    const x = part(backend, a.info, pick(i, batchShape, a) * a.rows * a.columns, [
-      1,
-      a.rows,
-      a.columns,
-    ]);
-    const y = part(backend, b.info, pick(i, batchShape, b) * b.rows * b.columns, [
-      1,
-      b.rows,
-      b.columns,
-    ]);
-    const product = plain(backend, x, y);
-    floats(backend, out).set(floats(backend, product), i * size);
-    dropPart(backend, x);
-    dropPart(backend, y);
-    free(backend, product);
-  }
+  multiply(backend, left, right, address(backend, out), batchShape, transposeA, transposeB);
   return out;
 }
 
-/** The stock product of two plain matrices, both of shape [1, rows, columns]. */
-function plain(backend: BackendWasm, a: TensorInfo, b: TensorInfo): TensorInfo {
-  return runStock(backend, BatchMatMul, { a, b }, { transposeA: false, transposeB: false });
+function multiply(
+  backend: BackendWasm,
+  a: Operand,
+  b: Operand,
+  out: number,
+  batchShape: number[],
+  transposeA: boolean,
+  transposeB: boolean,
+): void {
+  const [aAt, bAt] = [address(backend, a.info), address(backend, b.info)];
+  const { gemm, gemmScratch } = simd();
+  let batch = util.sizeFromShape(batchShape);
+  let { rows: m } = a;
+  const [n, k] = [b.columns, a.columns];
+  if (b.batch === 1 && a.batch === batch && !transposeA) {
+    m *= batch; // one matrix serves all: the batch is more rows
+    batch = 1;
+  }
+  withScratch(backend, gemmScratch(m, n, k, transposeB), (scratch) => {
+    for (let i = 0; i < batch; i++) {
+      const left = aAt + pick(i, batchShape, a) * m * k * 4;
+      const right = bAt + pick(i, batchShape, b) * k * n * 4;
+      gemm(left, right, out + i * m * n * 4, m, n, k, transposeA, transposeB, false, scratch);
+    }
+  });
 }
 
 /** Which matrix of an operand serves item `index` of the broadcast batch. */

@@ -22,6 +22,7 @@ import { BackendError } from '@thimble/base';
 import { withEmbeddedWasm } from './embedded-wasm.ts';
 import { kernels } from './kernels/index.ts';
 import { BACKEND_NAME } from './name.ts';
+import { attachKernels } from './simd.ts';
 
 type Factory = () => KernelBackend | Promise<KernelBackend>;
 
@@ -68,10 +69,16 @@ export async function startThimble(): Promise<void> {
   );
 }
 
-/** The live instance of wasm, or a new one that from now on serves both names. */
-function create(): BackendWasm | Promise<KernelBackend> {
+/** The live instance of wasm, or a new one that from now on serves both names; with our kernels. */
+async function create(): Promise<KernelBackend> {
+  const backend = await shareInstance();
+  await attachKernels(backend as BackendWasm);
+  return backend;
+}
+
+function shareInstance(): KernelBackend | Promise<KernelBackend> {
   const live = engine().registry.wasm;
-  if (live) return live as BackendWasm;
+  if (live) return live;
   const stock = findBackendFactory('wasm') as Factory | null;
   if (!stock) {
     failure = new BackendError(

@@ -1,0 +1,73 @@
+// Our own kernels on the heap of tfjs: addresses of tensors, scratch memory, and what to do when there is none.
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { BackendError } from '@thimble/base';
+import { type Kernels, loadKernels, type Pointer } from '@thimble/kernels';
+
+/** What tfjs's types leave out of its wasm module. */
+interface Heap {
+  _malloc(bytes: number): number;
+  _free(pointer: number): void;
+}
+
+let attached: { backend: BackendWasm; kernels: Kernels } | undefined;
+
+/** Compiles the kernels onto the heap of `backend`; from then on the heap says when it is full. */
+export async function attachKernels(backend: BackendWasm): Promise<void> {
+  if (attached?.backend === backend) return;
+  const kernels = await loadKernels(heap(backend));
+  checkAllocations(backend);
+  attached = { backend, kernels };
+}
+
+/** The kernels. They take addresses: see {@link address}. */
+export function simd(): Kernels {
+  return (attached as { kernels: Kernels }).kernels;
+}
+
+function heap(backend: BackendWasm): WebAssembly.Memory {
+  const { asm } = backend.wasm as unknown as { asm?: { memory?: WebAssembly.Memory } };
+  if (!asm?.memory) {
+    throw new BackendError(
+      'The memory of @tensorflow/tfjs-backend-wasm was not found. Its threaded build is not supported: ' +
+        "call tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false) before anything starts the backend wasm.",
+    );
+  }
+  return asm.memory;
+}
+
+/** Stock takes the address 0 of a failed allocation for memory and writes over its own data. */
+function checkAllocations(backend: BackendWasm): void {
+  const wasm = backend.wasm as unknown as Heap;
+  const allocate = wasm._malloc;
+  wasm._malloc = (bytes: number): number => {
+    const pointer = allocate(bytes);
+    if (pointer === 0) {
+      throw new BackendError(
+        `Out of memory: the WebAssembly heap (at most 4 GB) has no room for ${bytes} more bytes. ` +
+          'Use smaller batches, and dispose of tensors that are not needed (tf.memory() counts them).',
+      );
+    }
+    return pointer;
+  };
+}
+
+/** Where the values of a tensor lie on the heap. It stays there as long as the tensor lives. */
+export function address(backend: BackendWasm, info: TensorInfo): Pointer {
+  return backend.getMemoryOffset(info.dataId);
+}
+
+/** Runs `use` with `bytes` of scratch memory, freed afterwards. */
+export function withScratch(
+  backend: BackendWasm,
+  bytes: number,
+  use: (scratch: Pointer) => void,
+): void {
+  const wasm = backend.wasm as unknown as Heap;
+  const scratch = wasm._malloc(bytes) >>> 0;
+  try {
+    use(scratch);
+  } finally {
+    wasm._free(scratch);
+  }
+}

@@ -1,0 +1,1 @@
+export { biasActivation, gemm, gemmScratch } from './gemm';
