@@ -1,13 +1,14 @@
-// The geometry of a convolution, and the padding in the one form that every stock kernel gets right.
+// The geometry of a convolution.
 import { backend_util } from '@tensorflow/tfjs-core';
 import { BackendError, ShapeError } from '@thimble/base';
+import type { ConvSizes } from '@thimble/kernels';
 
 type Pad = 'same' | 'valid' | number | backend_util.ExplicitPadding;
 
 /** What tfjs computes from shapes, strides and padding. */
 export type ConvInfo = backend_util.Conv2DInfo;
 
-/** The attributes that decide the geometry; a gradient kernel has no dilations. */
+/** The attributes that decide the geometry; tfjs gives the gradient kernels no dilations. */
 export interface ConvAttrs {
   strides: [number, number] | number;
   pad: Pad;
@@ -54,8 +55,7 @@ export function convInfo(
   return info;
 }
 
-/** An explicit padding of an NHWC tensor. */
-export function padding(
+function padding(
   top: number,
   bottom: number,
   left: number,
@@ -69,36 +69,36 @@ export function padding(
   ];
 }
 
-/**
- * Whether the input gradient is a forward convolution of dy with the filter turned by 180 degrees: stride 1,
- * and no window that lies in the padding alone.
- */
-export function canTurn({
-  strideHeight,
-  strideWidth,
-  padInfo,
-  effectiveFilterHeight,
-  effectiveFilterWidth,
-}: ConvInfo): boolean {
+/** The sizes that the kernels take. */
+export function sizes(info: ConvInfo): ConvSizes {
+  return [
+    info.batchSize,
+    info.inHeight,
+    info.inWidth,
+    info.inChannels,
+    info.outHeight,
+    info.outWidth,
+    info.outChannels,
+    info.filterHeight,
+    info.filterWidth,
+    info.strideHeight,
+    info.strideWidth,
+    info.dilationHeight,
+    info.dilationWidth,
+    info.padInfo.top,
+    info.padInfo.left,
+  ];
+}
+
+/** Whether the convolution is a plain product of pixels and a matrix. */
+export function isPointwise({ padInfo, ...info }: ConvInfo): boolean {
   return (
-    strideHeight === 1 &&
-    strideWidth === 1 &&
-    Math.max(padInfo.top, padInfo.bottom) < effectiveFilterHeight &&
-    Math.max(padInfo.left, padInfo.right) < effectiveFilterWidth
+    info.filterHeight * info.filterWidth * info.strideHeight * info.strideWidth === 1 &&
+    padInfo.top + padInfo.bottom + padInfo.left + padInfo.right === 0
   );
 }
 
-/** The padding of that convolution of dy, see {@link canTurn}. */
-export function turnedPadding(info: ConvInfo): backend_util.ExplicitPadding {
-  const top = info.effectiveFilterHeight - 1 - info.padInfo.top;
-  const left = info.effectiveFilterWidth - 1 - info.padInfo.left;
-  const bottom = info.inHeight + info.effectiveFilterHeight - 1 - info.outHeight - top;
-  const right = info.inWidth + info.effectiveFilterWidth - 1 - info.outWidth - left;
-  return padding(top, bottom, left, right);
-}
-
-/** The padding of a convolution, spelled out. */
-export function explicitPadding(info: ConvInfo): backend_util.ExplicitPadding {
-  const { top, bottom, left, right } = info.padInfo;
-  return padding(top, bottom, left, right);
+/** Whether there is nothing to add up: no image, no pixel or no channel. */
+export function isEmpty(info: ConvInfo): boolean {
+  return info.batchSize * info.inHeight * info.inWidth * info.inChannels * info.outChannels === 0;
 }

@@ -9,21 +9,18 @@ const MC: i32 = 128;
 /** One tile for results that are not whole. */
 const TEMP: usize = 128;
 
-// @ts-expect-error: decorator
 @inline
 export function roundUp(value: i32, unit: i32): i32 {
   return ((value + unit - 1) / unit) * unit;
 }
 
 /** Steps of 512 bytes fall on a few sets of the first-level cache only. */
-// @ts-expect-error: decorator
 @inline
 function collides(step: usize): bool {
   return (step & 511) == 0;
 }
 
 /** Whether B is read where it lies: rows are contiguous, and it is not reused enough to pay a copy. */
-// @ts-expect-error: decorator
 @inline
 function inPlace(m: i32, n: i32, transposeB: bool): bool {
   return !transposeB && (m <= 4 || (m <= 192 && !collides((n as usize) << 2)));
@@ -110,7 +107,7 @@ export function gemm(
         let group = at;
         for (let i = 0; i < rows; i += 4) {
           let aAt = group;
-          const aStep: usize = 16;
+          let aStep: usize = 16;
           if (direct && i + 4 <= rows) {
             aAt = a + (k0 as usize) * aRow + ((m0 + i) as usize << 2);
             aStep = aRow;
@@ -118,12 +115,12 @@ export function gemm(
             group += groupBytes;
           }
           if (columns == 8 && i + 4 <= rows) {
-            tile4x8(aAt, aStep, 0, bAt, bStep, depth, 1, cAt, cStep, addTo);
+            tile4x8(aAt, aStep, 0, 0, bAt, bStep, depth, 1, 1, cAt, cStep, addTo);
           } else if (columns == 4 && i + 4 <= rows) {
-            tile4x4(aAt, aStep, 0, bAt, bStep, depth, 1, cAt, cStep, addTo);
+            tile4x4(aAt, aStep, 0, 0, bAt, bStep, depth, 1, 1, cAt, cStep, addTo);
           } else {
-            if (columns > 4) tile4x8(aAt, aStep, 0, bAt, bStep, depth, 1, temp, 32, false);
-            else tile4x4(aAt, aStep, 0, bAt, bStep, depth, 1, temp, 32, false);
+            if (columns > 4) tile4x8(aAt, aStep, 0, 0, bAt, bStep, depth, 1, 1, temp, 32, false);
+            else tile4x4(aAt, aStep, 0, 0, bAt, bStep, depth, 1, 1, temp, 32, false);
             putPart(cAt, cStep, temp, i + 4 <= rows ? 4 : rest, columns, addTo);
           }
           cAt += cStep << 2;

@@ -2,7 +2,6 @@
 // [panel][k][8]. What is missing in the last group or panel is filled with zeros.
 
 /** Copies `bytes`, a multiple of four, sixteen at a time. */
-// @ts-expect-error: decorator
 @inline
 export function copy(to: usize, from: usize, bytes: usize): void {
   const end = from + bytes;
@@ -19,7 +18,6 @@ export function copy(to: usize, from: usize, bytes: usize): void {
 }
 
 /** Sets `bytes`, a multiple of four, to zero. */
-// @ts-expect-error: decorator
 @inline
 export function clear(to: usize, bytes: usize): void {
   memory.fill(to, 0, bytes);
@@ -29,7 +27,6 @@ export function clear(to: usize, bytes: usize): void {
  * Interleaves `length` values from each of four rows: to[k] = (r0[k], r1[k], r2[k], r3[k]). Consecutive k
  * are `step` bytes apart in `to`, 16 for a packed group.
  */
-// @ts-expect-error: decorator
 @inline
 export function interleave4(
   to: usize,

@@ -1,2 +1,8 @@
-export { ACTIVATIONS, type Kernels, type Pointer } from './kernels.ts';
+export {
+  ACTIVATIONS,
+  type ConvSizes,
+  type Kernels,
+  type Pointer,
+  type PoolSizes,
+} from './kernels.ts';
 export { hasRelaxedSimd, type LoadOptions, loadKernels } from './load.ts';

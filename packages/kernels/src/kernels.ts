@@ -8,6 +8,41 @@ export type Pointer = number;
 /** What {@link Kernels.biasActivation} applies. */
 export const ACTIVATIONS = { linear: 0, relu: 1, relu6: 2 } as const;
 
+/** The sizes of a convolution of NHWC images; `top` and `left` are the padding before the first row and column. */
+export type ConvSizes = [
+  batch: number,
+  inHeight: number,
+  inWidth: number,
+  inChannels: number,
+  outHeight: number,
+  outWidth: number,
+  outChannels: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideHeight: number,
+  strideWidth: number,
+  dilationHeight: number,
+  dilationWidth: number,
+  top: number,
+  left: number,
+];
+
+/** The sizes of a pooling of NHWC images. */
+export type PoolSizes = [
+  batch: number,
+  inHeight: number,
+  inWidth: number,
+  channels: number,
+  outHeight: number,
+  outWidth: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideHeight: number,
+  strideWidth: number,
+  top: number,
+  left: number,
+];
+
 /** The kernels of one memory; see {@link loadKernels}. */
 export interface Kernels {
   /** Bytes of scratch that `gemm` needs. */
@@ -32,5 +67,132 @@ export interface Kernels {
     columns: number,
     bias: Pointer,
     activation: number,
+  ): void;
+
+  /** Bytes of scratch that the three functions of a convolution need. */
+  convScratch(
+    inChannels: number,
+    outHeight: number,
+    outWidth: number,
+    outChannels: number,
+    kernelHeight: number,
+    kernelWidth: number,
+    strideHeight: number,
+    strideWidth: number,
+    dilationHeight: number,
+    dilationWidth: number,
+  ): number;
+  /** y = activation(x * w + bias), w [kernelHeight, kernelWidth, in, out]; no bias where its pointer is 0. */
+  conv(
+    x: Pointer,
+    w: Pointer,
+    bias: Pointer,
+    activation: number,
+    y: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+  /** dw[a, b, c, o] = sum over images and pixels of x[n, i s + a d - top, j s + b d - left, c] dy[n, i, j, o]. */
+  convFilterGradient(
+    x: Pointer,
+    dy: Pointer,
+    dw: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+  /** dx[n, h, w, c] = sum of dy[n, i, j, o] w[a, b, c, o] where i s + a d - top = h, j s + b d - left = w. */
+  convInputGradient(
+    dy: Pointer,
+    w: Pointer,
+    dx: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+
+  /** Bytes of scratch that the three functions of a depthwise convolution need. */
+  depthwiseScratch(
+    inHeight: number,
+    inWidth: number,
+    outHeight: number,
+    outWidth: number,
+    outChannels: number,
+    kernelHeight: number,
+    kernelWidth: number,
+    strideHeight: number,
+    strideWidth: number,
+    dilationHeight: number,
+    dilationWidth: number,
+  ): number;
+  /** As `conv`, each channel on its own; w [kernelHeight, kernelWidth, in, out / in]. */
+  depthwise(
+    x: Pointer,
+    w: Pointer,
+    bias: Pointer,
+    activation: number,
+    y: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+  /** The gradient of `depthwise` with respect to w. */
+  depthwiseFilterGradient(
+    x: Pointer,
+    dy: Pointer,
+    dw: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+  /** The gradient of `depthwise` with respect to x. */
+  depthwiseInputGradient(
+    dy: Pointer,
+    w: Pointer,
+    dx: Pointer,
+    ...sizes: [...ConvSizes, scratch: Pointer]
+  ): void;
+
+  /** dx[the first maximum of each window] += dy; dx is written whole. */
+  maxPoolGradient(x: Pointer, dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
+  /** dx = sum over the windows of dy / (values in the window); dx is written whole. */
+  avgPoolGradient(dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
+  /** out[i] = x[i] cut to low ... high; a NaN stays. */
+  clamp(x: Pointer, out: Pointer, count: number, low: number, high: number): void;
+  /**
+   * out[i] = max(a[i], b[i]), with `least` the minimum; NaN if either is. With `oneA` the first value of a
+   * stands for all, with `oneB` that of b.
+   */
+  extreme(
+    a: Pointer,
+    b: Pointer,
+    out: Pointer,
+    count: number,
+    oneA: boolean,
+    oneB: boolean,
+    least: boolean,
+  ): void;
+  /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
+  sign(x: Pointer, out: Pointer, count: number): void;
+  /** The position of the first int32 index outside 0 ... size - 1; -1 where there is none. */
+  firstOutside(indices: Pointer, count: number, size: number): number;
+  /** out[i] = x[indices[i]] for blocks of `bytes` bytes. The indices are not checked. */
+  gatherBlocks(x: Pointer, indices: Pointer, out: Pointer, count: number, bytes: number): void;
+  /** Bytes of scratch that `sumMiddle` needs. */
+  sumScratch(inner: number): number;
+  /**
+   * out[outer, inner] = sum over r of x[outer, r, inner] / divisor: float32 within blocks of 64 rows,
+   * float64 from block to block.
+   */
+  sumMiddle(
+    x: Pointer,
+    out: Pointer,
+    outer: number,
+    reduce: number,
+    inner: number,
+    divisor: number,
+    scratch: Pointer,
+  ): void;
+  /** out[outer, inner] = sum over r of x[outer, r, inner] in int32, which wraps around. */
+  sumMiddleInt(x: Pointer, out: Pointer, outer: number, reduce: number, inner: number): void;
+  /** out[outer, inner] = max over r of x[outer, r, inner], with `least` the minimum; keeps a NaN. */
+  extremeMiddle(
+    x: Pointer,
+    out: Pointer,
+    outer: number,
+    reduce: number,
+    inner: number,
+    least: boolean,
   ): void;
 }

@@ -1,8 +1,7 @@
-// The forward convolutions: the stock kernels, given the padding in numbers.
-//
-// Stock hands 'same' to XNNPACK as a flag, and XNNPACK then computes a negative padding where stride and
-// kernel leave input unused, (out - 1) * stride + kernel < in: the result is shifted (ones [1,6,6,1],
-// kernel 2, stride 3: 0 instead of 4). With the padding spelled out it is right.
+// The forward convolutions. Stock takes 'same' for a flag and shifts the result where stride and kernel
+// leave input unused, (out - 1) * stride + kernel < in (ones [1,6,6,1], kernel 2, stride 3: 0 instead of
+// 4), and it keeps a packed copy of every filter that it has seen.
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import {
   Conv2D,
   DepthwiseConv2dNative,
@@ -10,9 +9,20 @@ import {
   FusedDepthwiseConv2D,
   type KernelConfig,
   type TensorInfo,
+  util,
 } from '@tensorflow/tfjs-core';
-import { type ConvAttrs, convInfo, explicitPadding } from '../conv-info.ts';
-import { defineKernel, runStock } from '../stock.ts';
+import {
+  type ConvAttrs,
+  type ConvInfo,
+  convInfo,
+  isEmpty,
+  isPointwise,
+  sizes,
+} from '../conv-info.ts';
+import { finish } from '../epilogue.ts';
+import { matMul } from '../mat-mul.ts';
+import { address, simd, withScratch } from '../simd.ts';
+import { defineKernel, reshaped, zeros } from '../stock.ts';
 
 type Inputs = {
   x: TensorInfo;
@@ -20,19 +30,66 @@ type Inputs = {
   bias?: TensorInfo;
   preluActivationWeights?: TensorInfo;
 };
+type Attrs = ConvAttrs & { activation?: string; leakyreluAlpha?: number };
 
 function forward(kernelName: string, depthwise: boolean): KernelConfig {
-  return defineKernel<Inputs, ConvAttrs>(kernelName, ({ inputs, attrs, backend }) => {
-    const info = convInfo(kernelName, inputs.x.shape, inputs.filter.shape, attrs, depthwise);
-    return runStock(backend, kernelName, inputs, { ...attrs, pad: explicitPadding(info) });
+  return defineKernel<Inputs, Attrs>(kernelName, ({ inputs, attrs, backend }) => {
+    const { x, filter, bias, preluActivationWeights } = inputs;
+    const info = convInfo(kernelName, x.shape, filter.shape, attrs, depthwise);
+    const y = convolve(backend, x, filter, info, depthwise);
+    const { activation = 'linear', leakyreluAlpha } = attrs;
+    return finish(backend, y, { bias, preluActivationWeights, activation, leakyreluAlpha });
   });
 }
 
-/** y[n,i,j,o] = sum over a,b,c of x[n, i*s+a-p, j*s+b-p, c] w[a,b,c,o]. */
+function convolve(
+  backend: BackendWasm,
+  x: TensorInfo,
+  filter: TensorInfo,
+  info: ConvInfo,
+  depthwise: boolean,
+): TensorInfo {
+  if (isEmpty(info)) return zeros(backend, info.outShape);
+  if (!depthwise && isPointwise(info)) {
+    const { inChannels, outChannels } = info;
+    const pixels = reshaped(x, [util.sizeFromShape(x.shape) / inChannels, inChannels]);
+    const matrix = reshaped(filter, [inChannels, outChannels]);
+    return reshaped(matMul(backend, pixels, matrix, false, false), info.outShape);
+  }
+  const y = backend.makeOutput(info.outShape, 'float32');
+  const { conv, depthwise: convDepthwise } = simd();
+  const run = depthwise ? convDepthwise : conv;
+  withScratch(backend, scratch(info, depthwise), (work) => {
+    const [from, to] = [address(backend, x), address(backend, y)];
+    run(from, address(backend, filter), 0, 0, to, ...sizes(info), work);
+  });
+  return y;
+}
+
+/** Bytes of scratch that the kernels of a convolution need. */
+export function scratch(info: ConvInfo, depthwise: boolean): number {
+  const { filterHeight, filterWidth, strideHeight, strideWidth } = info;
+  const { dilationHeight, dilationWidth, outHeight, outWidth, outChannels } = info;
+  const windows = [filterHeight, filterWidth, strideHeight, strideWidth] as const;
+  const output = [outHeight, outWidth, outChannels] as const;
+  const { convScratch, depthwiseScratch } = simd();
+  return depthwise
+    ? depthwiseScratch(
+        info.inHeight,
+        info.inWidth,
+        ...output,
+        ...windows,
+        dilationHeight,
+        dilationWidth,
+      )
+    : convScratch(info.inChannels, ...output, ...windows, dilationHeight, dilationWidth);
+}
+
+/** y[n,i,j,o] = sum over a,b,c of x[n, i*s+a*d-p, j*s+b*d-p, c] w[a,b,c,o]. */
 export const conv2D: KernelConfig = forward(Conv2D, false);
 /** {@link conv2D}, then bias and activation. */
 export const fusedConv2D: KernelConfig = forward(FusedConv2D, false);
-/** y[n,i,j,c*M+m] = sum over a,b of x[n, i*s+a-p, j*s+b-p, c] w[a,b,c,m]. */
+/** y[n,i,j,c*M+m] = sum over a,b of x[n, i*s+a*d-p, j*s+b*d-p, c] w[a,b,c,m]. */
 export const depthwiseConv2D: KernelConfig = forward(DepthwiseConv2dNative, true);
 /** {@link depthwiseConv2D}, then bias and activation. */
 export const fusedDepthwiseConv2D: KernelConfig = forward(FusedDepthwiseConv2D, true);

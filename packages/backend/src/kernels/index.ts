@@ -1,10 +1,7 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
-import { avgPoolGrad } from './avg-pool-grad.ts';
 import { batchMatMul } from './batch-mat-mul.ts';
-import { conv2DBackpropFilter } from './conv2d-backprop-filter.ts';
-import { conv2DBackpropInput } from './conv2d-backprop-input.ts';
-import { depthwiseBackpropFilter } from './depthwise-backprop-filter.ts';
-import { depthwiseBackpropInput } from './depthwise-backprop-input.ts';
+import { conv2DBackpropFilter, depthwiseBackpropFilter } from './conv2d-backprop-filter.ts';
+import { conv2DBackpropInput, depthwiseBackpropInput } from './conv2d-backprop-input.ts';
 import {
   conv2D,
   depthwiseConv2D,
@@ -12,7 +9,7 @@ import {
   fusedDepthwiseConv2D,
 } from './forward-convolution.ts';
 import { fusedMatMul } from './fused-mat-mul.ts';
-import { maxPoolGrad } from './max-pool-grad.ts';
+import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 
 /** The kernels of `thimble` that are not the stock ones. */

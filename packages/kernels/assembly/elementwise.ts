@@ -1,0 +1,104 @@
+// Elementwise functions and copies in SIMD. Where stock loses a NaN these keep it: pmax(x, low) is
+// x < low ? low : x.
+
+/** out[i] = x[i] cut to low ... high; a NaN stays. */
+export function clamp(x: usize, out: usize, count: i32, low: f32, high: f32): void {
+  const lows = f32x4.splat(low);
+  const highs = f32x4.splat(high);
+  for (; count >= 4; count -= 4) {
+    v128.store(out, f32x4.pmin(f32x4.pmax(v128.load(x), lows), highs));
+    x += 16;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    let v = load<f32>(x);
+    if (v < low) v = low;
+    if (high < v) v = high;
+    store<f32>(out, v);
+    x += 4;
+    out += 4;
+  }
+}
+
+/**
+ * out[i] = max(a[i], b[i]), with `least` the minimum; NaN if either is. With `oneA` the first value of a
+ * stands for all of them, with `oneB` that of b.
+ */
+export function extreme(
+  a: usize,
+  b: usize,
+  out: usize,
+  count: i32,
+  oneA: bool,
+  oneB: bool,
+  least: bool,
+): void {
+  const aStep: usize = oneA ? 0 : 1;
+  const bStep: usize = oneB ? 0 : 1;
+  for (; count >= 4; count -= 4) {
+    const p = oneA ? v128.load32_splat(a) : v128.load(a);
+    const q = oneB ? v128.load32_splat(b) : v128.load(b);
+    v128.store(out, least ? f32x4.min(p, q) : f32x4.max(p, q));
+    a += aStep << 4;
+    b += bStep << 4;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    const p = load<f32>(a);
+    const q = load<f32>(b);
+    store<f32>(out, least ? min(p, q) : max(p, q));
+    a += aStep << 2;
+    b += bStep << 2;
+    out += 4;
+  }
+}
+
+/** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
+export function sign(x: usize, out: usize, count: i32): void {
+  const zero = f32x4.splat(0);
+  for (; count >= 4; count -= 4) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.convert_i32x4_s(i32x4.sub(f32x4.lt(v, zero), f32x4.gt(v, zero))));
+    x += 16;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    const v = load<f32>(x);
+    store<f32>(out, v > 0 ? 1 : v < 0 ? -1 : 0);
+    x += 4;
+    out += 4;
+  }
+}
+
+/** The position of the first of `count` int32 indices outside 0 ... size - 1; -1 where there is none. */
+export function firstOutside(indices: usize, count: i32, size: i32): i32 {
+  for (let i = 0; i < count; i++) {
+    if ((load<i32>(indices + ((i as usize) << 2)) as u32) >= (size as u32)) return i;
+  }
+  return -1;
+}
+
+/** out[i] = x[indices[i]] for blocks of `bytes` bytes. The indices are not checked. */
+export function gatherBlocks(x: usize, indices: usize, out: usize, count: i32, bytes: usize): void {
+  if (bytes == 4) {
+    for (; count > 0; count--) {
+      store<i32>(out, load<i32>(x + ((load<i32>(indices) as usize) << 2)));
+      indices += 4;
+      out += 4;
+    }
+    return;
+  }
+  for (; count > 0; count--) {
+    const from = x + (load<i32>(indices) as usize) * bytes;
+    if (bytes <= 256) {
+      let i: usize = 0;
+      for (; i + 16 <= bytes; i += 16) v128.store(out + i, v128.load(from + i));
+      for (; i + 4 <= bytes; i += 4) store<i32>(out + i, load<i32>(from + i));
+      for (; i < bytes; i++) store<u8>(out + i, load<u8>(from + i));
+    } else {
+      memory.copy(out, from, bytes);
+    }
+    indices += 4;
+    out += bytes;
+  }
+}
