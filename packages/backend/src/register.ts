@@ -20,8 +20,13 @@ import {
 } from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
 import { withEmbeddedWasm } from './embedded-wasm.ts';
+import { gradientKernels, installGradients } from './gradients/index.ts';
+import { corrected } from './kernels/corrected.ts';
+import { einsum } from './kernels/einsum.ts';
 import { kernels } from './kernels/index.ts';
+import { installLayerFixes, layerKernels } from './layers/index.ts';
 import { BACKEND_NAME } from './name.ts';
+import { installOptimizers } from './optimizers.ts';
 import { attachKernels } from './simd.ts';
 
 type Factory = () => KernelBackend | Promise<KernelBackend>;
@@ -38,7 +43,7 @@ let failure: BackendError | undefined;
 export function register(): void {
   if (findBackendFactory(BACKEND_NAME)) return;
   copyRegisteredKernels('wasm', BACKEND_NAME);
-  for (const kernel of kernels) {
+  for (const kernel of [...kernels, ...corrected, einsum, ...gradientKernels, ...layerKernels]) {
     if (getKernel(kernel.kernelName, BACKEND_NAME)) {
       unregisterKernel(kernel.kernelName, BACKEND_NAME);
     }
@@ -47,6 +52,7 @@ export function register(): void {
     registerKernel(setupFunc ? { ...kernel, setupFunc } : kernel);
   }
   registerBackend(BACKEND_NAME, create, PRIORITY);
+  installOptimizers();
 }
 
 /**
@@ -73,6 +79,8 @@ export async function startThimble(): Promise<void> {
 async function create(): Promise<KernelBackend> {
   const backend = await shareInstance();
   await attachKernels(backend as BackendWasm);
+  installGradients(); // now, after every import: tfjs-layers registers the stock ones again
+  installLayerFixes();
   return backend;
 }
 

@@ -1,14 +1,14 @@
 // Sums, maxima and minima over the middle axis of [outer, reduce, inner].
 //
 // Sums are blocked: float32 within a block, float64 from block to block. Within a block four rows are
-// added in pairs first, so a value passes through at most 18 roundings to float32.
+// added in pairs first, so a value passes through at most 10 roundings to float32.
 
 /** Rows in a block. */
-const BLOCK: i32 = 64;
+const BLOCK: i32 = 32;
 /** Bytes of x that a block covers at most; a block must stay in the cache, it is read in columns. */
 const BLOCK_BYTES: i32 = 131072;
 /** Float32 values in a block of one row that is summed alone. */
-const RUN: i32 = 1024;
+const RUN: i32 = 512;
 
 /** How many rows of `inner` values are taken as one, so that no row ends in the middle of a vector. */
 @inline

@@ -148,6 +148,67 @@ export interface Kernels {
   maxPoolGradient(x: Pointer, dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
   /** dx = sum over the windows of dy / (values in the window); dx is written whole. */
   avgPoolGradient(dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
+
+  /** w += scale g. */
+  sgd(w: Pointer, g: Pointer, size: number, scale: number): void;
+  /** a = momentum a + g; w += scale a, or with `nesterov` w += scale (g + momentum a). */
+  momentum(
+    w: Pointer,
+    a: Pointer,
+    g: Pointer,
+    size: number,
+    momentum: number,
+    scale: number,
+    nesterov: boolean,
+  ): void;
+  /**
+   * s = decay s + rest g^2; a = momentum a + rate g / sqrt(s + epsilon); w -= a. Where `c` is not 0:
+   * c = decay c + rest g, and the root is of s - (c^2 + epsilon). `rest` is 1 - decay.
+   */
+  rmsprop(
+    w: Pointer,
+    s: Pointer,
+    a: Pointer,
+    c: Pointer,
+    g: Pointer,
+    size: number,
+    decay: number,
+    rest: number,
+    momentum: number,
+    rate: number,
+    epsilon: number,
+  ): void;
+  /**
+   * m = beta1 m + rest1 g; v = beta2 v + rest2 g^2; w += scale (m / correction1) / (sqrt(v / correction2) +
+   * epsilon). `rest` is 1 - beta, `correction` 1 - beta^t.
+   */
+  adam(
+    w: Pointer,
+    m: Pointer,
+    v: Pointer,
+    g: Pointer,
+    size: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    correction1: number,
+    correction2: number,
+    epsilon: number,
+    scale: number,
+  ): void;
+  /** s = rho s + rest g^2; u = sqrt(a + epsilon) / sqrt(s + epsilon) g; a = rho a + rest u^2; w += scale u. */
+  adadelta(
+    w: Pointer,
+    s: Pointer,
+    a: Pointer,
+    g: Pointer,
+    size: number,
+    rho: number,
+    rest: number,
+    epsilon: number,
+    scale: number,
+  ): void;
   /** out[i] = x[i] cut to low ... high; a NaN stays. */
   clamp(x: Pointer, out: Pointer, count: number, low: number, high: number): void;
   /**
@@ -172,7 +233,7 @@ export interface Kernels {
   /** Bytes of scratch that `sumMiddle` needs. */
   sumScratch(inner: number): number;
   /**
-   * out[outer, inner] = sum over r of x[outer, r, inner] / divisor: float32 within blocks of 64 rows,
+   * out[outer, inner] = sum over r of x[outer, r, inner] / divisor: float32 within blocks of 32 rows,
    * float64 from block to block.
    */
   sumMiddle(

@@ -51,7 +51,7 @@ export const einsum: KernelConfig = defineKernel<TensorInfo[], EinsumAttrs>(
     const { info } = arrange(whole, output, run);
     free(backend, ...made.filter(({ dataId }) => dataId !== info.dataId));
     if (tensors.some(({ dataId }) => dataId === info.dataId)) backend.incRef(info.dataId);
-    return info;
+    return reshaped(info, info.shape);
   },
 );
 

@@ -28,7 +28,7 @@ export const any: KernelConfig = orEmpty(Any, 0);
 function extreme(kernelName: string, least: boolean): KernelConfig {
   type Attrs = Partial<MaxAttrs & MinAttrs>;
   return defineKernel<Tensors<'x'>, Attrs>(kernelName, ({ inputs: { x }, attrs, backend }) => {
-    const axis = attrs.reductionIndices ?? attrs.axis ?? [];
+    const axis = (attrs.reductionIndices ?? attrs.axis) as number[]; // null: all axes
     const { shape, count, steps } = reduction(x.shape, axis, attrs.keepDims ?? false);
     const empty = x.shape.includes(0);
     if (x.dtype !== 'float32' && !empty) return runStock(backend, kernelName, { x }, attrs);

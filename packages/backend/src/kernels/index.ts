@@ -9,6 +9,7 @@ import {
   fusedDepthwiseConv2D,
 } from './forward-convolution.ts';
 import { fusedMatMul } from './fused-mat-mul.ts';
+import { identity } from './identity.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 
@@ -25,6 +26,7 @@ export const kernels: readonly KernelConfig[] = [
   fusedConv2D,
   fusedDepthwiseConv2D,
   fusedMatMul,
+  identity,
   maxPoolGrad,
   unsortedSegmentSum,
 ];

@@ -1,7 +1,7 @@
 // Reductions over any axes, as steps over the middle axis of [outer, reduce, inner]. Axes that lie side by
 // side are one; others take one step each, the last axis first. Nothing is transposed.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { backend_util, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { Pointer } from '@thimble/kernels';
 import { address } from '../simd.ts';
 import { free } from '../stock.ts';
@@ -19,43 +19,39 @@ export interface Reduction {
   shape: number[];
   /** How many values one value of the result stands for. */
   count: number;
-  /** One step for each run of neighbouring axes. */
+  /** One step for each run of neighbouring axes; none where only axes of size 1 are reduced. */
   steps: View[];
 }
 
-/** The steps that reduce `axis` of `shape`. */
+/** What reduces `axis` of `shape`; null is all axes. */
 export function reduction(
   shape: readonly number[],
   axis: number | number[],
   keepDims: boolean,
 ): Reduction {
   const axes = util.parseAxisParam(axis, shape as number[]);
-  const [kept, reduced] = backend_util.computeOutAndReduceShapes(shape as number[], axes);
-  return {
-    shape: keepDims ? backend_util.expandShapeToKeepDim(kept, axes) : kept,
-    count: util.sizeFromShape(reduced),
-    steps: steps(shape, axes),
-  };
-}
-
-function steps(shape: readonly number[], axes: number[]): View[] {
-  const runs: { size: number; reduced: boolean }[] = [];
-  shape.forEach((size, i) => {
-    if (size === 1) return;
-    const reduced = axes.includes(i);
-    const last = runs.at(-1);
-    if (last?.reduced === reduced) last.size *= size;
-    else runs.push({ size, reduced });
-  });
-  const found: View[] = [];
+  const out: number[] = [];
+  const steps: View[] = [];
+  let count = 1;
   let inner = 1;
-  let outer = util.sizeFromShape(shape as number[]);
-  for (const { size, reduced } of runs.reverse()) {
-    outer /= size;
-    if (reduced) found.push({ outer, reduce: size, inner });
+  let step: View | undefined;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const size = shape[i] as number;
+    const reduced = axes.includes(i);
+    if (!reduced || keepDims) out.push(reduced ? 1 : size);
+    if (reduced) count *= size;
     else inner *= size;
+    if (size === 1) continue;
+    if (!reduced) step = undefined;
+    for (const other of steps) if (other !== step) other.outer *= size;
+    if (step) {
+      step.reduce *= size;
+    } else if (reduced) {
+      step = { outer: 1, reduce: size, inner };
+      steps.push(step);
+    }
   }
-  return found.length > 0 ? found : [{ outer: 1, reduce: 1, inner }];
+  return { shape: out.reverse(), count, steps };
 }
 
 /** Carries out the steps of a reduction that is not empty, from `x` to `out`, which have one type. */
@@ -66,6 +62,7 @@ export function reduceInSteps(
   all: View[],
   run: (from: Pointer, to: Pointer, view: View, last: boolean) => void,
 ): void {
+  if (all.length === 0) backend.typedArrayFromHeap(out).set(backend.typedArrayFromHeap(x));
   let from = x;
   all.forEach((view, i) => {
     const last = i === all.length - 1;

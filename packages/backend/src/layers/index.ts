@@ -1,0 +1,20 @@
+// Training bugs of tfjs-layers, made right where the backend is `thimble`; the chained ops are for all.
+import type { KernelConfig } from '@tensorflow/tfjs-core';
+import { installBatchNorm } from './batch-norm.ts';
+import { batchNormKernels } from './batch-norm-kernel.ts';
+import { installChainedOps } from './chained-ops.ts';
+import { installDilatedConv } from './dilated-conv.ts';
+import { installNoise } from './noise.ts';
+
+export { noiseStep, setNoiseStep } from './noise.ts';
+
+/** The kernels that the layers below call. */
+export const layerKernels: readonly KernelConfig[] = batchNormKernels;
+
+/** Puts the fixes in place; does nothing where that has been done. */
+export function installLayerFixes(): void {
+  installChainedOps();
+  installBatchNorm();
+  installDilatedConv();
+  installNoise();
+}
