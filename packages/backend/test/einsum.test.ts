@@ -3,9 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { check, expectClose, expectGradient, on, values } from './helpers.ts';
-import { wire } from './wire.ts';
 
-beforeAll(wire);
+beforeAll(async () => {
+  await tf.setBackend('thimble');
+});
 
 const EQUATIONS = [
   'ab->ba',

@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { installGradients } from '../src/gradients/index.ts';
 import { check, expectGradient, expectSame, on, values } from './helpers.ts';
-import { wire } from './wire.ts';
 
-beforeAll(wire);
+beforeAll(async () => {
+  await tf.setBackend('thimble');
+});
 
 /** A loss that every entry of `y` moves, each by another amount. */
 function weighted(y: tf.Tensor): tf.Scalar {

@@ -24,8 +24,6 @@ beforeAll(async () => {
   tf.env().set('PROD', true);
   stock = Object.keys(tf.Tensor.prototype);
   await import('../src/index.ts');
-  const { wire } = await import('./wire.ts');
-  wire();
   await tf.setBackend('thimble');
 });
 

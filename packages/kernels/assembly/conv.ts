@@ -7,6 +7,16 @@
 import { biasActivation, putPart, roundUp } from './gemm';
 import { cropImage, padImage, touched, windowOffsets } from './image';
 import { interleave4, packPanel, packPanelTransposed, packRows } from './pack';
+import {
+  collect32,
+  collect8,
+  isSparse,
+  listByChannel,
+  listByPixel,
+  packWide,
+  spread32,
+  spread8,
+} from './sparse';
 import { tile4x4, tile4x8 } from './tile';
 
 /** Steps of k per block. */
@@ -40,7 +50,9 @@ export function convScratch(
   const runs = (kernelHeight * kernelWidth * roundUp(inChannels, 8)) as usize;
   const panels = max((size as usize) * channels, runs * (outChannels as usize));
   const windows = max(WINDOWS, (size as usize) << 4);
-  return 64 + TEMP + image + IMAGES + (pixels + panels + pixels * channels << 2) + windows;
+  // The lists of the values of dy that are not zero, two words each, and the filter gradient turned.
+  const lists = 2 * pixels * channels + pixels + channels + (size as usize) * channels;
+  return 64 + TEMP + image + 3 * IMAGES + (pixels + panels + pixels * channels + lists << 2) + windows;
 }
 
 /** y = activation(x * w + bias), pixel by pixel; bias 0 for none. w is [kernelHeight, kernelWidth, in, out]. */
@@ -219,7 +231,19 @@ export function convFilterGradient(
   const panel = padded + (placed ? 0 : (chunk as usize) * imageBytes + 15 & ~15);
   const copied = (cStep & 511) == 0 ? 0 : outChannels & ~7; // columns from here on are copied
   const panelBytes = ((chunk * pixels) as usize) << 5;
-  memory.fill(dw, 0, ((kernelHeight * kernelWidth * inChannels) as usize) * cStep);
+  const size = kernelHeight * kernelWidth * inChannels;
+  const sparse = isSparse(dy, pixels * outChannels, run);
+  const turned = panel + ((outChannels + 7 >> 3) as usize) * panelBytes; // dw [out, window], lists
+  const offsets = turned + ((size * outChannels) as usize << 2);
+  const counts = offsets + ((pixels as usize) << 2);
+  const lists = counts + cStep;
+  const capacity = ((chunk * pixels) as usize) << 3;
+  if (sparse) {
+    memory.fill(turned, 0, ((size * outChannels) as usize) << 2);
+    windowOffsets(offsets, outHeight, outWidth, aGroup, aStep);
+  } else {
+    memory.fill(dw, 0, (size as usize) * cStep);
+  }
 
   for (let n = 0; n < batch; n += chunk) {
     const images = min(chunk, batch - n);
@@ -230,6 +254,18 @@ export function convFilterGradient(
         padImage(to, x + (i as usize) * inBytes, inHeight, inWidth, inChannels, height, width, top, left);
       }
       image = padded;
+    }
+    if (sparse) {
+      memory.fill(counts, 0, cStep);
+      for (let i: usize = 0; i < (images as usize); i++) {
+        listByChannel(dy + i * dyBytes, pixels, outChannels, image + i * imageBytes, offsets, counts, lists,
+          capacity);
+      }
+      collect(turned, counts, lists, capacity, outChannels, kernelHeight, taps, run, dilationHeight * row,
+        dilationWidth * pixel, temp);
+      x += (images as usize) * inBytes;
+      dy += (images as usize) * dyBytes;
+      continue;
     }
     for (let j = copied; j < outChannels; j += 8) {
       const to = panel + ((j - copied) >> 3) * panelBytes;
@@ -266,6 +302,59 @@ export function convFilterGradient(
     }
     x += (images as usize) * inBytes;
     dy += (images as usize) * dyBytes;
+  }
+  if (sparse) transpose(dw, turned, outChannels, size);
+}
+
+/** Adds to dw [out, window] what the lists of some images say. */
+function collect(
+  dw: usize,
+  counts: usize,
+  lists: usize,
+  capacity: usize,
+  channels: i32,
+  kernelHeight: i32,
+  taps: i32,
+  run: i32,
+  down: usize,
+  right: usize,
+  temp: usize,
+): void {
+  for (let o = 0; o < channels; o++) {
+    const end = lists + load<u32>(counts);
+    for (let a = 0; a < kernelHeight; a++) {
+      for (let t = 0; t < taps; t++) {
+        let offset = (a as usize) * down + (t as usize) * right;
+        let k = 0;
+        for (; k + 32 <= run; k += 32) {
+          collect32(dw, lists, end, offset);
+          dw += 128;
+          offset += 128;
+        }
+        for (; k < run; k += 8) {
+          const columns = min(8, run - k);
+          collect8(dw, lists, end, offset, columns, temp);
+          dw += (columns as usize) << 2;
+          offset += 32;
+        }
+      }
+    }
+    counts += 4;
+    lists += capacity;
+  }
+}
+
+/** to[j, i] = from[i, j]. */
+function transpose(to: usize, from: usize, rows: i32, columns: i32): void {
+  const step = (rows as usize) << 2;
+  for (let i = 0; i < rows; i++) {
+    let at = to;
+    for (let j = 0; j < columns; j++) {
+      store<f32>(at, load<f32>(from));
+      from += 4;
+      at += step;
+    }
+    to += 4;
   }
 }
 
@@ -311,31 +400,56 @@ export function convInputGradient(
   const panels = groups + ((roundUp(pixels, 4) >> 2) as usize) * groupBytes;
   const panelBytes = (outChannels as usize) << 5;
 
+  const sparse = isSparse(dy, pixels * outChannels, run);
   let to = panels;
   let rowOfW = w;
   for (let s = 0; s < kernelHeight * taps; s++) {
-    for (let k = 0; k < run; k += 8) {
+    let k = 0;
+    if (sparse) {
+      for (; k + 32 <= run; k += 32) {
+        packWide(to, rowOfW, dyStep, outChannels);
+        rowOfW += dyStep << 5;
+        to += panelBytes << 2;
+      }
+    }
+    for (; k < run; k += 8) {
       const columns = min(8, run - k);
       packPanelTransposed(to, rowOfW, dyStep, columns, outChannels);
       rowOfW += (columns as usize) * dyStep;
       to += panelBytes;
     }
   }
+  const counts = to;
+  const lists = counts + ((pixels as usize) << 2);
   windowOffsets(offsets, outHeight, outWidth, strideHeight * row, strideWidth * pixel);
 
   for (let n = 0; n < batch; n++) {
     const image = placed ? dx : padded;
     memory.fill(image, 0, placed ? inBytes : paddedBytes);
-    for (let p = 0; p < pixels; p += 4) {
-      const from = dy + (p as usize) * dyStep;
-      packRows(groups + ((p >> 2) as usize) * groupBytes, from, dyStep, min(4, pixels - p), outChannels);
+    if (sparse) {
+      listByPixel(dy, pixels, outChannels, counts, lists);
+    } else {
+      for (let p = 0; p < pixels; p += 4) {
+        const from = dy + (p as usize) * dyStep;
+        packRows(groups + ((p >> 2) as usize) * groupBytes, from, dyStep, min(4, pixels - p), outChannels);
+      }
     }
     let b = panels;
     for (let a = 0; a < kernelHeight; a++) {
       for (let t = 0; t < taps; t++) {
         let target = image + ((a * dilationHeight) as usize) * row + ((t * dilationWidth) as usize) * pixel;
-        for (let k = 0; k < run; k += 8) {
-          addTiles(target, offsets, groups, groupBytes, b, pixels, outChannels, min(8, run - k), temp);
+        let k = 0;
+        if (sparse) {
+          for (; k + 32 <= run; k += 32) {
+            addLists(target, offsets, counts, lists, b, pixels, outChannels, 32, temp);
+            b += panelBytes << 2;
+            target += 128;
+          }
+        }
+        for (; k < run; k += 8) {
+          const columns = min(8, run - k);
+          if (sparse) addLists(target, offsets, counts, lists, b, pixels, outChannels, columns, temp);
+          else addTiles(target, offsets, groups, groupBytes, b, pixels, outChannels, columns, temp);
           b += panelBytes;
           target += 32;
         }
@@ -344,6 +458,31 @@ export function convInputGradient(
     if (!placed) cropImage(dx, padded, inHeight, inWidth, inChannels, height, width, top, left);
     dx += inBytes;
     dy += (pixels as usize) * dyStep;
+  }
+}
+
+/** Adds dy W^T for one panel of W to every window, where dy is given as lists. */
+function addLists(
+  target: usize,
+  offsets: usize,
+  counts: usize,
+  lists: usize,
+  b: usize,
+  pixels: i32,
+  channels: i32,
+  columns: i32,
+  temp: usize,
+): void {
+  for (let p = 0; p < pixels; p++) {
+    const to = target + load<u32>(offsets);
+    const end = lists + load<u32>(counts);
+    if (lists < end) {
+      if (columns == 32) spread32(to, lists, end, b);
+      else spread8(to, lists, end, b, columns, temp);
+    }
+    offsets += 4;
+    counts += 4;
+    lists += (channels as usize) << 3;
   }
 }
 

@@ -20,6 +20,13 @@ export function clamp(x: usize, out: usize, count: i32, low: f32, high: f32): vo
   }
 }
 
+/** The larger of two, with `least` the smaller; NaN if either is. f32x4.max takes ten instructions on x86. */
+@inline
+export function better(a: v128, b: v128, least: bool): v128 {
+  const kept = least ? f32x4.pmin(a, b) : f32x4.pmax(a, b); // a NaN in a stays
+  return v128.bitselect(b, kept, f32x4.ne(b, b));
+}
+
 /**
  * out[i] = max(a[i], b[i]), with `least` the minimum; NaN if either is. With `oneA` the first value of a
  * stands for all of them, with `oneB` that of b.
@@ -38,7 +45,7 @@ export function extreme(
   for (; count >= 4; count -= 4) {
     const p = oneA ? v128.load32_splat(a) : v128.load(a);
     const q = oneB ? v128.load32_splat(b) : v128.load(b);
-    v128.store(out, least ? f32x4.min(p, q) : f32x4.max(p, q));
+    v128.store(out, better(p, q, least));
     a += aStep << 4;
     b += bStep << 4;
     out += 16;
@@ -66,6 +73,27 @@ export function sign(x: usize, out: usize, count: i32): void {
     const v = load<f32>(x);
     store<f32>(out, v > 0 ? 1 : v < 0 ? -1 : 0);
     x += 4;
+    out += 4;
+  }
+}
+
+/** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all of them. */
+export function prelu(x: usize, alpha: usize, out: usize, count: i32, one: bool): void {
+  const zero = f32x4.splat(0);
+  const step: usize = one ? 0 : 1;
+  for (; count >= 4; count -= 4) {
+    const v = v128.load(x);
+    const a = one ? v128.load32_splat(alpha) : v128.load(alpha);
+    v128.store(out, v128.bitselect(f32x4.mul(a, v), v, f32x4.lt(v, zero)));
+    x += 16;
+    alpha += step << 4;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    const v = load<f32>(x);
+    store<f32>(out, v < 0 ? load<f32>(alpha) * v : v);
+    x += 4;
+    alpha += step << 2;
     out += 4;
   }
 }

@@ -35,6 +35,7 @@ export function maxPoolGradient(
   const pixel = (channels as usize) << 2;
   const row = (inWidth as usize) * pixel;
   const imageBytes = (inHeight as usize) * row;
+  const apart = strideHeight >= kernelHeight && strideWidth >= kernelWidth; // no window overlaps another
   memory.fill(dx, 0, (batch as usize) * imageBytes);
   for (let n = 0; n < batch; n++) {
     for (let i = 0; i < outHeight; i++) {
@@ -47,7 +48,8 @@ export function maxPoolGradient(
           const first = (h0 as usize) * row + (w0 as usize) * pixel;
           let c: usize = 0;
           for (; c + 16 <= pixel; c += 16) {
-            routeVector(x + first + c, dx + first + c, dy + c, h1 - h0, w1 - w0, row, pixel);
+            if (apart) chooseVector(x + first + c, dx + first + c, dy + c, h1 - h0, w1 - w0, row, pixel);
+            else routeVector(x + first + c, dx + first + c, dy + c, h1 - h0, w1 - w0, row, pixel);
           }
           for (; c < pixel; c += 4) {
             routeValue(x + first + c, dx + first + c, dy + c, h1 - h0, w1 - w0, row, pixel);
@@ -93,6 +95,43 @@ function routeVector(
   store<f32>(to, load<f32>(to, 8) + load<f32>(dy, 8), 8);
   to = dx + (i32x4.extract_lane(at, 3) as usize);
   store<f32>(to, load<f32>(to, 12) + load<f32>(dy, 12), 12);
+}
+
+/** As {@link routeVector}, writing the whole window: no other touches it. */
+@inline
+function chooseVector(
+  x: usize,
+  dx: usize,
+  dy: usize,
+  height: i32,
+  width: i32,
+  row: usize,
+  pixel: usize,
+): void {
+  let best = v128.load(x);
+  let down: usize = 0;
+  for (let h = 0; h < height; h++) {
+    let offset = down;
+    for (let w = 0; w < width; w++) {
+      const value = v128.load(x + offset);
+      best = v128.bitselect(value, best, f32x4.gt(value, best));
+      offset += pixel;
+    }
+    down += row;
+  }
+  let open = i32x4.splat(-1); // lanes that have not met their maximum yet
+  const gradient = v128.load(dy);
+  down = 0;
+  for (let h = 0; h < height; h++) {
+    let offset = down;
+    for (let w = 0; w < width; w++) {
+      const met = v128.and(open, f32x4.eq(v128.load(x + offset), best));
+      v128.store(dx + offset, v128.and(gradient, met));
+      open = v128.andnot(open, met);
+      offset += pixel;
+    }
+    down += row;
+  }
 }
 
 @inline

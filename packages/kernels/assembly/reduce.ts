@@ -2,6 +2,7 @@
 //
 // Sums are blocked: float32 within a block, float64 from block to block. Within a block four rows are
 // added in pairs first, so a value passes through at most 10 roundings to float32.
+import { better } from './elementwise';
 
 /** Rows in a block. */
 const BLOCK: i32 = 32;
@@ -183,12 +184,6 @@ export function sumMiddleInt(x: usize, out: usize, outer: i32, reduce: i32, inne
     }
     out += bytes;
   }
-}
-
-/** The larger of two, the smaller with `least`; NaN if either is. */
-@inline
-function better(a: v128, b: v128, least: bool): v128 {
-  return least ? f32x4.min(a, b) : f32x4.max(a, b);
 }
 
 /**

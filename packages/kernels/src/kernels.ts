@@ -149,6 +149,9 @@ export interface Kernels {
   /** dx = sum over the windows of dy / (values in the window); dx is written whole. */
   avgPoolGradient(dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
 
+  /** dx = dy where x > 0, else 0; keeps a NaN. `count` may be 0. */
+  reluGradient(x: Pointer, dy: Pointer, dx: Pointer, count: number): void;
+
   /** w += scale g. */
   sgd(w: Pointer, g: Pointer, size: number, scale: number): void;
   /** a = momentum a + g; w += scale a, or with `nesterov` w += scale (g + momentum a). */
@@ -226,6 +229,8 @@ export interface Kernels {
   ): void;
   /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
   sign(x: Pointer, out: Pointer, count: number): void;
+  /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all. */
+  prelu(x: Pointer, alpha: Pointer, out: Pointer, count: number, one: boolean): void;
   /** The position of the first int32 index outside 0 ... size - 1; -1 where there is none. */
   firstOutside(indices: Pointer, count: number, size: number): number;
   /** out[i] = x[indices[i]] for blocks of `bytes` bytes. The indices are not checked. */

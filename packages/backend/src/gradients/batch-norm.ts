@@ -1,5 +1,6 @@
-// Batch normalisation. Stock tfjs has three defects here: parameters that do not lie along the last axes are
-// read in the wrong order, without scale or offset the gradient throws, and for rank 5 it throws as well.
+// Batch normalisation. Stock tfjs has three defects here: parameters that do not lie along the last
+// axes are read in the wrong order, without scale or offset the gradient throws, and for rank 5 it
+// throws as well.
 import {
   Add,
   add,
@@ -27,8 +28,8 @@ type BatchNormInputs = { [Name in keyof FusedBatchNormInputs]?: TensorInfo };
 type BatchNormCall = Call<BatchNormInputs, FusedBatchNormAttrs>;
 
 /**
- * y = (x - mean) / sqrt(variance + epsilon) * scale + offset, the parameters broadcast against x as NumPy does.
- * S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
+ * y = (x - mean) / sqrt(variance + epsilon) * scale + offset, the parameters broadcast against x as
+ * NumPy does. S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
  */
 export const fusedBatchNorm: KernelConfig = defineKernel<BatchNormInputs, FusedBatchNormAttrs>(
   FusedBatchNorm,

@@ -1,5 +1,5 @@
-// Comparisons are steps: their gradient is 0 wherever it exists. tfjs says so for greaterEqual alone; without the
-// others a ThresholdedReLU, and every mask computed from an input, cannot train.
+// Comparisons are steps: their gradient is 0 wherever it exists. tfjs says so for greaterEqual alone;
+// without the others a ThresholdedReLU, and every mask computed from an input, cannot train.
 import {
   Equal,
   Greater,

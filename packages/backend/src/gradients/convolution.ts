@@ -1,5 +1,6 @@
-// Convolutions. Stock refuses a dilation, and forgets the rounding mode; its gradient of the gradient exists
-// for the input alone. The kernels called here take `dilations` and `dimRoundingMode` as attributes.
+// Convolutions. Stock refuses a dilation, and forgets the rounding mode; its gradient of the gradient
+// exists for the input alone. The kernels called here take `dilations` and `dimRoundingMode` as
+// attributes.
 import {
   Conv2D,
   Conv2DBackpropFilter,
@@ -24,7 +25,10 @@ function geometry({ strides, pad, dataFormat, dimRoundingMode, dilations }: Conv
   return { strides, pad, dataFormat, dimRoundingMode, dilations: dilations ?? [1, 1] } as ConvAttrs;
 }
 
-/** The three products of one convolution: forward y(x, w), input gradient x(dy, w), filter gradient w(x, dy). */
+/**
+ * The three products of one convolution: forward y(x, w), input gradient x(dy, w), filter gradient
+ * w(x, dy).
+ */
 function gradients(forward: string, backInput: string, backFilter: string): Gradient[] {
   const output = (x: Tensor, filter: Tensor, attrs: ConvAttrs) =>
     run(forward, { x, filter }, geometry(attrs));
@@ -70,8 +74,9 @@ function gradients(forward: string, backInput: string, backFilter: string): Grad
 }
 
 /**
- * Forward y = x * w, bilinear in x and w. Backward: dx and dw are the two adjoints, which are bilinear again, so
- * every one of the three has its gradient in the other two: gradients of gradients work, dilated or not.
+ * Forward y = x * w, bilinear in x and w. Backward: dx and dw are the two adjoints, which are bilinear
+ * again, so every one of the three has its gradient in the other two: gradients of gradients work,
+ * dilated or not.
  */
 export const convolutionGradients: Gradient[] = [
   ...gradients(Conv2D, Conv2DBackpropInput, Conv2DBackpropFilter),

@@ -1,5 +1,6 @@
-// Convolutions in three dimensions. Stock has no gradient of conv3dTranspose and refuses dilations. A dilated filter
-// is a larger one with zeros between its values, so its gradients are those of that filter.
+// Convolutions in three dimensions. Stock has no gradient of conv3dTranspose and refuses dilations. A
+// dilated filter is a larger one with zeros between its values, so its gradients are those of that
+// filter.
 import {
   Conv3D,
   type Conv3DAttrs,

@@ -1,6 +1,6 @@
-// Cumulative sums and products, and the product over axes. Stock: the gradient of cumsum transposes its result
-// where the axis is not the last, cumprod has none, prod's calls methods that tfjs-core alone does not have; and a
-// negative axis traps wasm in cumsum and cumprod.
+// Cumulative sums and products, and the product over axes. Stock: the gradient of cumsum transposes its
+// result where the axis is not the last, cumprod has none, prod's calls methods that tfjs-core alone
+// does not have; and a negative axis traps wasm in cumsum and cumprod.
 import {
   add,
   Cumprod,

@@ -3,8 +3,9 @@ import { broadcastTo, Einsum, type EinsumAttrs, einsum, reshape } from '@tensorf
 import { defineGradient, type Gradient } from './override.ts';
 
 /**
- * Forward "ab,bc->ac": sum over all labels that the output does not name. Backward the output takes the place of the
- * operand, "ac,bc->ab". A label of one operand alone that was summed over is a broadcast backward.
+ * Forward "ab,bc->ac": sum over all labels that the output does not name. Backward the output takes the
+ * place of the operand, "ac,bc->ab". A label of one operand alone that was summed over is a broadcast
+ * backward.
  */
 export const einsumGradient: Gradient = defineGradient<EinsumAttrs>(
   Einsum,

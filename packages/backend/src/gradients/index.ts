@@ -17,6 +17,7 @@ import {
   tileGradient,
   unstackGradient,
 } from './rearrange.ts';
+import { reluGradient, reluGradKernel } from './relu.ts';
 import { resizeKernels } from './resize.ts';
 import { stridedSliceGradient, stridedSliceKernel } from './strided-slice.ts';
 
@@ -35,6 +36,7 @@ const gradients: readonly Gradient[] = [
   matMulGradient,
   mirrorPadGradient,
   prodGradient,
+  reluGradient,
   scatterNdGradient,
   stridedSliceGradient,
   tileGradient,
@@ -47,6 +49,7 @@ export const gradientKernels: readonly KernelConfig[] = [
   ...resizeKernels,
   cropAndResizeKernel,
   fusedBatchNorm,
+  reluGradKernel,
   stridedSliceKernel,
 ];
 

@@ -1,5 +1,5 @@
-// The gradient of matMul where an operand is broadcast over the batch. Stock returns it without summing over
-// the batch, and tfjs then throws because of the shape.
+// The gradient of matMul where an operand is broadcast over the batch. Stock returns it without summing
+// over the batch, and tfjs then throws because of the shape.
 import {
   BatchMatMul,
   type BatchMatMulAttrs,
@@ -12,8 +12,8 @@ import { defineGradient, type Gradient } from './override.ts';
 import { sumTo } from './reduce.ts';
 
 /**
- * Forward C = A B. Backward dA = dC B', dB = A' dC, with the operands exchanged where they enter transposed,
- * and summed over the batch items that shared an operand.
+ * Forward C = A B. Backward dA = dC B', dB = A' dC, with the operands exchanged where they enter
+ * transposed, and summed over the batch items that shared an operand.
  */
 export const matMulGradient: Gradient = defineGradient<BatchMatMulAttrs>(
   BatchMatMul,

@@ -1,5 +1,6 @@
 // How a gradient of tfjs-core is replaced for the backend `thimble` alone. tfjs keeps one gradient per
-// kernel name for all backends, so ours looks at the active backend and hands all others to the stock one.
+// kernel name for all backends, so ours looks at the active backend and hands all others to the stock
+// one.
 import {
   type GradConfig,
   getBackend,

@@ -1,6 +1,6 @@
-// Ops that copy or rearrange values: their gradients put every value of dy back where it came from, and add.
-// Stock: mirrorPad forgets the reflected copies, tile stops at rank 4, unstack of one slice throws, gather along
-// batches needs chained ops; the others have no gradient.
+// Ops that copy or rearrange values: their gradients put every value of dy back where it came from, and
+// add. Stock: mirrorPad forgets the reflected copies, tile stops at rank 4, unstack of one slice
+// throws, gather along batches needs chained ops; the others have no gradient.
 import {
   add,
   GatherNd,

@@ -1,5 +1,6 @@
-// The gradients of resizing. Stock wasm and cpu ignore halfPixelCenters, and are wrong in other places each. Forward
-// is linear and works on rows and columns on their own, so backward is its transpose, axis by axis.
+// The gradients of resizing. Stock wasm and cpu ignore halfPixelCenters, and are wrong in other places
+// each. Forward is linear and works on rows and columns on their own, so backward is its transpose,
+// axis by axis.
 import {
   type KernelConfig,
   ResizeBilinearGrad,
@@ -81,8 +82,9 @@ function gradient(kernelName: string, nearest: boolean): KernelConfig {
 }
 
 /**
- * Forward y[i] = (1 - f) x[floor(s)] + f x[ceil(s)] along rows and columns, with s the source position of i and
- * f = s - floor(s); nearest: y[i] = x[round or floor(s)]. Backward adds dy[i] with the same weights.
+ * Forward y[i] = (1 - f) x[floor(s)] + f x[ceil(s)] along rows and columns, with s the source position
+ * of i and f = s - floor(s); nearest: y[i] = x[round or floor(s)]. Backward adds dy[i] with the same
+ * weights.
  */
 export const resizeKernels: readonly KernelConfig[] = [
   gradient(ResizeBilinearGrad, false),

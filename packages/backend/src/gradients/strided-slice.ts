@@ -1,5 +1,5 @@
-// stridedSlice. Stock reads the wrong elements where an axis is dropped (shrinkAxisMask) and another has a stride, and
-// throws where nothing is left; it has no gradient.
+// stridedSlice. Stock reads the wrong elements where an axis is dropped (shrinkAxisMask) and another
+// has a stride, and throws where nothing is left; it has no gradient.
 import {
   type KernelConfig,
   pad,

@@ -14,8 +14,9 @@ type ForwardCall = Call<Tensors<'x' | 'scale' | 'offset'>, Attrs>;
 type BackwardCall = Call<Tensors<'dy' | 'x' | 'mean' | 'variance' | 'scale'>, Attrs>;
 
 /**
- * y = (x - m) / sqrt(v + epsilon) * scale + offset, where m and v are mean and variance of x over all axes but
- * the last. S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, algorithm 1.
+ * y = (x - m) / sqrt(v + epsilon) * scale + offset, where m and v are mean and variance of x over all
+ * axes but the last. S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167, algorithm
+ * 1.
  */
 function forward({ inputs, attrs: { epsilon }, backend }: ForwardCall): TensorInfo[] {
   const { x, scale, offset } = inputs;

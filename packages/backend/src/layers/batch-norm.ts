@@ -1,9 +1,11 @@
-// The layer BatchNormalization of tfjs-layers throws in training without scale or center, and for rank 5;
-// for an axis other than the last its result is wrong. Here it trains on one kernel, which is faster as well.
+// The layer BatchNormalization of tfjs-layers throws in training without scale or center, and for rank
+// 5; for an axis other than the last its result is wrong. Here it trains on one kernel, which is faster
+// as well.
 import {
   add,
   batchNorm,
   engine,
+  getGradient,
   mean,
   mul,
   type NamedAttrMap,
@@ -37,12 +39,14 @@ interface BatchNormalization {
 
 /** Makes BatchNormalization train, whatever its axis, rank, scale and center. */
 export function installBatchNorm(): void {
-  registerGradient({
-    kernelName: BATCH_NORM,
-    inputsToSave: ['x', 'scale'],
-    outputsToSave: [false, true, true],
-    gradFunc: gradient as never,
-  });
+  if (!getGradient(BATCH_NORM)) {
+    registerGradient({
+      kernelName: BATCH_NORM,
+      inputsToSave: ['x', 'scale'],
+      outputsToSave: [false, true, true],
+      gradFunc: gradient as never,
+    });
+  }
   const sample = layers.batchNormalization({ name: 'sample' });
   patchCall<BatchNormalization>(sample, (layer, stock, inputs, kwargs) => {
     const input = only(inputs);
@@ -89,7 +93,10 @@ function train(layer: BatchNormalization, x: Tensor): Tensor {
   return y;
 }
 
-/** See the kernel for the formula. Mean and variance feed the moving averages alone, and have no gradient. */
+/**
+ * See the kernel for the formula. Mean and variance feed the moving averages alone, and have no
+ * gradient.
+ */
 function gradient([dy]: Tensor[], saved: Tensor[], attrs: NamedAttrMap): GradientMap {
   const [x, scale, m, v] = saved as [Tensor, Tensor, Tensor, Tensor];
   if (engine().state.gradientDepth > 0) return differentiable(dy as Tensor, x, scale, attrs);

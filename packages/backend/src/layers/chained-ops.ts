@@ -1,6 +1,7 @@
-// The recurrent layers, the orthogonal initializer (default of every recurrent kernel) and a few gradients of
-// tfjs call methods of Tensor (`x.transpose()`) that exist only where the union package @tensorflow/tfjs was
-// imported. Those few are added here where they are missing, so that tfjs-core is enough.
+// The recurrent layers, the orthogonal initializer (default of every recurrent kernel) and a few
+// gradients of tfjs call methods of Tensor (`x.transpose()`) that exist only where the union package
+// @tensorflow/tfjs was imported. Those few are added here where they are missing, so that tfjs-core is
+// enough.
 import {
   reshape,
   sign,

@@ -3,7 +3,7 @@ import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { installBatchNorm } from './batch-norm.ts';
 import { batchNormKernels } from './batch-norm-kernel.ts';
 import { installChainedOps } from './chained-ops.ts';
-import { installDilatedConv } from './dilated-conv.ts';
+import { installConv2D } from './conv2d.ts';
 import { installNoise } from './noise.ts';
 
 export { noiseStep, setNoiseStep } from './noise.ts';
@@ -15,6 +15,6 @@ export const layerKernels: readonly KernelConfig[] = batchNormKernels;
 export function installLayerFixes(): void {
   installChainedOps();
   installBatchNorm();
-  installDilatedConv();
+  installConv2D();
   installNoise();
 }

@@ -1,7 +1,7 @@
-// Seeds of the layers that draw random numbers in training. Stock Dropout with a seed draws the same mask at
-// every step; GaussianNoise, GaussianDropout, AlphaDropout and the dropout of recurrent layers have no seed.
-// Here a layer with a `seed` draws step n from (seed, n): a fresh mask at every step, the same ones in every run.
-// Without a seed a layer is the stock one, which draws from Math.random.
+// Seeds of the layers that draw random numbers in training. Stock Dropout with a seed draws the same
+// mask at every step; GaussianNoise, GaussianDropout, AlphaDropout and the dropout of recurrent layers
+// have no seed. Here a layer with a `seed` draws step n from (seed, n): a fresh mask at every step, the
+// same ones in every run. Without a seed a layer is the stock one, which draws from Math.random.
 import { dispose, type Tensor } from '@tensorflow/tfjs-core';
 import { layers } from '@tensorflow/tfjs-layers';
 import { hashSeed, withSeed } from '@thimble/base';
@@ -62,8 +62,8 @@ const seeded: Parameters<typeof patchCall<Seeded>>[1] = (layer, stock, inputs, k
 };
 
 /**
- * Forgets the masks of the last call. Stock does so in LSTM, GRU and SimpleRNN; an RNN of cells keeps its first mask,
- * for inference too.
+ * Forgets the masks of the last call. Stock does so in LSTM, GRU and SimpleRNN; an RNN of cells keeps
+ * its first mask, for inference too.
  */
 function dropMasks(cell: Cell): void {
   for (const each of cell.cells ?? []) dropMasks(each);
@@ -75,7 +75,10 @@ function dropMasks(cell: Cell): void {
   }
 }
 
-/** How many training steps a seeded layer has drawn for. A resumed run restores it with {@link setNoiseStep}. */
+/**
+ * How many training steps a seeded layer has drawn for. A resumed run restores it with {@link
+ * setNoiseStep}.
+ */
 export function noiseStep(layer: object): number {
   return steps.get(layer) ?? 0;
 }

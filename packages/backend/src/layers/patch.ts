@@ -10,9 +10,9 @@ export type LayerCall = (inputs: Tensor | Tensor[], kwargs: Kwargs) => Tensor | 
 const OURS = Symbol.for('thimble.layer');
 
 /**
- * Replaces `call` in the class that `layer` has it from. The replacement serves the backend `thimble`; it gets the
- * layer and the stock method, bound. Does nothing where that has been done. `layer` itself is thrown away: give it
- * a name, or tfjs numbers the user's next layer one higher.
+ * Replaces `call` in the class that `layer` has it from. The replacement serves the backend `thimble`;
+ * it gets the layer and the stock method, bound. Does nothing where that has been done. `layer` itself
+ * is thrown away: give it a name, or tfjs numbers the user's next layer one higher.
  */
 export function patchCall<L>(
   layer: object,

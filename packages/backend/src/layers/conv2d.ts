@@ -1,5 +1,7 @@
-// A dilated Conv2D layer without an activation goes through tf.fused.conv2d, whose gradient is fixed inside of
-// the op and refuses a dilation. The same layer through tf.conv2d trains.
+// Conv2D layers go through tf.fused.conv2d, whose gradient is fixed inside of the op: it refuses a
+// dilation, and it computes the gradients of input and filter whether they are asked for or not.
+// Through tf.conv2d a dilated layer trains, and a layer without a bias loses nothing and saves the
+// input gradient where it is the first or frozen.
 import { add, conv2d, type Tensor, type Tensor4D, tidy, transpose } from '@tensorflow/tfjs-core';
 import { type LayerVariable, layers } from '@tensorflow/tfjs-layers';
 import { only, patchCall } from './patch.ts';
@@ -15,13 +17,13 @@ interface Conv {
   activation: { apply(x: Tensor): Tensor } | null;
 }
 
-/** Lets dilated Conv2D layers train. */
-export function installDilatedConv(): void {
+/** Lets Conv2D layers that are dilated, or have no bias, train through tf.conv2d. */
+export function installConv2D(): void {
   const sample = layers.conv2d({ name: 'sample', filters: 1, kernelSize: 1 });
   patchCall<Conv>(sample, (layer, stock, inputs, kwargs) => {
     const { rank, dilationRate, padding, dataFormat } = layer;
-    const dilated = rank === 2 && dilationRate.some((rate) => rate > 1);
-    if (!dilated || !kwargs.training || padding === 'causal') return stock(inputs, kwargs);
+    const ours = rank === 2 && (!layer.bias || dilationRate.some((rate) => rate > 1));
+    if (!ours || !kwargs.training || padding === 'causal') return stock(inputs, kwargs);
     return tidy(() => {
       const first = dataFormat === 'channelsFirst';
       const x = first ? transpose(only(inputs), [0, 2, 3, 1]) : only(inputs);

@@ -1,0 +1,74 @@
+// Elementwise kernels for float32, in SIMD. The stock ones lose a NaN (Relu6, ClipByValue, Maximum,
+// Minimum), which hides that a training has diverged; take 1e-8 for 0 (Sign, Log1p); or take alpha for
+// one value per channel whatever its shape (Prelu).
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import { backend_util, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import type { Pointer } from '@thimble/kernels';
+import { address, simd } from '../simd.ts';
+import { floats } from '../stock.ts';
+import { type Runs, runsOf } from './broadcast.ts';
+
+/** x cut to low ... high; a NaN stays. */
+export function clamp(backend: BackendWasm, x: TensorInfo, low: number, high: number): TensorInfo {
+  return each(backend, x, (from, to, size) => simd().clamp(from, to, size, low, high));
+}
+
+/** 1 where x > 0, -1 where x < 0, else 0. */
+export function sign(backend: BackendWasm, x: TensorInfo): TensorInfo {
+  return each(backend, x, (from, to, size) => simd().sign(from, to, size));
+}
+
+/** log(1 + x), without the loss of small x in 1 + x. */
+export function log1p(backend: BackendWasm, x: TensorInfo): TensorInfo {
+  const out = backend.makeOutput(x.shape, 'float32');
+  const [from, to] = [floats(backend, x), floats(backend, out)];
+  for (let i = 0; i < from.length; i++) to[i] = Math.log1p(from[i] as number);
+  return out;
+}
+
+/** max(a, b), with `least` min(a, b); NaN if either is. */
+export function extreme(
+  backend: BackendWasm,
+  a: TensorInfo,
+  b: TensorInfo,
+  least: boolean,
+): TensorInfo {
+  return inRuns(backend, a, b, (atA, atB, to, { length, oneA, oneB }) =>
+    simd().extreme(atA, atB, to, length, oneA, oneB, least),
+  );
+}
+
+/** alpha x where x < 0, else x; alpha broadcasts to x. */
+export function prelu(backend: BackendWasm, x: TensorInfo, alpha: TensorInfo): TensorInfo {
+  return inRuns(backend, x, alpha, (at, atAlpha, to, { length, oneA, oneB }) => {
+    if (!oneA) return simd().prelu(at, atAlpha, to, length, oneB);
+    for (let i = 0; i < length * 4; i += 4) simd().prelu(at, atAlpha + i, to + i, 1, true);
+  });
+}
+
+function each(
+  backend: BackendWasm,
+  x: TensorInfo,
+  run: (from: Pointer, to: Pointer, size: number) => void,
+): TensorInfo {
+  const out = backend.makeOutput(x.shape, 'float32');
+  run(address(backend, x), address(backend, out), util.sizeFromShape(x.shape));
+  return out;
+}
+
+function inRuns(
+  backend: BackendWasm,
+  a: TensorInfo,
+  b: TensorInfo,
+  run: (a: Pointer, b: Pointer, to: Pointer, runs: Runs) => void,
+): TensorInfo {
+  const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
+  const out = backend.makeOutput(shape, 'float32');
+  const [atA, atB, to] = [address(backend, a), address(backend, b), address(backend, out)];
+  if (util.sizeFromShape(shape) === 0) return out;
+  const runs = runsOf(shape, a.shape, b.shape);
+  runs.starts.forEach((start, i) => {
+    run(atA + start.a * 4, atB + start.b * 4, to + i * runs.length * 4, runs);
+  });
+  return out;
+}
