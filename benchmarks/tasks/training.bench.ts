@@ -1,91 +1,21 @@
 // Milliseconds per training step, batch 60, Adam, tfjs's trainOnBatch, on the stock backend `wasm` and on
-// `thimble`: one model, one process, in turn. Stock wasm cannot train a convolution, so it is lent the
-// gradients that it lacks.
+// `thimble`: one model, one process, in turn; and PyTorch on one thread, in the same rounds, where it is
+// installed. Stock wasm cannot train a convolution, so it is lent gradients composed of its own ops.
 import '@thimble/backend';
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
-import { Random, withSeed } from 'thimble';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import { batch } from '../batch.ts';
+import { NETWORKS, network } from '../networks.ts';
+import { type PyTorch, startPyTorch } from '../peers/pytorch.ts';
+import { median } from '../statistics.ts';
 import type { Measured, Task } from '../task.ts';
+import { lendGradients } from './composed.ts';
 
 const BATCH = 60;
 const STEPS = 10;
-
-interface Network {
-  name: string;
-  make(): tfl.Sequential;
-}
-
-const NETWORKS: Network[] = [
-  {
-    name: 'LeNet-300-100',
-    make: () =>
-      tfl.sequential({
-        layers: [
-          tfl.layers.flatten({ inputShape: [28, 28, 1] }),
-          tfl.layers.dense({ units: 300, activation: 'relu' }),
-          tfl.layers.dense({ units: 100, activation: 'relu' }),
-          tfl.layers.dense({ units: 10, activation: 'softmax' }),
-        ],
-      }),
-  },
-  {
-    name: 'LeNet-5 (20-50-500)',
-    make: () =>
-      tfl.sequential({
-        layers: [
-          tfl.layers.conv2d({
-            filters: 20,
-            kernelSize: 5,
-            activation: 'relu',
-            inputShape: [28, 28, 1],
-          }),
-          tfl.layers.maxPooling2d({ poolSize: 2 }),
-          tfl.layers.conv2d({ filters: 50, kernelSize: 5, activation: 'relu' }),
-          tfl.layers.maxPooling2d({ poolSize: 2 }),
-          tfl.layers.flatten(),
-          tfl.layers.dense({ units: 500, activation: 'relu' }),
-          tfl.layers.dense({ units: 10, activation: 'softmax' }),
-        ],
-      }),
-  },
-  {
-    name: 'depthwise-separable (16-32-64)',
-    make: () =>
-      tfl.sequential({
-        layers: [
-          tfl.layers.conv2d({
-            filters: 16,
-            kernelSize: 3,
-            strides: 2,
-            padding: 'same',
-            activation: 'relu',
-            inputShape: [28, 28, 1],
-          }),
-          tfl.layers.separableConv2d({
-            filters: 32,
-            kernelSize: 3,
-            padding: 'same',
-            activation: 'relu',
-          }),
-          tfl.layers.separableConv2d({
-            filters: 64,
-            kernelSize: 3,
-            strides: 2,
-            padding: 'same',
-            activation: 'relu',
-          }),
-          tfl.layers.globalAveragePooling2d({}),
-          tfl.layers.dense({ units: 10, activation: 'softmax' }),
-        ],
-      }),
-  },
-];
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
+const BACKENDS = ['wasm', 'thimble'];
 
 /** Mean milliseconds of a step, over a few steps. */
 async function time(model: tfl.LayersModel, x: tf.Tensor, y: tf.Tensor): Promise<number> {
@@ -94,60 +24,70 @@ async function time(model: tfl.LayersModel, x: tf.Tensor, y: tf.Tensor): Promise
   return (performance.now() - started) / STEPS;
 }
 
-/** The gradients of convolutions, which stock wasm lacks: there it borrows those of `thimble`. */
-const BORROWED = [
-  'Conv2DBackpropFilter',
-  'DepthwiseConv2dNativeBackpropFilter',
-  'DepthwiseConv2dNativeBackpropInput',
-];
-
-function lendGradients(): void {
-  for (const name of BORROWED) {
-    const kernel = tf.getKernel(name, 'thimble');
-    if (kernel && !tf.getKernel(name, 'wasm')) {
-      tf.registerKernel({ ...kernel, backendName: 'wasm' });
-    }
-  }
+interface Figures {
+  network: string;
+  milliseconds: Record<string, number[]>;
+  heapBytes: Record<string, number>;
 }
 
-async function measure(network: Network, repeats: number) {
-  const random = new Random('training bench');
-  const pixels = Float32Array.from({ length: BATCH * 784 }, () => random.uniform());
-  const labels = Int32Array.from({ length: BATCH }, () => random.integer(10));
+async function measure(name: string, repeats: number, pytorch?: PyTorch): Promise<Figures> {
   await tf.setBackend('thimble');
-  const x = tf.tensor4d(pixels, [BATCH, 28, 28, 1]);
-  const y = tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(labels, 'int32'), 10), 'float32'));
-  const samples: Record<string, number[]> = { wasm: [], thimble: [] };
-  const model = withSeed(1, () => network.make());
-  model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
+  const { x, y } = batch(BATCH);
+  const model = network(name);
+  const milliseconds: Record<string, number[]> = { wasm: [], thimble: [] };
+  if (pytorch) milliseconds.pytorch = [];
   for (let round = 0; round <= repeats; round++) {
-    for (const [backend, times] of Object.entries(samples)) {
-      await tf.setBackend(backend);
-      const milliseconds = await time(model, x, y);
-      if (round > 0) times.push(milliseconds); // round 0 warms up
+    for (const [peer, times] of Object.entries(milliseconds)) {
+      const ours = peer !== 'pytorch';
+      if (ours) await tf.setBackend(peer);
+      const taken = ours ? await time(model, x, y) : await pytorch!.time(name, STEPS);
+      if (round > 0) times.push(taken); // round 0 warms up
     }
   }
   tf.dispose([x, y]);
   model.dispose();
-  return { network: network.name, milliseconds: samples };
+  const heapBytes = Object.fromEntries(BACKENDS.map((backend) => [backend, heap(name, backend)]));
+  return { network: name, milliseconds, heapBytes };
+}
+
+function heap(name: string, backend: string): number {
+  const program = fileURLToPath(new URL('../memory.js', import.meta.url));
+  const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
+  return Number(execFileSync(process.execPath, [program, name, backend], options));
 }
 
 async function run(repeats: number): Promise<Measured> {
   lendGradients();
-  const figures = [];
-  for (const network of NETWORKS) figures.push(await measure(network, repeats));
-  const rows = figures.map(({ network, milliseconds }) => {
-    const [wasm, thimble] = [milliseconds.wasm!, milliseconds.thimble!];
-    const cell = (times: number[]) =>
-      `${median(times).toFixed(1)} (${Math.min(...times).toFixed(1)}-${Math.max(...times).toFixed(1)})`;
-    const ratio = median(wasm.map((ms, i) => ms / thimble[i]!));
-    return [network, cell(wasm), cell(thimble), `${ratio.toFixed(2)}x`];
+  const pytorch = await startPyTorch();
+  const figures: Figures[] = [];
+  for (const name of NETWORKS) figures.push(await measure(name, repeats, pytorch));
+  pytorch?.end();
+  const cell = (times?: number[]) =>
+    times
+      ? `${median(times).toFixed(1)} (${Math.min(...times).toFixed(1)}-${Math.max(...times).toFixed(1)})`
+      : 'not installed';
+  const ratio = (over: number[] | undefined, under: number[]) =>
+    over ? `${median(over.map((ms, i) => ms / under[i]!)).toFixed(2)}x` : '';
+  const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
+  const rows = figures.map(({ network, milliseconds, heapBytes }) => {
+    const { wasm, thimble, pytorch: peer } = milliseconds;
+    return [
+      network,
+      cell(wasm),
+      cell(thimble),
+      cell(peer),
+      ratio(wasm, thimble!),
+      ratio(peer, thimble!),
+      `${megabytes(heapBytes.wasm!)} / ${megabytes(heapBytes.thimble!)}`,
+    ];
   });
-  const head = ['ms per step: median (min-max)', 'wasm', 'thimble', 'ratio, median of pairs'];
-  return { table: [head, ...rows], figures };
+  const head = ['ms per step: median (min-max)', 'wasm', 'thimble', 'PyTorch, one thread'];
+  head.push('wasm / thimble', 'PyTorch / thimble', 'heap MB');
+  const versions = { pytorch: pytorch?.version, tfjs: tf.version_core };
+  return { table: [head, ...rows], figures: { versions, networks: figures } };
 }
 
 export const training: Task = {
-  about: 'step time of small networks on `wasm` and on `thimble`',
+  about: 'step time of small networks on `wasm`, on `thimble` and in PyTorch',
   run,
 };

@@ -1,4 +1,4 @@
-export { reluGradient } from './activations';
+export { clampGradient, reluGradient, softmaxGradient } from './activations';
 export { biasActivation, gemm, gemmScratch } from './gemm';
 export { conv, convFilterGradient, convInputGradient, convScratch } from './conv';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';

@@ -36,7 +36,10 @@ export function maxPoolGradient(
   const row = (inWidth as usize) * pixel;
   const imageBytes = (inHeight as usize) * row;
   const apart = strideHeight >= kernelHeight && strideWidth >= kernelWidth; // no window overlaps another
-  memory.fill(dx, 0, (batch as usize) * imageBytes);
+  const whole = // the windows cover the image, and every value is written
+    strideHeight == kernelHeight && strideWidth == kernelWidth && top == 0 && left == 0 &&
+    outHeight * strideHeight >= inHeight && outWidth * strideWidth >= inWidth;
+  if (!whole || (channels & 3) != 0) memory.fill(dx, 0, (batch as usize) * imageBytes);
   for (let n = 0; n < batch; n++) {
     for (let i = 0; i < outHeight; i++) {
       const h0 = start(i, strideHeight, top);

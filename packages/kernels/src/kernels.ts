@@ -43,6 +43,27 @@ export type PoolSizes = [
   left: number,
 ];
 
+/** The sizes of a pooling of NDHWC volumes. No window may lie in the padding alone. */
+export type VolumePoolSizes = [
+  batch: number,
+  inDepth: number,
+  inHeight: number,
+  inWidth: number,
+  channels: number,
+  outDepth: number,
+  outHeight: number,
+  outWidth: number,
+  kernelDepth: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideDepth: number,
+  strideHeight: number,
+  strideWidth: number,
+  front: number,
+  top: number,
+  left: number,
+];
+
 /** The kernels of one memory; see {@link loadKernels}. */
 export interface Kernels {
   /** Bytes of scratch that `gemm` needs. */
@@ -151,6 +172,17 @@ export interface Kernels {
 
   /** dx = dy where x > 0, else 0; keeps a NaN. `count` may be 0. */
   reluGradient(x: Pointer, dy: Pointer, dx: Pointer, count: number): void;
+  /** dx = dy where low <= x <= high, else 0. `count` may be 0. */
+  clampGradient(
+    x: Pointer,
+    dy: Pointer,
+    dx: Pointer,
+    count: number,
+    low: number,
+    high: number,
+  ): void;
+  /** dx = y (dy - sum over the row of y dy). */
+  softmaxGradient(y: Pointer, dy: Pointer, dx: Pointer, rows: number, columns: number): void;
 
   /** w += scale g. */
   sgd(w: Pointer, g: Pointer, size: number, scale: number): void;
@@ -261,4 +293,8 @@ export interface Kernels {
     inner: number,
     least: boolean,
   ): void;
+  /** out[n,d,h,w,c] = the maximum of the window, or NaN where it holds one; an image has depth 1. */
+  maxPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
+  /** out[n,d,h,w,c] = the mean of the values in the window. */
+  avgPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
 }

@@ -1,5 +1,6 @@
 // Gradients of tfjs-core that are wrong or missing, made right where the backend is `thimble`.
 import type { KernelConfig } from '@tensorflow/tfjs-core';
+import { activationKernels } from './activation-kernels.ts';
 import { batchNormGradient, fusedBatchNorm } from './batch-norm.ts';
 import { comparisonGradients } from './comparison.ts';
 import { convolutionGradients } from './convolution.ts';
@@ -7,6 +8,7 @@ import { conv3dGradient, conv3dTransposeGradient } from './convolution3d.ts';
 import { cropAndResizeGradient, cropAndResizeKernel } from './crop-and-resize.ts';
 import { cumprodGradient, cumsumGradient, cumulativeKernels, prodGradient } from './cumulative.ts';
 import { einsumGradient } from './einsum.ts';
+import { elementwiseGradients } from './elementwise.ts';
 import { matMulGradient } from './mat-mul.ts';
 import { type Gradient, overrideGradient } from './override.ts';
 import {
@@ -17,13 +19,13 @@ import {
   tileGradient,
   unstackGradient,
 } from './rearrange.ts';
-import { reluGradient, reluGradKernel } from './relu.ts';
 import { resizeKernels } from './resize.ts';
 import { stridedSliceGradient, stridedSliceKernel } from './strided-slice.ts';
 
 const gradients: readonly Gradient[] = [
   ...comparisonGradients,
   ...convolutionGradients,
+  ...elementwiseGradients,
   batchNormGradient,
   conv3dGradient,
   conv3dTransposeGradient,
@@ -36,7 +38,6 @@ const gradients: readonly Gradient[] = [
   matMulGradient,
   mirrorPadGradient,
   prodGradient,
-  reluGradient,
   scatterNdGradient,
   stridedSliceGradient,
   tileGradient,
@@ -45,11 +46,11 @@ const gradients: readonly Gradient[] = [
 
 /** The kernels that the gradients call, and the forward kernels that had to change with them. */
 export const gradientKernels: readonly KernelConfig[] = [
+  ...activationKernels,
   ...cumulativeKernels,
   ...resizeKernels,
   cropAndResizeKernel,
   fusedBatchNorm,
-  reluGradKernel,
   stridedSliceKernel,
 ];
 

@@ -1,0 +1,18 @@
+// Prints how many bytes the WebAssembly heap has grown to after training a network on a backend:
+// node benchmarks/dist/memory.js NETWORK BACKEND. A process of its own, because a heap never shrinks.
+
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import * as tf from '@tensorflow/tfjs-core';
+import { startThimble } from '@thimble/backend';
+import { batch } from './batch.ts';
+import { network } from './networks.ts';
+import { lendGradients } from './tasks/composed.ts';
+
+const [name, backend] = process.argv.slice(2) as [string, string];
+if (backend === 'wasm') lendGradients();
+else await startThimble();
+await tf.setBackend(backend);
+const { x, y } = batch(60);
+const model = network(name);
+for (let i = 0; i < 20; i++) await model.trainOnBatch(x, y);
+console.log((tf.backend() as unknown as BackendWasm).wasm.HEAPU8.length);
