@@ -15,4 +15,5 @@ await tf.setBackend(backend);
 const { x, y } = batch(60);
 const model = network(name);
 for (let i = 0; i < 20; i++) await model.trainOnBatch(x, y);
-console.log((tf.backend() as unknown as BackendWasm).wasm.HEAPU8.length);
+const { wasm } = tf.backend() as unknown as BackendWasm;
+console.log((wasm as unknown as { HEAPU8: Uint8Array }).HEAPU8.length);

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import { hasRelaxedSimd } from '@thimble/kernels';
 import { batch } from '../batch.ts';
 import { NETWORKS, network } from '../networks.ts';
 import { type PyTorch, startPyTorch } from '../peers/pytorch.ts';
@@ -16,6 +17,7 @@ import { lendGradients } from './composed.ts';
 const BATCH = 60;
 const STEPS = 10;
 const BACKENDS = ['wasm', 'thimble'];
+const RELAXED = 'thimble, relaxed SIMD';
 
 /** Mean milliseconds of a step, over a few steps. */
 async function time(model: tfl.LayersModel, x: tf.Tensor, y: tf.Tensor): Promise<number> {
@@ -35,11 +37,13 @@ async function measure(name: string, repeats: number, pytorch?: PyTorch): Promis
   const { x, y } = batch(BATCH);
   const model = network(name);
   const milliseconds: Record<string, number[]> = { wasm: [], thimble: [] };
+  if (hasRelaxedSimd()) milliseconds[RELAXED] = [];
   if (pytorch) milliseconds.pytorch = [];
   for (let round = 0; round <= repeats; round++) {
     for (const [peer, times] of Object.entries(milliseconds)) {
       const ours = peer !== 'pytorch';
-      if (ours) await tf.setBackend(peer);
+      if (ours) await tf.setBackend(peer === 'wasm' ? 'wasm' : 'thimble');
+      tf.env().set('THIMBLE_RELAXED_SIMD', peer === RELAXED);
       const taken = ours ? await time(model, x, y) : await pytorch!.time(name, STEPS);
       if (round > 0) times.push(taken); // round 0 warms up
     }
@@ -52,8 +56,10 @@ async function measure(name: string, repeats: number, pytorch?: PyTorch): Promis
 
 function heap(name: string, backend: string): number {
   const program = fileURLToPath(new URL('../memory.js', import.meta.url));
-  const options = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-  return Number(execFileSync(process.execPath, [program, name, backend], options));
+  const command = [...process.execArgv, program, name, backend];
+  return Number(
+    execFileSync(process.execPath, command, { stdio: ['ignore', 'pipe', 'ignore'] }).toString(),
+  );
 }
 
 async function run(repeats: number): Promise<Measured> {
@@ -65,29 +71,29 @@ async function run(repeats: number): Promise<Measured> {
   const cell = (times?: number[]) =>
     times
       ? `${median(times).toFixed(1)} (${Math.min(...times).toFixed(1)}-${Math.max(...times).toFixed(1)})`
-      : 'not installed';
-  const ratio = (over: number[] | undefined, under: number[]) =>
-    over ? `${median(over.map((ms, i) => ms / under[i]!)).toFixed(2)}x` : '';
+      : 'not here';
+  const ratio = (over?: number[], under?: number[]) =>
+    over && under ? `${median(over.map((ms, i) => ms / under[i]!)).toFixed(2)}x` : '';
   const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
-  const rows = figures.map(({ network, milliseconds, heapBytes }) => {
+  const rows = figures.flatMap(({ network, milliseconds, heapBytes }) => {
     const { wasm, thimble, pytorch: peer } = milliseconds;
+    const relaxed = milliseconds[RELAXED];
+    const against = (times?: number[]) => [ratio(wasm, times), ratio(peer, times)];
+    const heap = (backend: string) => megabytes(heapBytes[backend]!);
     return [
-      network,
-      cell(wasm),
-      cell(thimble),
-      cell(peer),
-      ratio(wasm, thimble!),
-      ratio(peer, thimble!),
-      `${megabytes(heapBytes.wasm!)} / ${megabytes(heapBytes.thimble!)}`,
+      [network, 'stock wasm', cell(wasm), '', '', heap('wasm')],
+      ['', 'thimble, plain SIMD', cell(thimble), ...against(thimble), heap('thimble')],
+      ['', RELAXED, cell(relaxed), ...against(relaxed), ''],
+      ['', 'PyTorch, one thread', cell(peer), '', '', ''],
     ];
   });
-  const head = ['ms per step: median (min-max)', 'wasm', 'thimble', 'PyTorch, one thread'];
-  head.push('wasm / thimble', 'PyTorch / thimble', 'heap MB');
+  const head = ['network', 'with', 'ms per step: median (min-max)'];
+  head.push('wasm / this', 'PyTorch / this', 'heap, MB');
   const versions = { pytorch: pytorch?.version, tfjs: tf.version_core };
   return { table: [head, ...rows], figures: { versions, networks: figures } };
 }
 
 export const training: Task = {
-  about: 'step time of small networks on `wasm`, on `thimble` and in PyTorch',
+  about: 'step time of small networks on stock wasm, on thimble and in PyTorch',
   run,
 };

@@ -78,7 +78,12 @@ export async function startThimble(): Promise<void> {
 /** The live instance of wasm, or a new one that from now on serves both names; with our kernels. */
 async function create(): Promise<KernelBackend> {
   const backend = await shareInstance();
-  await attachKernels(backend as BackendWasm);
+  try {
+    await attachKernels(backend as BackendWasm);
+  } catch (cause) {
+    failure = cause as BackendError;
+    throw cause;
+  }
   installGradients(); // now, after every import: tfjs-layers registers the stock ones again
   installLayerFixes();
   return backend;

@@ -1,8 +1,8 @@
 // Our own kernels on the heap of tfjs: addresses of tensors, scratch memory, and what to do when there is none.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { env, type TensorInfo } from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
-import { type Kernels, loadKernels, type Pointer } from '@thimble/kernels';
+import { hasRelaxedSimd, type Kernels, loadKernels, type Pointer } from '@thimble/kernels';
 
 /** What tfjs's types leave out of its wasm module. */
 interface Heap {
@@ -10,19 +10,34 @@ interface Heap {
   _free(pointer: number): void;
 }
 
-let attached: { backend: BackendWasm; kernels: Kernels } | undefined;
+/** Of tf.env(): whether to use relaxed SIMD. True where the engine has it; may be changed at any time. */
+const RELAXED_SIMD = 'THIMBLE_RELAXED_SIMD';
+
+let attached: { backend: BackendWasm; plain: Kernels; relaxed?: Kernels } | undefined;
+let current: Kernels;
+
+env().registerFlag(RELAXED_SIMD, hasRelaxedSimd, choose);
 
 /** Compiles the kernels onto the heap of `backend`; from then on the heap says when it is full. */
 export async function attachKernels(backend: BackendWasm): Promise<void> {
   if (attached?.backend === backend) return;
-  const kernels = await loadKernels(heap(backend));
+  const memory = heap(backend);
+  const plain = await loadKernels(memory, { relaxedSimd: false });
+  const relaxed = hasRelaxedSimd() ? await loadKernels(memory, { relaxedSimd: true }) : undefined;
   checkAllocations(backend);
-  attached = { backend, kernels };
+  attached = relaxed ? { backend, plain, relaxed } : { backend, plain };
+  choose();
+}
+
+function choose(): void {
+  if (!attached) return;
+  const { plain, relaxed } = attached;
+  current = env().getBool(RELAXED_SIMD) ? (relaxed ?? plain) : plain;
 }
 
 /** The kernels. They take addresses: see {@link address}. */
 export function simd(): Kernels {
-  return (attached as { kernels: Kernels }).kernels;
+  return current;
 }
 
 function heap(backend: BackendWasm): WebAssembly.Memory {

@@ -8,7 +8,6 @@ import {
   type KernelFunc,
   type NamedAttrMap,
   type TensorInfo,
-  util,
 } from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
 import { BACKEND_NAME } from './name.ts';
@@ -75,21 +74,4 @@ export function zeros(backend: BackendWasm, shape: number[]): TensorInfo {
  */
 export function floats(backend: BackendWasm, info: TensorInfo): Float32Array {
   return backend.typedArrayFromHeap(info) as Float32Array;
-}
-
-/** A tensor that lies inside another one, `offset` elements from its start. Give it to {@link dropPart}. */
-export function part(
-  backend: BackendWasm,
-  info: TensorInfo,
-  offset: number,
-  shape: number[],
-): TensorInfo {
-  const bytes = offset * util.bytesPerElement(info.dtype);
-  return backend.makeOutput(shape, info.dtype, backend.getMemoryOffset(info.dataId) + bytes);
-}
-
-/** Forgets a tensor made by {@link part}; its memory belongs to the tensor that it lies in. */
-export function dropPart(backend: BackendWasm, info: TensorInfo): void {
-  backend.wasm.tfjs.disposeData(backend.dataIdMap.get(info.dataId).id);
-  backend.dataIdMap.delete(info.dataId);
 }

@@ -1,5 +1,4 @@
 import '../src/index.ts';
-import './wire-corrected.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { ShapeError } from '@thimble/base';
 import fc from 'fast-check';

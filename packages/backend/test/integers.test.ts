@@ -1,5 +1,4 @@
 import '../src/index.ts';
-import './wire-corrected.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, test } from 'vitest';
 import { unary } from '../src/kernels/unary.ts';

@@ -1,4 +1,5 @@
 export { clampGradient, reluGradient, softmaxGradient } from './activations';
+export { batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
 export { biasActivation, gemm, gemmScratch } from './gemm';
 export { conv, convFilterGradient, convInputGradient, convScratch } from './conv';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';

@@ -170,6 +170,40 @@ export interface Kernels {
   /** dx = sum over the windows of dy / (values in the window); dx is written whole. */
   avgPoolGradient(dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
 
+  /** Bytes of scratch that the two functions of batch normalisation need. */
+  batchNormScratch(channels: number): number;
+  /** mean and variance of x [rows, channels]; y = (x - mean) / sqrt(variance + epsilon) scale + offset. */
+  batchNorm(
+    x: Pointer,
+    scale: Pointer,
+    offset: Pointer,
+    y: Pointer,
+    mean: Pointer,
+    variance: Pointer,
+    rows: number,
+    channels: number,
+    epsilon: number,
+    scratch: Pointer,
+  ): void;
+  /**
+   * With r = 1 / sqrt(variance + epsilon), s = sum(dy), p = sum(dy (x - mean)) r:
+   * dx = scale r (dy - s / rows - (x - mean) r p / rows), dScale = p, dOffset = s.
+   */
+  batchNormGradient(
+    dy: Pointer,
+    x: Pointer,
+    mean: Pointer,
+    variance: Pointer,
+    scale: Pointer,
+    dx: Pointer,
+    dScale: Pointer,
+    dOffset: Pointer,
+    rows: number,
+    channels: number,
+    epsilon: number,
+    scratch: Pointer,
+  ): void;
+
   /** dx = dy where x > 0, else 0; keeps a NaN. `count` may be 0. */
   reluGradient(x: Pointer, dy: Pointer, dx: Pointer, count: number): void;
   /** dx = dy where low <= x <= high, else 0. `count` may be 0. */

@@ -15,9 +15,10 @@ import {
   type TensorInfo,
   util,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, runStock, type Tensors } from '../stock.ts';
+import type { Tensors } from '../stock.ts';
 import { runsOf } from './broadcast.ts';
 import { extreme, prelu as preluFloat } from './elementwise.ts';
+import { overrideKernel } from './override.ts';
 
 interface Binary {
   /** The function, on whole numbers. */
@@ -48,25 +49,24 @@ const BINARY: Record<string, Binary> = {
 
 /** f(a, b) of two operands that broadcast; int32 as on cpu: a fraction is cut off, x / 0 is 0. */
 export const binary: readonly KernelConfig[] = Object.entries(BINARY).map(([name, entry]) =>
-  defineKernel<Tensors<'a' | 'b'>, object>(name, ({ inputs: { a, b }, backend }) => {
-    if (a.dtype === 'float32' && entry.float) return entry.float(backend, a, b);
+  overrideKernel<Tensors<'a' | 'b'>, object>(name, ({ inputs: { a, b }, backend }) => {
+    if (a.dtype === 'float32') return entry.float?.(backend, a, b);
     const stock = a.dtype === 'int32' ? entry.int : a.dtype !== 'bool';
-    return stock ? runStock(backend, name, { a, b }) : whole(backend, a, b, entry.value, entry.out);
+    return stock ? undefined : whole(backend, a, b, entry.value, entry.out);
   }),
 );
 
 /** alpha x where x < 0, else x. Stock takes alpha for one value per channel, whatever its shape. */
-export const prelu: KernelConfig = defineKernel<Tensors<'x' | 'alpha'>, object>(
+export const prelu: KernelConfig = overrideKernel<Tensors<'x' | 'alpha'>, object>(
   Prelu,
   ({ inputs: { x, alpha }, backend }) => {
     if (x.dtype !== 'float32' || alpha.dtype !== 'float32') {
       return whole(backend, x, alpha, (value, a) => (value < 0 ? a * value : value), 'float32');
     }
+    const channels = x.shape.at(-1);
     const perChannel =
-      x.shape.length > 0 &&
-      util.sizeFromShape(alpha.shape) === x.shape.at(-1) &&
-      alpha.shape.at(-1) === x.shape.at(-1);
-    return perChannel ? runStock(backend, Prelu, { x, alpha }) : preluFloat(backend, x, alpha);
+      channels === alpha.shape.at(-1) && channels === util.sizeFromShape(alpha.shape);
+    return perChannel ? undefined : preluFloat(backend, x, alpha);
   },
 );
 

@@ -5,13 +5,14 @@ import {
   Reverse,
   type ReverseAttrs,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
+import { free, runStock, type Tensors } from '../stock.ts';
+import { overrideKernel } from './override.ts';
 
 /** The same values in another type; for bool x != 0, where stock keeps the last eight bits. */
-export const cast: KernelConfig = defineKernel<Tensors<'x'>, CastAttrs>(
+export const cast: KernelConfig = overrideKernel<Tensors<'x'>, CastAttrs>(
   Cast,
   ({ inputs: { x }, attrs, backend }) => {
-    if (attrs.dtype !== 'bool') return runStock(backend, Cast, { x }, attrs);
+    if (attrs.dtype !== 'bool') return undefined;
     const out = backend.makeOutput(x.shape, 'bool');
     const from = backend.typedArrayFromHeap(x);
     const to = backend.typedArrayFromHeap(out);
@@ -21,10 +22,10 @@ export const cast: KernelConfig = defineKernel<Tensors<'x'>, CastAttrs>(
 );
 
 /** x turned round along some axes. On bool stock writes four bytes per value, beyond the tensor. */
-export const reverse: KernelConfig = defineKernel<Tensors<'x'>, ReverseAttrs>(
+export const reverse: KernelConfig = overrideKernel<Tensors<'x'>, ReverseAttrs>(
   Reverse,
   ({ inputs: { x }, attrs, backend }) => {
-    if (x.dtype !== 'bool') return runStock(backend, Reverse, { x }, attrs);
+    if (x.dtype !== 'bool') return undefined;
     const wide = runStock(backend, Cast, { x }, { dtype: 'int32' });
     const turned = runStock(backend, Reverse, { x: wide }, attrs);
     const out = runStock(backend, Cast, { x: turned }, { dtype: 'bool' });

@@ -46,8 +46,9 @@ import {
   Tanh,
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, runStock, type Tensors } from '../stock.ts';
+import type { Tensors } from '../stock.ts';
 import { clamp, log1p, sign } from './elementwise.ts';
+import { overrideKernel } from './override.ts';
 
 type Attrs = Record<'alpha' | 'clipValueMin' | 'clipValueMax', number>;
 
@@ -116,10 +117,10 @@ const UNARY: Record<string, Unary> = {
 
 /** The kernels of one operand: f(x) for float32 by stock or by SIMD, for int32 and bool as on cpu. */
 export const unary: readonly KernelConfig[] = Object.entries(UNARY).map(([name, entry]) =>
-  defineKernel<Tensors<'x'>, Attrs>(name, ({ inputs: { x }, attrs, backend }) => {
-    if (x.dtype === 'float32' && entry.float) return entry.float(backend, x, attrs);
+  overrideKernel<Tensors<'x'>, Attrs>(name, ({ inputs: { x }, attrs, backend }) => {
+    if (x.dtype === 'float32') return entry.float?.(backend, x, attrs);
     const stock = x.dtype === 'int32' ? entry.int : x.dtype !== 'bool';
-    return stock ? runStock(backend, name, { x }, attrs) : whole(backend, x, attrs, entry);
+    return stock ? undefined : whole(backend, x, attrs, entry);
   }),
 );
 

@@ -1,8 +1,9 @@
 // Batch normalisation with the statistics of the batch, over the last axis, as one kernel and one for its
 // gradient: the layer of tfjs-layers takes about thirty. All sums are in float64.
-import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs-core';
+import { type KernelConfig, type KernelFunc, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { BACKEND_NAME } from '../name.ts';
-import { type Call, floats, type Tensors } from '../stock.ts';
+import { address, simd, withScratch } from '../simd.ts';
+import type { Call, Tensors } from '../stock.ts';
 
 /** Inputs x, scale, offset; outputs y, mean, variance. */
 export const BATCH_NORM = 'ThimbleBatchNorm';
@@ -21,34 +22,13 @@ type BackwardCall = Call<Tensors<'dy' | 'x' | 'mean' | 'variance' | 'scale'>, At
 function forward({ inputs, attrs: { epsilon }, backend }: ForwardCall): TensorInfo[] {
   const { x, scale, offset } = inputs;
   const outputs = [x, scale, scale].map(({ shape }) => backend.makeOutput(shape, 'float32'));
-  const [values, factors, shifts] = [x, scale, offset].map((info) => floats(backend, info));
-  const [y, mean, variance] = outputs.map((info) => floats(backend, info));
-  const size = values.length;
-  const channels = factors.length;
-  const m = new Float64Array(channels);
-  const v = new Float64Array(channels);
-  for (let i = 0; i < size; i += channels) {
-    for (let c = 0; c < channels; c++) m[c] += values[i + c];
-  }
-  for (let c = 0; c < channels; c++) m[c] /= size / channels;
-  for (let i = 0; i < size; i += channels) {
-    for (let c = 0; c < channels; c++) {
-      const centred = values[i + c] - m[c];
-      v[c] += centred * centred;
-    }
-  }
-  const a = new Float64Array(channels);
-  const b = new Float64Array(channels);
-  for (let c = 0; c < channels; c++) {
-    v[c] /= size / channels;
-    a[c] = factors[c] / Math.sqrt(v[c] + epsilon);
-    b[c] = shifts[c] - m[c] * a[c];
-  }
-  for (let i = 0; i < size; i += channels) {
-    for (let c = 0; c < channels; c++) y[i + c] = values[i + c] * a[c] + b[c];
-  }
-  mean.set(m);
-  variance.set(v);
+  const [rows, channels] = matrix(x);
+  const { batchNorm, batchNormScratch } = simd();
+  withScratch(backend, batchNormScratch(channels), (work) => {
+    type Six = [number, number, number, number, number, number];
+    const pointers = [x, scale, offset, ...outputs].map((info) => address(backend, info)) as Six;
+    batchNorm(...pointers, rows, channels, epsilon, work);
+  });
   return outputs;
 }
 
@@ -57,40 +37,23 @@ function forward({ inputs, attrs: { epsilon }, backend }: ForwardCall): TensorIn
  * dx = scale r (dy - s / n - (x - m) r p / n), dScale = p, dOffset = s.
  */
 function backward({ inputs, attrs: { epsilon }, backend }: BackwardCall): TensorInfo[] {
-  const { x, scale } = inputs;
+  const { dy, x, mean, variance, scale } = inputs;
   const outputs = [x, scale, scale].map(({ shape }) => backend.makeOutput(shape, 'float32'));
-  const [dy, values] = [inputs.dy, x].map((info) => floats(backend, info));
-  const [m, v, factors] = [inputs.mean, inputs.variance, scale].map((info) =>
-    floats(backend, info),
-  );
-  const [dx, dScale, dOffset] = outputs.map((info) => floats(backend, info));
-  const size = values.length;
-  const channels = factors.length;
-  const s = new Float64Array(channels);
-  const p = new Float64Array(channels);
-  for (let i = 0; i < size; i += channels) {
-    for (let c = 0; c < channels; c++) {
-      const d = dy[i + c];
-      s[c] += d;
-      p[c] += d * (values[i + c] - m[c]);
-    }
-  }
-  const [ofDy, ofX, constant] = [0, 1, 2].map(() => new Float64Array(channels));
-  for (let c = 0; c < channels; c++) {
-    const r = 1 / Math.sqrt(v[c] + epsilon);
-    p[c] *= r;
-    ofDy[c] = factors[c] * r;
-    ofX[c] = (-ofDy[c] * r * p[c] * channels) / size;
-    constant[c] = (-ofDy[c] * s[c] * channels) / size - ofX[c] * m[c];
-  }
-  for (let i = 0; i < size; i += channels) {
-    for (let c = 0; c < channels; c++) {
-      dx[i + c] = dy[i + c] * ofDy[c] + values[i + c] * ofX[c] + constant[c];
-    }
-  }
-  dScale.set(p);
-  dOffset.set(s);
+  const [rows, channels] = matrix(x);
+  const { batchNormGradient, batchNormScratch } = simd();
+  withScratch(backend, batchNormScratch(channels), (work) => {
+    type Eight = [number, number, number, number, number, number, number, number];
+    const infos = [dy, x, mean, variance, scale, ...outputs];
+    const pointers = infos.map((info) => address(backend, info)) as Eight;
+    batchNormGradient(...pointers, rows, channels, epsilon, work);
+  });
   return outputs;
+}
+
+/** All axes but the last as one; a tensor without values has no rows. */
+function matrix({ shape }: TensorInfo): [rows: number, channels: number] {
+  const channels = shape.at(-1) ?? 1;
+  return [util.sizeFromShape(shape.slice(0, -1)), channels];
 }
 
 /** The two kernels. */

@@ -6,8 +6,6 @@ import { installChainedOps } from './chained-ops.ts';
 import { installConv2D } from './conv2d.ts';
 import { installNoise } from './noise.ts';
 
-export { noiseStep, setNoiseStep } from './noise.ts';
-
 /** The kernels that the layers below call. */
 export const layerKernels: readonly KernelConfig[] = batchNormKernels;
 

@@ -16,6 +16,7 @@ type Class = {
   fromConfig(this: unknown, cls: unknown, config: Config, custom?: Config): Seeded;
 };
 
+/** How many training steps a seeded layer has drawn for. */
 const steps = new WeakMap<object, number>();
 
 /**
@@ -49,8 +50,8 @@ const seeded: Parameters<typeof patchCall<Seeded>>[1] = (layer, stock, inputs, k
   if (layer.cell) dropMasks(layer.cell);
   const { seed } = layer;
   if (typeof seed !== 'number' || !kwargs.training) return stock(inputs, kwargs);
-  const step = noiseStep(layer);
-  setNoiseStep(layer, step + 1);
+  const step = steps.get(layer) ?? 0;
+  steps.set(layer, step + 1);
   const drawn = hashSeed(seed, step, layer.goBackwards ? 'backwards' : 'forwards');
   // Dropout hands its seed on to the op, all others draw from Math.random.
   layer.seed = drawn;
@@ -73,19 +74,6 @@ function dropMasks(cell: Cell): void {
     dispose(mask);
     cell[name] = null;
   }
-}
-
-/**
- * How many training steps a seeded layer has drawn for. A resumed run restores it with {@link
- * setNoiseStep}.
- */
-export function noiseStep(layer: object): number {
-  return steps.get(layer) ?? 0;
-}
-
-/** Lets a seeded layer go on as after `step` training steps; 0 begins its sequence anew. */
-export function setNoiseStep(layer: object, step: number): void {
-  steps.set(layer, step);
 }
 
 const OURS = Symbol.for('thimble.seed');
