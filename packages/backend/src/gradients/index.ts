@@ -9,6 +9,7 @@ import { cropAndResizeGradient, cropAndResizeKernel } from './crop-and-resize.ts
 import { cumprodGradient, cumsumGradient, cumulativeKernels, prodGradient } from './cumulative.ts';
 import { einsumGradient } from './einsum.ts';
 import { elementwiseGradients } from './elementwise.ts';
+import { fusedGradients } from './fused.ts';
 import { matMulGradient } from './mat-mul.ts';
 import { type Gradient, overrideGradient } from './override.ts';
 import {
@@ -26,6 +27,7 @@ const gradients: readonly Gradient[] = [
   ...comparisonGradients,
   ...convolutionGradients,
   ...elementwiseGradients,
+  ...fusedGradients,
   batchNormGradient,
   conv3dGradient,
   conv3dTransposeGradient,

@@ -19,7 +19,7 @@ import {
   isPointwise,
   sizes,
 } from '../conv-info.ts';
-import { finish } from '../epilogue.ts';
+import { finish, type InKernel, inKernel } from '../epilogue.ts';
 import { matMul } from '../mat-mul.ts';
 import { address, simd, withScratch } from '../simd.ts';
 import { defineKernel, reshaped, zeros } from '../stock.ts';
@@ -36,10 +36,27 @@ function forward(kernelName: string, depthwise: boolean): KernelConfig {
   return defineKernel<Inputs, Attrs>(kernelName, ({ inputs, attrs, backend }) => {
     const { x, filter, bias, preluActivationWeights } = inputs;
     const info = convInfo(kernelName, x.shape, filter.shape, attrs, depthwise);
-    const y = convolve(backend, x, filter, info, depthwise);
     const { activation = 'linear', leakyreluAlpha } = attrs;
-    return finish(backend, y, { bias, preluActivationWeights, activation, leakyreluAlpha });
+    const end = { bias, preluActivationWeights, activation, leakyreluAlpha };
+    if (isEmpty(info)) return finish(backend, zeros(backend, info.outShape), end);
+    if (!depthwise && isPointwise(info)) {
+      return finish(backend, pointwise(backend, x, filter, info), end);
+    }
+    const simple = inKernel(backend, end, info.outChannels);
+    const y = convolve(backend, x, filter, info, depthwise, simple ?? [0, 0]);
+    return simple ? y : finish(backend, y, end);
   });
+}
+
+function pointwise(
+  backend: BackendWasm,
+  x: TensorInfo,
+  filter: TensorInfo,
+  { inChannels, outChannels, outShape }: ConvInfo,
+): TensorInfo {
+  const pixels = reshaped(x, [util.sizeFromShape(x.shape) / inChannels, inChannels]);
+  const matrix = reshaped(filter, [inChannels, outChannels]);
+  return reshaped(matMul(backend, pixels, matrix, false, false), outShape);
 }
 
 function convolve(
@@ -48,20 +65,14 @@ function convolve(
   filter: TensorInfo,
   info: ConvInfo,
   depthwise: boolean,
+  end: InKernel,
 ): TensorInfo {
-  if (isEmpty(info)) return zeros(backend, info.outShape);
-  if (!depthwise && isPointwise(info)) {
-    const { inChannels, outChannels } = info;
-    const pixels = reshaped(x, [util.sizeFromShape(x.shape) / inChannels, inChannels]);
-    const matrix = reshaped(filter, [inChannels, outChannels]);
-    return reshaped(matMul(backend, pixels, matrix, false, false), info.outShape);
-  }
   const y = backend.makeOutput(info.outShape, 'float32');
   const { conv, depthwise: convDepthwise } = simd();
   const run = depthwise ? convDepthwise : conv;
   withScratch(backend, scratch(info, depthwise), (work) => {
     const [from, to] = [address(backend, x), address(backend, y)];
-    run(from, address(backend, filter), 0, 0, to, ...sizes(info), work);
+    run(from, address(backend, filter), ...end, to, ...sizes(info), work);
   });
   return y;
 }

@@ -3,7 +3,7 @@ import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { installBatchNorm } from './batch-norm.ts';
 import { batchNormKernels } from './batch-norm-kernel.ts';
 import { installChainedOps } from './chained-ops.ts';
-import { installConv2D } from './conv2d.ts';
+import { installFusedLayers } from './fused-layers.ts';
 import { installNoise } from './noise.ts';
 
 /** The kernels that the layers below call. */
@@ -13,6 +13,6 @@ export const layerKernels: readonly KernelConfig[] = batchNormKernels;
 export function installLayerFixes(): void {
   installChainedOps();
   installBatchNorm();
-  installConv2D();
+  installFusedLayers();
   installNoise();
 }
