@@ -1,5 +1,4 @@
 // Runs one benchmark and keeps its result: `npm run bench -- NAME`.
-import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { startThimble } from '@thimble/backend';
@@ -9,8 +8,6 @@ import type { Task } from './task.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = { training };
-
-const RELAXED_SIMD = '--experimental-wasm-relaxed-simd';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,13 +26,6 @@ if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
   console.log(`npm run bench -- NAME [--repeats 15] [--save]\n\n${list.join('\n')}\n
 --save writes the figures to benchmarks/results/NAME.json.`);
   process.exitCode = values.help ? 0 : 1;
-} else if (
-  Number.parseInt(process.versions.node, 10) < 22 &&
-  !process.execArgv.includes(RELAXED_SIMD)
-) {
-  // Relaxed SIMD is a part of Node 22; Node 20 has it behind this flag. The benchmarks measure both builds.
-  const again = [RELAXED_SIMD, ...process.argv.slice(1)];
-  process.exitCode = spawnSync(process.execPath, again, { stdio: 'inherit' }).status ?? 1;
 } else {
   const command = `npm run bench -- ${name} --repeats ${repeats} --save`;
   await startThimble();

@@ -48,7 +48,7 @@ if (!reproduction || extra.length > 0) {
   const output = join('output', 'reproduce', name!);
   const { status } = spawnSync(
     process.execPath,
-    [reproduction.program, ...reproduction.args, '--output', output],
+    [...process.execArgv, reproduction.program, ...reproduction.args, '--output', output],
     { stdio: 'inherit' },
   );
   process.exitCode = status ?? 1;
