@@ -54,3 +54,14 @@ test("the gradient with 'same' agrees with finite differences", () =>
       [{ shape, data: values(shape, c.seed) }],
     );
   }));
+
+test("the gradients of pooling round as the forward pass does: 'ceil', 2x2 on 3x3", async () => {
+  tf.env().set('IS_TEST', false);
+  const x = () => tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 3, 3, 1]);
+  const [max, avg] = await on('thimble', () => [
+    tf.grad((z) => tf.maxPool(z as tf.Tensor4D, 2, 2, 0, 'ceil'))(x()),
+    tf.grad((z) => tf.avgPool(z as tf.Tensor4D, 2, 2, 0, 'ceil'))(x()),
+  ]);
+  expect(max!.data).toEqual([0, 0, 0, 0, 1, 1, 0, 1, 1]);
+  expect(avg!.data).toEqual([0.25, 0.25, 0.5, 0.25, 0.25, 0.5, 0.5, 0.5, 1]);
+});

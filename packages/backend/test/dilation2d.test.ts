@@ -67,3 +67,12 @@ test('the maximum of negative sums is negative, where stock wasm gives 1.2e-38',
   expect([y?.data, dx?.data]).toEqual([[-1], [0, 0, 0, 1]]);
   expect((await on('wasm', compute))[0]?.data[0]).toBeGreaterThan(0);
 });
+
+test('of equal sums the first takes the gradient', async () => {
+  const results = await on('thimble', () => {
+    const run = (x: tf.Tensor, filter: tf.Tensor) =>
+      tf.dilation2d(x as tf.Tensor4D, filter as tf.Tensor3D, 1, 'valid');
+    return tf.grads(run)([tf.zeros([1, 2, 2, 1]), tf.zeros([2, 2, 1])]);
+  });
+  for (const { data } of results) expect(data).toEqual([1, 0, 0, 0]);
+});

@@ -88,3 +88,14 @@ test('clipByValue of int32 stays int32', async () => {
   );
   expect(cut).toEqual({ dtype: 'int32', shape: [5], data: [-2, -1, 0, 4, 5] });
 });
+
+test.each(['int32', 'bool'] as const)('stridedSlice keeps %s', async (dtype) => {
+  const [out] = await on('thimble', () =>
+    tf.cast(tf.stridedSlice(tf.tensor1d([1, 0, 1, 0, 0], dtype), [0], [5], [2]), 'float32'),
+  );
+  expect(out!.data).toEqual([1, 1, 0]);
+  const [reversed] = await on('thimble', () =>
+    tf.stridedSlice(tf.tensor1d([7, 8, 9], 'int32'), [2], [0], [-1]),
+  );
+  expect(reversed!.data).toEqual([9, 8]);
+});

@@ -123,12 +123,13 @@ function chooseVector(
     down += row;
   }
   let open = i32x4.splat(-1); // lanes that have not met their maximum yet
+  const missing = f32x4.ne(best, best); // lanes whose first value is NaN, which counts as their maximum
   const gradient = v128.load(dy);
   down = 0;
   for (let h = 0; h < height; h++) {
     let offset = down;
     for (let w = 0; w < width; w++) {
-      const met = v128.and(open, f32x4.eq(v128.load(x + offset), best));
+      const met = v128.and(open, v128.or(f32x4.eq(v128.load(x + offset), best), missing));
       v128.store(dx + offset, v128.and(gradient, met));
       open = v128.andnot(open, met);
       offset += pixel;

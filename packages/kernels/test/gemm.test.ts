@@ -7,8 +7,8 @@ import {
   check,
   expectExact,
   expectWithin,
-  input,
   inOut,
+  input,
   integers,
   output,
   reals,
@@ -61,7 +61,8 @@ function reference(a: Float32Array, b: Float32Array, c: Float32Array, product: P
       let sum = add ? c[i * n + j]! : 0;
       let size = Math.abs(sum);
       for (let p = 0; p < k; p++) {
-        const term = a[transposeA ? p * m + i : i * k + p]! * b[transposeB ? j * k + p : p * n + j]!;
+        const term =
+          a[transposeA ? p * m + i : i * k + p]! * b[transposeB ? j * k + p : p * n + j]!;
         sum += term;
         size += Math.abs(term);
       }
@@ -136,8 +137,7 @@ describe.each(BUILDS)('biasActivation, $build', ({ kernels }) => {
       const bias = integers(columns, seed + 1);
       const { x: y } = run(
         { x: inOut(x), bias: input(bias) },
-        (at) =>
-          kernels.biasActivation(at.x, rows, columns, biased ? at.bias : 0, activation),
+        (at) => kernels.biasActivation(at.x, rows, columns, biased ? at.bias : 0, activation),
         seed,
       );
       const { relu, relu6 } = ACTIVATIONS;

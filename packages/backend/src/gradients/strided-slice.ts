@@ -1,6 +1,9 @@
 // stridedSlice. Stock reads the wrong elements where an axis is dropped (shrinkAxisMask) and another
 // has a stride, and throws where nothing is left; it has no gradient.
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import {
+  Cast,
+  type DataType,
   type KernelConfig,
   pad,
   reshape,
@@ -10,10 +13,11 @@ import {
   slice,
   slice_util,
   type Tensor,
+  type TensorInfo,
   util,
   zeros,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, reshaped, runStock, type Tensors } from '../stock.ts';
+import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
 import { aroundAxis, withSize } from './axis.ts';
 import { defineGradient, type Gradient } from './override.ts';
 
@@ -53,10 +57,28 @@ export const stridedSliceKernel: KernelConfig = defineKernel<Tensors<'x'>, Strid
     const endMask = cut.end.reduce((mask, end, axis) => (end < 0 ? mask | (1 << axis) : mask), 0);
     const { begin, end, strides } = cut;
     const masks = { beginMask: 0, endMask, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 };
-    const out = runStock(backend, StridedSlice, { x }, { begin, end, strides, ...masks });
-    return reshaped(out, cut.outShape);
+    const sliced = (values: TensorInfo) =>
+      runStock(backend, StridedSlice, { x: values }, { begin, end, strides, ...masks });
+    if (x.dtype !== 'bool') return relabelled(backend, sliced(x), cut.outShape, x.dtype);
+    // Stock reads four bytes per value, a bool has one.
+    const whole = runStock(backend, Cast, { x }, { dtype: 'int32' });
+    const part = relabelled(backend, sliced(whole), cut.outShape, 'int32');
+    const out = runStock(backend, Cast, { x: part }, { dtype: 'bool' });
+    free(backend, whole, part);
+    return out;
   },
 );
+
+/** The same bits under another type of four bytes: stock calls every slice float32. */
+function relabelled(
+  backend: BackendWasm,
+  { dataId }: TensorInfo,
+  shape: number[],
+  dtype: DataType,
+): TensorInfo {
+  backend.dataIdMap.get(dataId).dtype = dtype;
+  return { dataId, shape, dtype };
+}
 
 /** dx[begin + i stride] = dy[i] along every axis, 0 elsewhere. */
 export const stridedSliceGradient: Gradient = defineGradient<StridedSliceAttrs>(

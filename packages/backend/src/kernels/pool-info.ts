@@ -31,9 +31,16 @@ export interface PoolAttrs {
  * The geometry of pooling NHWC images. A numeric padding counts for both axes by their own kernel size and
  * stride; tfjs takes the height's for both.
  *
+ * @param dyShape In a gradient, the shape of what comes from behind: tfjs does not tell the gradient how the
+ * output was rounded.
  * @throws ShapeError where a window would lie in the padding alone.
  */
-export function poolInfo(name: string, shape: readonly number[], attrs: PoolAttrs): PoolInfo {
+export function poolInfo(
+  name: string,
+  shape: readonly number[],
+  attrs: PoolAttrs,
+  dyShape?: readonly number[],
+): PoolInfo {
   const { pad } = attrs;
   const sides: [number, number] = [pad as number, pad as number];
   const explicit = typeof pad === 'number' ? [[0, 0], sides, sides, [0, 0]] : pad;
@@ -49,7 +56,7 @@ export function poolInfo(name: string, shape: readonly number[], attrs: PoolAttr
     batch: info.batchSize,
     channels: info.inChannels,
     input: [1, info.inHeight, info.inWidth],
-    output: [1, info.outHeight, info.outWidth],
+    output: [1, dyShape?.[1] ?? info.outHeight, dyShape?.[2] ?? info.outWidth],
     kernel: [1, info.filterHeight, info.filterWidth],
     stride: [1, info.strideHeight, info.strideWidth],
     pad: [0, info.padInfo.top, info.padInfo.left],

@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  BUILDS,
+  check,
+  expectExact,
+  expectWithin,
+  input,
+  integers,
+  output,
+  random,
+  reals,
+  run,
+  seeds,
+} from './helpers.ts';
+
+/** Whole numbers among which are 0, -0, NaN and both infinities. */
+function special(length: number, seed: number): Float32Array {
+  const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -0];
+  const next = random(seed + 5);
+  return integers(length, seed).map((value) =>
+    next() < 0.3 ? odd[Math.floor(next() * odd.length)]! : value,
+  );
+}
+
+const counts = fc.record({
+  count: fc.oneof(fc.integer({ min: 0, max: 20 }), fc.constantFrom(63, 64, 129)),
+  a: fc.boolean(),
+  b: fc.boolean(),
+  c: fc.boolean(),
+  seed: seeds,
+});
+const rows = fc.record({
+  rows: fc.integer({ min: 1, max: 6 }),
+  columns: fc.integer({ min: 1, max: 21 }),
+  seed: seeds,
+});
+
+describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
+  test('clamp cuts and keeps a NaN', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const x = special(count, seed);
+      const { out } = run(
+        { x: input(x), out: output(count) },
+        (at) => kernels.clamp(at.x, at.out, count, -2, 3),
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value) => Math.min(3, Math.max(-2, value))),
+      );
+    }));
+
+  test('extreme takes the larger or the smaller, and every NaN', () =>
+    check(counts, 300, ({ count, a: oneA, b: oneB, c: least, seed }) => {
+      const [p, q] = [special(oneA ? 1 : count, seed), special(oneB ? 1 : count, seed + 1)];
+      const { out } = run(
+        { a: input(p), b: input(q), out: output(count) },
+        (at) => kernels.extreme(at.a, at.b, at.out, count, oneA, oneB, least),
+        seed,
+      );
+      const choose = least ? Math.min : Math.max;
+      expectExact(
+        out,
+        Array.from({ length: count }, (_, i) => choose(p[oneA ? 0 : i]!, q[oneB ? 0 : i]!)),
+      );
+    }));
+
+  test('sign is 1, -1 or 0', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const x = special(count, seed);
+      const { out } = run(
+        { x: input(x), out: output(count) },
+        (at) => kernels.sign(at.x, at.out, count),
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value) => (value > 0 ? 1 : value < 0 ? -1 : 0)),
+      );
+    }));
+
+  test('prelu scales what is below 0', () =>
+    check(counts, 200, ({ count, a: one, seed }) => {
+      const [x, alpha] = [special(count, seed), integers(one ? 1 : count, seed + 1)];
+      const { out } = run(
+        { x: input(x), alpha: input(alpha), out: output(count) },
+        (at) => kernels.prelu(at.x, at.alpha, at.out, count, one),
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value, i) => (value < 0 ? alpha[one ? 0 : i]! * value : value)),
+      );
+    }));
+
+  test('reluGradient passes dy where x is above 0, and keeps a NaN', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const [x, dy] = [special(count, seed), integers(count, seed + 1)];
+      const { dx } = run(
+        { x: input(x), dy: input(dy), dx: output(count) },
+        (at) => kernels.reluGradient(at.x, at.dy, at.dx, count),
+        seed,
+      );
+      expectExact(
+        dx,
+        Array.from(x, (value, i) => (Number.isNaN(value) ? value : value > 0 ? dy[i]! : 0)),
+      );
+    }));
+
+  test('clampGradient passes dy between the bounds, both included', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const [x, dy] = [special(count, seed), integers(count, seed + 1)];
+      const { dx } = run(
+        { x: input(x), dy: input(dy), dx: output(count) },
+        (at) => kernels.clampGradient(at.x, at.dy, at.dx, count, -2, 3),
+        seed,
+      );
+      expectExact(
+        dx,
+        Array.from(x, (value, i) => (value >= -2 && value <= 3 ? dy[i]! : 0)),
+      );
+    }));
+
+  test('softmaxGradient is y (dy - sum of y dy) in every row', () =>
+    check(rows, 200, ({ rows, columns, seed }) => {
+      const count = rows * columns;
+      const y = reals(count, seed).map(Math.abs);
+      const dy = reals(count, seed + 1);
+      if (seed % 2) dy[seed % count] = Number.NaN;
+      const { dx } = run(
+        { y: input(y), dy: input(dy), dx: output(count) },
+        (at) => kernels.softmaxGradient(at.y, at.dy, at.dx, rows, columns),
+        seed,
+      );
+      const expected = Array.from(y, (value, i) => {
+        const start = i - (i % columns);
+        let sum = 0;
+        for (let j = start; j < start + columns; j++) sum += y[j]! * dy[j]!;
+        return value * (dy[i]! - sum);
+      });
+      expectWithin(dx, expected, () => 1e-5);
+    }));
+
+  test('firstOutside finds the first index outside', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const next = random(seed);
+      const size = 1 + Math.floor(next() * 50);
+      const indices = Int32Array.from({ length: count }, () => Math.floor(next() * size));
+      const odd = [size, -1, -(2 ** 31), 2 ** 31 - 1];
+      for (let i = 0; i < count; i++) if (next() < 0.05) indices[i] = odd[i % 4]!;
+      let found = 0;
+      run(
+        { indices: input(indices) },
+        (at) => {
+          found = kernels.firstOutside(at.indices, count, size);
+        },
+        seed,
+      );
+      expect(found).toBe(indices.findIndex((index) => index < 0 || index >= size));
+    }));
+
+  test('gatherBlocks copies blocks of any length', () =>
+    check(
+      fc.record({
+        count: fc.integer({ min: 1, max: 12 }),
+        bytes: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(4, 64, 255, 256, 257)),
+        seed: seeds,
+      }),
+      200,
+      ({ count, bytes, seed }) => {
+        const next = random(seed);
+        const size = 7;
+        const words = (length: number) => new Int32Array(Math.ceil(length / 4));
+        const x = words(size * bytes).map(() => Math.floor(next() * 2 ** 32));
+        const indices = Int32Array.from({ length: count }, () => Math.floor(next() * size));
+        const { out } = run(
+          { x: input(x), indices: input(indices), out: output(words(count * bytes).length) },
+          (at) => kernels.gatherBlocks(at.x, at.indices, at.out, count, bytes),
+          seed,
+        );
+        const [from, to] = [new Uint8Array(x.buffer), new Uint8Array(out.buffer)];
+        const expected = Array.from(indices, (index) => [
+          ...from.subarray(index * bytes, (index + 1) * bytes),
+        ]).flat();
+        expect([...to.subarray(0, count * bytes)]).toEqual(expected);
+        const rest = new Uint8Array(output(1).values.buffer).subarray((count * bytes) % 4 || 4);
+        expect([...to.subarray(count * bytes)], 'bytes behind the last block').toEqual([...rest]);
+      },
+    ));
+});
