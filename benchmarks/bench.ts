@@ -5,9 +5,10 @@ import { startThimble } from '@thimble/backend';
 import { describeRun } from 'thimble-examples/shared/run-record';
 import { textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
+import { kernels } from './tasks/kernels.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
-const TASKS: Record<string, Task> = { training };
+const TASKS: Record<string, Task> = { kernels, training };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

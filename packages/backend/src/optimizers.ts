@@ -20,7 +20,6 @@ import {
   variable,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import { LayersModel } from '@tensorflow/tfjs-layers';
 import { BACKEND_NAME } from './name.ts';
 import { address, simd } from './simd.ts';
 import { floats } from './stock.ts';
@@ -128,11 +127,11 @@ const fused = new WeakSet<object>();
 export function installOptimizers(): void {
   const classes = [SGDOptimizer, MomentumOptimizer, RMSPropOptimizer, AdamOptimizer];
   for (const { prototype } of [...classes, AdadeltaOptimizer]) fuse(prototype as Optimizer);
-  const { compile } = LayersModel.prototype;
-  LayersModel.prototype.compile = function (this: LayersModel, ...args): void {
-    compile.apply(this, args);
-    fuse(Object.getPrototypeOf(this.optimizer) as Optimizer);
-  };
+}
+
+/** Gives the class of `optimizer` the fused step, should it be one that tfjs-layers has to itself. */
+export function fuseOptimizer(optimizer: Optimizer): void {
+  fuse(Object.getPrototypeOf(optimizer) as Optimizer);
 }
 
 /** Replaces applyGradients of a prototype that has its own and that a rule knows. */

@@ -19,6 +19,7 @@ import {
   unregisterKernel,
 } from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
+import { installCompile } from './compile.ts';
 import { withEmbeddedWasm } from './embedded-wasm.ts';
 import { gradientKernels, installGradients } from './gradients/index.ts';
 import { corrected } from './kernels/corrected.ts';
@@ -53,6 +54,7 @@ export function register(): void {
   }
   registerBackend(BACKEND_NAME, create, PRIORITY);
   installOptimizers();
+  installCompile();
 }
 
 /**

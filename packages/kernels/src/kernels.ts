@@ -1,6 +1,6 @@
 // The signatures of the compiled kernels. A pointer is a byte offset into the memory; all tensors are
 // contiguous; sizes are at least 1 unless a comment says otherwise. Nothing is checked here: a kernel
-// trusts its caller.
+// trusts its caller. A kernel may read, but never uses, up to 64 bytes past the end of an operand.
 
 /** A byte offset into the memory. */
 export type Pointer = number;
@@ -165,7 +165,7 @@ export interface Kernels {
     ...sizes: [...ConvSizes, scratch: Pointer]
   ): void;
 
-  /** dx[the first maximum of each window] += dy; dx is written whole. */
+  /** dx[the first maximum of each window] += dy; dx is written whole. A NaN is one only where it comes first. */
   maxPoolGradient(x: Pointer, dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;
   /** dx = sum over the windows of dy / (values in the window); dx is written whole. */
   avgPoolGradient(dy: Pointer, dx: Pointer, ...sizes: PoolSizes): void;

@@ -126,6 +126,28 @@ describe.each(BUILDS)('gradients of conv, $build', ({ kernels }) => {
     ));
 });
 
+// So large that the fixed parts of the scratch are small beside what depends on the sizes.
+describe.each(BUILDS)('gradients of large images, $build', ({ kernels }) => {
+  const length = fc.integer({ min: 25, max: 30 });
+  const large = convolutions(
+    {
+      batch: fc.constantFrom(1, 2),
+      height: length,
+      width: length,
+      inChannels: fc.constantFrom(8, 9),
+      outChannels: fc.constantFrom(57, 64),
+      kernel: fc.constantFrom<[number, number]>([1, 2], [2, 2]),
+      stride: one,
+      dilation: one,
+    },
+    6_000_000,
+  );
+  test('equal the sums of products', () =>
+    check(examples(large, fc.constantFrom<Zeros>([0, 0], [0.6, 0], [0.6, 0])), 6, (example) =>
+      gradients(kernels, example),
+    ));
+});
+
 describe.each(BUILDS)('gradients of depthwise, $build', ({ kernels }) => {
   const property = (example: Example) => gradients(kernels, example);
   const channels = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 13);

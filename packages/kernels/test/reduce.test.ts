@@ -64,7 +64,7 @@ describe.each(BUILDS)('reductions, $build', ({ kernels }) => {
   const countOf = ({ outer, reduce, inner }: View) => outer * reduce * inner;
 
   test('sumMiddle equals the sums', () =>
-    check(both, 400, (view) => {
+    check(both, 200, (view) => {
       const x = integers(countOf(view), view.seed);
       if (view.flag) withNaN(x, view.seed);
       expectExact(summed(x, view, 1), reference(x, view, sum));
@@ -104,7 +104,7 @@ describe.each(BUILDS)('reductions, $build', ({ kernels }) => {
     }));
 
   test('extremeMiddle gives the maximum or the minimum, or NaN', () =>
-    check(both, 400, (view) => {
+    check(both, 200, (view) => {
       const x = integers(countOf(view), view.seed);
       if (view.seed % 2) withNaN(x, view.seed);
       if (view.seed % 3 === 0) x.fill(Number.NEGATIVE_INFINITY, 0, Math.ceil(x.length / 2));

@@ -2,6 +2,7 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { activationKernels } from './activation-kernels.ts';
 import { batchNormGradient, fusedBatchNorm } from './batch-norm.ts';
+import { broadcastGradients } from './broadcast.ts';
 import { comparisonGradients } from './comparison.ts';
 import { convolutionGradients } from './convolution.ts';
 import { conv3dGradient, conv3dTransposeGradient } from './convolution3d.ts';
@@ -17,6 +18,7 @@ import {
   gatherNdGradient,
   mirrorPadGradient,
   scatterNdGradient,
+  splitGradient,
   tileGradient,
   unstackGradient,
 } from './rearrange.ts';
@@ -24,6 +26,7 @@ import { resizeKernels } from './resize.ts';
 import { stridedSliceGradient, stridedSliceKernel } from './strided-slice.ts';
 
 const gradients: readonly Gradient[] = [
+  ...broadcastGradients,
   ...comparisonGradients,
   ...convolutionGradients,
   ...elementwiseGradients,
@@ -41,6 +44,7 @@ const gradients: readonly Gradient[] = [
   mirrorPadGradient,
   prodGradient,
   scatterNdGradient,
+  splitGradient,
   stridedSliceGradient,
   tileGradient,
   unstackGradient,

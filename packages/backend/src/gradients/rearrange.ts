@@ -1,8 +1,9 @@
 // Ops that copy or rearrange values: their gradients put every value of dy back where it came from, and
-// add. Stock: mirrorPad forgets the reflected copies, tile stops at rank 4, unstack of one slice
-// throws, gather along batches needs chained ops; the others have no gradient.
+// add. Stock: mirrorPad forgets the reflected copies, tile stops at rank 4, unstack and split
+// into one part throw, gather along batches needs chained ops; the others have no gradient.
 import {
   add,
+  concat,
   GatherNd,
   GatherV2,
   type GatherV2Attrs,
@@ -14,6 +15,8 @@ import {
   reshape,
   reverse,
   ScatterNd,
+  SplitV,
+  type SplitVAttrs,
   scatterND,
   slice,
   stack,
@@ -95,6 +98,12 @@ export const tileGradient: Gradient = defineGradient<TileAttrs>(Tile, (dy, saved
 export const unstackGradient: Gradient = defineGradient<UnpackAttrs, Tensor | Tensor[]>(
   Unpack,
   (dy, _, { axis }) => ({ value: () => stack(Array.isArray(dy) ? dy : [dy], axis) }),
+);
+
+/** dx = the parts of dy, side by side. */
+export const splitGradient: Gradient = defineGradient<SplitVAttrs, Tensor | Tensor[]>(
+  SplitV,
+  (dy, _, { axis }) => ({ x: () => concat(Array.isArray(dy) ? dy : [dy], axis) }),
 );
 
 /** dx[indices] += dy, for every batch item on its own. */
