@@ -1,6 +1,13 @@
 // Our own kernels on the heap of tfjs: addresses of tensors, scratch memory, and what to do when there is none.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { env, type TensorInfo } from '@tensorflow/tfjs-core';
+import {
+  type DataId,
+  type DataMover,
+  engine,
+  env,
+  type KernelBackend,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
 import { hasRelaxedSimd, type Kernels, loadKernels, type Pointer } from '@thimble/kernels';
 
@@ -8,6 +15,7 @@ import { hasRelaxedSimd, type Kernels, loadKernels, type Pointer } from '@thimbl
 interface Heap {
   _malloc(bytes: number): number;
   _free(pointer: number): void;
+  HEAPU8: Uint8Array;
 }
 
 /** Of tf.env(): whether to use relaxed SIMD. True where the engine has it; may be changed at any time. */
@@ -25,6 +33,7 @@ export async function attachKernels(backend: BackendWasm): Promise<void> {
   const plain = await loadKernels(memory, { relaxedSimd: false });
   const relaxed = hasRelaxedSimd() ? await loadKernels(memory, { relaxedSimd: true }) : undefined;
   checkAllocations(backend);
+  checkDisposed(backend);
   attached = relaxed ? { backend, plain, relaxed } : { backend, plain };
   choose();
 }
@@ -51,19 +60,39 @@ function heap(backend: BackendWasm): WebAssembly.Memory {
   return asm.memory;
 }
 
-/** Stock takes the address 0 of a failed allocation for memory and writes over its own data. */
+/**
+ * Lets a failed allocation throw. Stock takes the address 0 for memory, and past 4 GB its allocator answers
+ * with addresses beyond the heap; then it writes over its own data.
+ */
 function checkAllocations(backend: BackendWasm): void {
   const wasm = backend.wasm as unknown as Heap;
+  wasm._free(wasm._malloc(1)); // the first call of _malloc puts the real one in its place
   const allocate = wasm._malloc;
   wasm._malloc = (bytes: number): number => {
     const pointer = allocate(bytes);
-    if (pointer === 0) {
+    const start = pointer >>> 0;
+    if (start === 0 || start + bytes > wasm.HEAPU8.length) {
       throw new BackendError(
         `Out of memory: the WebAssembly heap (at most 4 GB) has no room for ${bytes} more bytes. ` +
           'Use smaller batches, and dispose of tensors that are not needed (tf.memory() counts them).',
       );
     }
     return pointer;
+  };
+}
+
+/** Lets the use of a disposed tensor throw an error with a name; tfjs stumbles over `undefined`. */
+function checkDisposed(backend: BackendWasm): void {
+  const storage = backend.dataIdMap as unknown as { dataMover: DataMover };
+  storage.dataMover = {
+    moveData(target: KernelBackend, dataId: DataId): void {
+      if (!engine().state.tensorInfo.has(dataId)) {
+        throw new BackendError(
+          'A tensor was used after it was disposed. Look for dispose() or the end of a tf.tidy() before this op; tf.keep() or returning it from the tidy saves a tensor.',
+        );
+      }
+      engine().moveData(target, dataId);
+    },
   };
 }
 

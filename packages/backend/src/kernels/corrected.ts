@@ -12,6 +12,7 @@ import {
   sparseToDense,
   tensorScatterUpdate,
 } from './indexed.ts';
+import { oneHot } from './one-hot.ts';
 import { avgPool, avgPool3D, maxPool, maxPool3D, maxPoolWithArgmax } from './pool.ts';
 import { avgPool3DGrad, maxPool3DGrad } from './pool3d-grad.ts';
 import { select } from './select.ts';
@@ -21,7 +22,7 @@ import { unary } from './unary.ts';
 /** The kernels that stock computes wrongly, other than products and convolutions. */
 export const corrected: readonly KernelConfig[] = [
   ...[all, any, max, mean, min, prod, sum],
-  ...[cast, prelu, reverse, select],
+  ...[cast, oneHot, prelu, reverse, select],
   ...[cropAndResize, gather, gatherNd, scatterNd, sparseToDense, tensorScatterUpdate],
   ...[avgPool, avgPool3D, avgPool3DGrad, maxPool, maxPool3D, maxPool3DGrad, maxPoolWithArgmax],
   ...[conv3D, conv3DBackpropFilter, conv3DBackpropInput],

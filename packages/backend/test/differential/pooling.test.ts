@@ -1,0 +1,4 @@
+import { poolingCases } from './cases/pooling.ts';
+import { runCases } from './run.ts';
+
+runCases('pooling', poolingCases);
