@@ -6,6 +6,7 @@
 // of dy W^T where the windows lie. One image at a time, so all but the filter stays in the first-level cache.
 import { biasActivation, putPart, roundUp } from './gemm';
 import { cropImage, padImage, touched, windowOffsets } from './image';
+import { packWide } from './pack-wide';
 import { interleave4, packPanel, packPanelTransposed, packRows } from './pack';
 import {
   collect32,
@@ -13,7 +14,6 @@ import {
   isSparse,
   listByChannel,
   listByPixel,
-  packWide,
   spread32,
   spread8,
 } from './sparse';
@@ -407,7 +407,7 @@ export function convInputGradient(
     let k = 0;
     if (sparse) {
       for (; k + 32 <= run; k += 32) {
-        packWide(to, rowOfW, dyStep, outChannels);
+        packWide(to, rowOfW, dyStep, 32, outChannels);
         rowOfW += dyStep << 5;
         to += panelBytes << 2;
       }

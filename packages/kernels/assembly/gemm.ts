@@ -1,5 +1,6 @@
 // The product of two matrices in any of the four transpositions, blocked for the caches.
 import { packColumns, packPanel, packPanelTransposed, packRows } from './pack';
+import { isSparseProduct, sparseGemm, sparseGemmScratch } from './sparse-gemm';
 import { fma, tile4x4, tile4x8 } from './tile';
 
 /** Steps of k per block: a panel of B is then at most 16 KB of cache lines. */
@@ -30,7 +31,8 @@ function inPlace(m: i32, n: i32, transposeB: bool): bool {
 export function gemmScratch(m: i32, n: i32, k: i32, transposeB: bool): usize {
   const panels = inPlace(m, n, transposeB) ? 8 : roundUp(n, 8);
   const block = min(roundUp(m, 4), MC) * min(k, KC);
-  return TEMP + (((panels as usize) * (k as usize) + (block as usize)) << 2);
+  const dense = TEMP + (((panels as usize) * (k as usize) + (block as usize)) << 2);
+  return max(dense, sparseGemmScratch(m, n, k, transposeB));
 }
 
 /** Writes the valid part of a tile that was computed aside. */
@@ -62,6 +64,9 @@ export function gemm(
   work: usize,
 ): void {
   if (m == 1 && !transposeB) return row(a, b, c, n, k, add);
+  if (isSparseProduct(a, m, n, k)) {
+    return sparseGemm(a, b, c, m, n, k, transposeA, transposeB, add, work);
+  }
   const cStep = (n as usize) << 2;
   const temp = work;
   const panels = temp + TEMP;

@@ -3,7 +3,6 @@
 // are multiplied; the work shrinks with their share.
 //
 // An entry of a list is eight bytes: where the value belongs, and the value.
-import { interleave4 } from './pack';
 import { fma } from './tile';
 
 /** The share of values, in percent, up to which the lists beat the tiles. */
@@ -69,14 +68,6 @@ export function listByChannel(
       list += capacity;
     }
     offsets += 4;
-  }
-}
-
-/** Copies 32 neighbouring rows of a matrix [.., depth] to a panel [depth][32]. */
-export function packWide(to: usize, from: usize, rowBytes: usize, depth: i32): void {
-  for (let c: usize = 0; c < 32; c += 4) {
-    const row = from + c * rowBytes;
-    interleave4(to + (c << 2), 128, row, row + rowBytes, row + 2 * rowBytes, row + 3 * rowBytes, depth);
   }
 }
 

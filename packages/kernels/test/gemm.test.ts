@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Kernels } from '../src/index.ts';
 import { ACTIVATIONS } from '../src/index.ts';
+import { sparse } from './convolutions.ts';
 import {
   BUILDS,
   check,
@@ -50,6 +51,15 @@ const powers = sizes(
   fc.constantFrom(8, 20, 128, 256),
   fc.constantFrom(3, 128, 256),
 );
+
+/** A is large enough to be listed, and mostly zero; more rows than are listed at a time (256). */
+const lists = fc.record({
+  m: fc.constantFrom(8, 60, 257, 300),
+  n: fc.constantFrom(64, 65, 71, 96, 100, 128),
+  k: fc.constantFrom(33, 60, 140, 1030),
+  zeros: fc.constantFrom(0.6, 0.65, 0.8, 0.95, 1),
+  ...flags,
+});
 
 /** C, and the sum of the magnitudes that went into each value. */
 function reference(a: Float32Array, b: Float32Array, c: Float32Array, product: Product) {
@@ -106,6 +116,29 @@ describe.each(BUILDS)('gemm, $build', ({ kernels }) => {
   test('equals the sums of products at small sizes', () => check(small, 600, exact));
   test('equals them over several blocks', () => check(blocks, 60, exact));
   test('equals them with row steps of a power of two', () => check(powers, 60, exact));
+
+  test('equals them where most of A is zero', () =>
+    check(lists, 60, (product) => {
+      const [, b, c] = operandsOf(product, integers);
+      const a = sparse(product.m * product.k, 1, [product.zeros, 0], product.seed);
+      if (product.seed % 3 === 0) withNaN(a, product.seed);
+      expectExact(multiply(kernels, a, b, c, product), reference(a, b, c, product).sums);
+    }));
+
+  test('a zero of a sparse A times NaN counts as zero, in a dense A as NaN', () => {
+    for (const [share, expected] of [
+      [0.9, 0],
+      [0, Number.NaN],
+    ] as const) {
+      const product = { m: 16, n: 64, k: 600, transposeA: false, transposeB: false, add: false };
+      const a = sparse(16 * 600, 1, [share, 0], 1);
+      for (let row = 0; row < 16; row++) a[row * 600 + 5] = 0;
+      const b = new Float32Array(600 * 64);
+      b.fill(Number.NaN, 5 * 64, 6 * 64);
+      const c = multiply(kernels, a, b, new Float32Array(16 * 64), { ...product, seed: 1 });
+      expect(c.every((value) => Object.is(value, expected))).toBe(true);
+    }
+  });
 
   test('rounds no worse than adding one by one', () =>
     check(fc.oneof(small, blocks), 100, (product) => {
