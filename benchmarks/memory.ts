@@ -4,7 +4,7 @@
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
 import { startThimble } from '@thimble/backend';
-import { batch } from './batch.ts';
+import { digits } from './batch.ts';
 import { network } from './networks.ts';
 import { lendGradients } from './tasks/composed.ts';
 
@@ -12,7 +12,7 @@ const [name, backend] = process.argv.slice(2) as [string, string];
 if (backend === 'wasm') lendGradients();
 else await startThimble();
 await tf.setBackend(backend);
-const { x, y } = batch(60);
+const { x, y } = await digits(60);
 const model = network(name);
 for (let i = 0; i < 20; i++) await model.trainOnBatch(x, y);
 const { wasm } = tf.backend() as unknown as BackendWasm;

@@ -9,7 +9,7 @@ const PROGRAM = fileURLToPath(new URL('../../peers/training.py', import.meta.url
 /** A running PyTorch. */
 export interface PyTorch {
   version: string;
-  /** Mean milliseconds of one training step of a network of `NETWORKS`, over `steps` of them. */
+  /** Mean milliseconds of one training step of a network, over `steps` of them; see the program. */
   time(network: string, steps: number): Promise<number>;
   end(): void;
 }
