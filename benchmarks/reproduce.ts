@@ -16,25 +16,25 @@ const DISTILLATION = 'examples/dist/mnist-distillation/main.js';
 
 const REPRODUCTIONS: Record<string, Reproduction> = {
   'mnist-distillation': {
-    about: 'the quick preset on MNIST over three seeds (about 5 minutes)',
+    about: 'the quick preset on MNIST over three seeds (about 3 minutes)',
     program: DISTILLATION,
     args: ['--preset', 'quick', '--seeds', '3'],
   },
   'mnist-distillation-all-images': {
-    about: 'the same with students that see all images (about 15 minutes)',
+    about: 'the same with students that see all images (about 8 minutes)',
     program: DISTILLATION,
     args: ['--preset', 'quick', '--seeds', '3', '--student-images', '55000'],
   },
   difficulty: {
     about:
-      'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 15 minutes)',
+      'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',
     args: [],
   },
   'mnist-distillation-paper': {
-    about: "Hinton's MNIST experiments at scale (hours; resumable)",
+    about: "Hinton's MNIST experiments at scale, three seeds (about an hour; resumable)",
     program: DISTILLATION,
-    args: ['--preset', 'paper'],
+    args: ['--preset', 'paper', '--seeds', '3'],
   },
 };
 
