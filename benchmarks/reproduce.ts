@@ -26,8 +26,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     args: ['--preset', 'quick', '--seeds', '3', '--student-images', '55000'],
   },
   difficulty: {
-    about:
-      'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
+    about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',
     args: [],
   },

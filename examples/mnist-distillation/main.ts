@@ -13,7 +13,7 @@ import { type Report, textReport, writeReport } from './report.ts';
 
 const HELP = `Distils a teacher into a small student on handwritten digits.
 
-  --preset quick|paper   quick: about two minutes; paper: Hinton's experiments at scale, resumable
+  --preset quick|paper   quick: about a minute; paper: Hinton's experiments at scale, resumable
   --student-images N     how many images the quick preset's student gets to see (default 10000)
   --seeds N              repeat with N seeds and show mean and spread (default 1)
   --data auto|synthetic|FOLDER   where the digits come from (default auto: THIMBLE_DATA_DIR, the
