@@ -1,7 +1,9 @@
 export { clampGradient, reluGradient, softmaxGradient } from './activations';
 export { batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
 export { biasActivation, gemm, gemmScratch } from './gemm';
-export { conv, convFilterGradient, convInputGradient, convScratch } from './conv';
+export { conv, convScratch } from './conv';
+export { convFilterGradient } from './conv-filter-gradient';
+export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';
 export { adadelta, adam, momentum, rmsprop, sgd } from './optimizers';
 export { avgPoolGradient, maxPoolGradient } from './pool';

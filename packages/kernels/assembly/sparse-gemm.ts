@@ -2,7 +2,7 @@
 // black ground. The others are listed row by row, and only they are multiplied; a zero of A times NaN
 // counts as zero.
 import { copyWide, packWide } from './pack-wide';
-import { collect32, collect8 } from './sparse';
+import { addListed, addListed32 } from './sparse';
 
 /** The share of values, in percent, up to which the lists beat the tiles. */
 const WORTH: i32 = 38;
@@ -89,14 +89,8 @@ export function sparseGemm(
       for (let i: usize = 0; i < (rows as usize); i++) {
         const end = list + load<u32>(counts + (i << 2));
         if (list < end) {
-          if (columns == 32) {
-            collect32(to, list, end, base);
-          } else {
-            for (let t = 0; t < columns; t += 8) {
-              const at = (t as usize) << 2;
-              collect8(to + at, list, end, base + at, min(8, columns - t), temp);
-            }
-          }
+          if (columns == 32) addListed32(to, list, end, base);
+          else addListed(to, list, end, base, columns, temp);
         }
         list += capacity;
         to += cStep;

@@ -21,7 +21,7 @@ export function isSparse(dy: usize, count: i32, run: i32): bool {
   return sum * 100 <= count * WORTH;
 }
 
-/** For every pixel the channels that are not zero: 32 times the channel, and the value. */
+/** For every pixel the channels that are not zero: the channel's row in a panel of 32, and the value. */
 export function listByPixel(dy: usize, pixels: i32, channels: i32, counts: usize, lists: usize): void {
   for (let p = 0; p < pixels; p++) {
     let at = lists;
@@ -29,7 +29,7 @@ export function listByPixel(dy: usize, pixels: i32, channels: i32, counts: usize
       const value = load<f32>(dy);
       dy += 4;
       if (value != 0) {
-        store<u32>(at, o << 5);
+        store<u32>(at, o << 7);
         store<f32>(at, value, 4);
         at += 8;
       }
@@ -71,63 +71,18 @@ export function listByChannel(
   }
 }
 
-/** dx[0..31] += sum over the list of value times the panel's row. */
-export function spread32(dx: usize, list: usize, end: usize, panel: usize): void {
-  let d0 = v128.load(dx);
-  let d1 = v128.load(dx, 16);
-  let d2 = v128.load(dx, 32);
-  let d3 = v128.load(dx, 48);
-  let d4 = v128.load(dx, 64);
-  let d5 = v128.load(dx, 80);
-  let d6 = v128.load(dx, 96);
-  let d7 = v128.load(dx, 112);
+/** to[0..31] += sum over the list of value times the 32 values at the entry's place from `base` on. */
+export function addListed32(to: usize, list: usize, end: usize, base: usize): void {
+  let d0 = v128.load(to);
+  let d1 = v128.load(to, 16);
+  let d2 = v128.load(to, 32);
+  let d3 = v128.load(to, 48);
+  let d4 = v128.load(to, 64);
+  let d5 = v128.load(to, 80);
+  let d6 = v128.load(to, 96);
+  let d7 = v128.load(to, 112);
   for (; list < end; list += 8) {
-    const w = panel + (load<u32>(list) << 2);
-    const value = v128.load32_splat(list, 4);
-    d0 = fma(v128.load(w), value, d0);
-    d1 = fma(v128.load(w, 16), value, d1);
-    d2 = fma(v128.load(w, 32), value, d2);
-    d3 = fma(v128.load(w, 48), value, d3);
-    d4 = fma(v128.load(w, 64), value, d4);
-    d5 = fma(v128.load(w, 80), value, d5);
-    d6 = fma(v128.load(w, 96), value, d6);
-    d7 = fma(v128.load(w, 112), value, d7);
-  }
-  v128.store(dx, d0);
-  v128.store(dx, d1, 16);
-  v128.store(dx, d2, 32);
-  v128.store(dx, d3, 48);
-  v128.store(dx, d4, 64);
-  v128.store(dx, d5, 80);
-  v128.store(dx, d6, 96);
-  v128.store(dx, d7, 112);
-}
-
-/** As {@link spread32} for the first `columns` (1 to 8) values. */
-export function spread8(dx: usize, list: usize, end: usize, panel: usize, columns: i32, temp: usize): void {
-  let d0 = f32x4.splat(0);
-  let d1 = d0;
-  for (; list < end; list += 8) {
-    const w = panel + load<u32>(list);
-    const value = v128.load32_splat(list, 4);
-    d0 = fma(v128.load(w), value, d0);
-    d1 = fma(v128.load(w, 16), value, d1);
-  }
-  addPart(dx, d0, d1, columns, temp);
-}
-
-/** dw[0..31] += sum over the list of value times the window's values at `offset`. */
-export function collect32(dw: usize, list: usize, end: usize, offset: usize): void {
-  let d0 = v128.load(dw);
-  let d1 = v128.load(dw, 16);
-  let d2 = v128.load(dw, 32);
-  let d3 = v128.load(dw, 48);
-  let d4 = v128.load(dw, 64);
-  let d5 = v128.load(dw, 80);
-  let d6 = v128.load(dw, 96);
-  let d7 = v128.load(dw, 112);
-  for (; list < end; list += 8) {
-    const x = load<u32>(list) + offset;
+    const x = load<u32>(list) + base;
     const value = v128.load32_splat(list, 4);
     d0 = fma(v128.load(x), value, d0);
     d1 = fma(v128.load(x, 16), value, d1);
@@ -138,27 +93,42 @@ export function collect32(dw: usize, list: usize, end: usize, offset: usize): vo
     d6 = fma(v128.load(x, 96), value, d6);
     d7 = fma(v128.load(x, 112), value, d7);
   }
-  v128.store(dw, d0);
-  v128.store(dw, d1, 16);
-  v128.store(dw, d2, 32);
-  v128.store(dw, d3, 48);
-  v128.store(dw, d4, 64);
-  v128.store(dw, d5, 80);
-  v128.store(dw, d6, 96);
-  v128.store(dw, d7, 112);
+  v128.store(to, d0);
+  v128.store(to, d1, 16);
+  v128.store(to, d2, 32);
+  v128.store(to, d3, 48);
+  v128.store(to, d4, 64);
+  v128.store(to, d5, 80);
+  v128.store(to, d6, 96);
+  v128.store(to, d7, 112);
 }
 
-/** As {@link collect32} for the first `columns` (1 to 8) values; reads up to seven more. */
-export function collect8(dw: usize, list: usize, end: usize, offset: usize, columns: i32, temp: usize): void {
+/** As {@link addListed32} for `columns` (1 to 32) values, eight at a time; reads up to seven more. */
+export function addListed(
+  to: usize,
+  list: usize,
+  end: usize,
+  base: usize,
+  columns: i32,
+  temp: usize,
+): void {
+  for (; columns > 0; columns -= 8) {
+    addListed8(to, list, end, base, min(8, columns), temp);
+    to += 32;
+    base += 32;
+  }
+}
+
+function addListed8(to: usize, list: usize, end: usize, base: usize, columns: i32, temp: usize): void {
   let d0 = f32x4.splat(0);
   let d1 = d0;
   for (; list < end; list += 8) {
-    const x = load<u32>(list) + offset;
+    const x = load<u32>(list) + base;
     const value = v128.load32_splat(list, 4);
     d0 = fma(v128.load(x), value, d0);
     d1 = fma(v128.load(x, 16), value, d1);
   }
-  addPart(dw, d0, d1, columns, temp);
+  addPart(to, d0, d1, columns, temp);
 }
 
 @inline
