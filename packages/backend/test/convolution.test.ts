@@ -241,10 +241,37 @@ test('a kernel larger than the input is refused, where stock wasm writes past it
   tf.dispose([x, filter]);
 });
 
-test('NCHW is refused with the remedy', async () => {
+test.each([1, 2])('channels first is channels last turned round, stride %i', async (stride) => {
+  const x = tf.util.sizeFromShape([2, 5, 6, 3]);
+  const run = (depthwise: boolean, first: boolean) => () => {
+    const image = tf.reshape(values([x], 1), [2, 5, 6, 3]) as tf.Tensor4D;
+    const shape: [number, number, number, number] = [3, 2, 3, depthwise ? 2 : 4];
+    const filter = tf.reshape(values([tf.util.sizeFromShape(shape)], 2), shape) as tf.Tensor4D;
+    const op = depthwise ? tf.depthwiseConv2d : tf.conv2d;
+    const f = (z: tf.Tensor, w: tf.Tensor) => {
+      const weights = w as tf.Tensor4D;
+      if (!first) return op(z as tf.Tensor4D, weights, stride, 'same');
+      const turned = tf.transpose(z, [0, 3, 1, 2]) as tf.Tensor4D;
+      return tf.transpose(op(turned, weights, stride, 'same', 'NCHW'), [0, 2, 3, 1]);
+    };
+    const loss = (z: tf.Tensor, w: tf.Tensor) => tf.sum(tf.square(f(z, w))) as tf.Scalar;
+    return [f(image, filter), ...tf.grads(loss)([image, filter])];
+  };
+  for (const depthwise of [false, true]) {
+    const [first, last] = [
+      await on('thimble', run(depthwise, true)),
+      await on('thimble', run(depthwise, false)),
+    ];
+    expect(first).toEqual(last);
+  }
+});
+
+test('fused kernels refuse NCHW, with the remedy', async () => {
   await tf.setBackend('thimble');
   const x = tf.ones([1, 1, 4, 4]) as tf.Tensor4D;
   const filter = tf.ones([2, 2, 1, 1]) as tf.Tensor4D;
-  expect(() => tf.conv2d(x, filter, 1, 'valid', 'NCHW')).toThrow(/thimble.*NHWC only.*Transpose/);
+  const attrs = { strides: 1, pad: 'valid', dataFormat: 'NCHW', activation: 'linear' };
+  const run = () => tf.engine().runKernel('FusedConv2D', { x, filter }, attrs as never);
+  expect(run).toThrow(/thimble.*NHWC only.*Transpose/);
   tf.dispose([x, filter]);
 });

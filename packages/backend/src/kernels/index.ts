@@ -1,5 +1,6 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { batchMatMul } from './batch-mat-mul.ts';
+import { eitherLayout } from './channels-first.ts';
 import { conv2DBackpropFilter, depthwiseBackpropFilter } from './conv2d-backprop-filter.ts';
 import { conv2DBackpropInput, depthwiseBackpropInput } from './conv2d-backprop-input.ts';
 import {
@@ -17,12 +18,12 @@ import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 export const kernels: readonly KernelConfig[] = [
   avgPoolGrad,
   batchMatMul,
-  conv2D,
-  conv2DBackpropFilter,
-  conv2DBackpropInput,
-  depthwiseBackpropFilter,
-  depthwiseBackpropInput,
-  depthwiseConv2D,
+  eitherLayout(conv2D, ['x'], true),
+  eitherLayout(conv2DBackpropFilter, ['x', 'dy'], false),
+  eitherLayout(conv2DBackpropInput, ['dy'], true),
+  eitherLayout(depthwiseBackpropFilter, ['x', 'dy'], false),
+  eitherLayout(depthwiseBackpropInput, ['dy'], true),
+  eitherLayout(depthwiseConv2D, ['x'], true),
   fusedConv2D,
   fusedDepthwiseConv2D,
   fusedMatMul,
