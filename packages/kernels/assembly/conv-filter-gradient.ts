@@ -2,7 +2,7 @@
 import { IMAGES, TEMP } from './conv';
 import { putPart, roundUp } from './gemm';
 import { padImage, touched, windowOffsets } from './image';
-import { packPanel } from './pack';
+import { collides, packPanel } from './pack';
 import { addListed, addListed32, isSparse, listByChannel } from './sparse';
 import { tile4x4, tile4x8 } from './tile';
 
@@ -49,7 +49,7 @@ export function convFilterGradient(
   const temp = work;
   const padded = temp + TEMP;
   const panel = padded + (placed ? 0 : (chunk as usize) * imageBytes + 15 & ~15);
-  const copied = (cStep & 511) == 0 ? 0 : outChannels & ~7; // columns from here on are copied
+  const copied = collides(cStep) ? 0 : outChannels & ~7; // columns from here on are copied
   const panelBytes = ((chunk * pixels) as usize) << 5;
   const size = kernelHeight * kernelWidth * inChannels;
   const sparse = isSparse(dy, pixels * outChannels, run);

@@ -1,5 +1,5 @@
 // The product of two matrices in any of the four transpositions, blocked for the caches.
-import { packColumns, packPanel, packPanelTransposed, packRows } from './pack';
+import { collides, packColumns, packPanel, packPanelTransposed, packRows } from './pack';
 import { isSparseProduct, sparseGemm, sparseGemmScratch } from './sparse-gemm';
 import { fma, tile4x4, tile4x8 } from './tile';
 
@@ -13,12 +13,6 @@ const TEMP: usize = 128;
 @inline
 export function roundUp(value: i32, unit: i32): i32 {
   return ((value + unit - 1) / unit) * unit;
-}
-
-/** Steps of 512 bytes fall on a few sets of the first-level cache only. */
-@inline
-function collides(step: usize): bool {
-  return (step & 511) == 0;
 }
 
 /** Whether B is read where it lies: rows are contiguous, and it is not reused enough to pay a copy. */

@@ -1,6 +1,7 @@
 // The product of two matrices where many values of A are zero, as behind ReLU and dropout and in images on a
 // black ground. The others are listed row by row, and only they are multiplied; a zero of A times NaN
 // counts as zero.
+import { collides } from './pack';
 import { copyWide, packWide } from './pack-wide';
 import { addListed, addListed32 } from './sparse';
 
@@ -34,7 +35,7 @@ export function isSparseProduct(a: usize, m: i32, n: i32, k: i32): bool {
 /** Whether B is copied to panels of 32 columns: rows of B are gathered at random, and must not collide. */
 @inline
 function isPacked(n: i32, transposeB: bool): bool {
-  return transposeB || ((n << 2) & 511) == 0;
+  return transposeB || collides((n as usize) << 2);
 }
 
 /** Bytes of scratch that {@link sparseGemm} needs; 0 where it is never chosen. */
