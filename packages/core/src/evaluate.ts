@@ -37,19 +37,21 @@ export interface EvaluateOptions extends ObjectiveOptions, PassOptions {}
 
 const PASS_OPTIONS = ['batchSize', 'progress', 'signal'];
 
-/** Draws all examples in order; `visit` must not keep the batch. */
-async function eachBatch(
+/** Draws all examples in order, or the first `limit`; `visit` must not keep the batch. */
+export async function eachBatch(
   source: BatchSource,
   { batchSize = 32, progress = true, signal }: PassOptions,
   task: string,
   visit: (batch: Batch) => Promise<void>,
+  limit: number = source.size,
 ): Promise<void> {
-  const reporter = startProgress(progress, task, source.size);
+  const size = Math.min(limit, source.size);
+  const reporter = startProgress(progress, task, size);
   const breathe = breather();
   try {
-    for (let start = 0; start < source.size; start += batchSize) {
+    for (let start = 0; start < size; start += batchSize) {
       signal?.throwIfAborted();
-      const n = Math.min(batchSize, source.size - start);
+      const n = Math.min(batchSize, size - start);
       const batch = drawBatch(
         source,
         Uint32Array.from({ length: n }, (_, i) => start + i),

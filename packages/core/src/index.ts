@@ -35,12 +35,14 @@ export {
 export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
+export { withLayerOutputs } from './layer-outputs.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower } from './lower.ts';
 export type { MetricFunction } from './metrics.ts';
 export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';
 export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';
+export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
 export { type Summary, summarize } from './summarize.ts';
 export { lossAndGradients, supervisedStep } from './supervised-step.ts';

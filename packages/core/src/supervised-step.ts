@@ -57,7 +57,7 @@ export function lossAndGradients(
 }
 
 /** Their sum. */
-function total(terms: tf.Scalar[]): tf.Scalar {
+export function total(terms: tf.Scalar[]): tf.Scalar {
   return terms.reduce((sum, term) => tf.add(sum, term));
 }
 
