@@ -84,17 +84,21 @@ export function checkCallbacks(callbacks: readonly FitCallback[]): void {
   }
 }
 
-/** Introduces the run to the callbacks that want to know it, as tfjs does. */
-export function introduce(
-  callbacks: readonly FitCallback[],
-  model: tfl.LayersModel,
-  params: RunParams,
-): void {
+/**
+ * Shows the model to the callbacks that want to know it, before anything else happens: one that brings
+ * weights of its own (masks) adds them now, so that a checkpoint finds them.
+ */
+export function showModel(callbacks: readonly FitCallback[], model: tfl.LayersModel): void {
   for (const callback of callbacks) {
     if (callback instanceof ThimbleCallback) callback.insideFit = true;
-    const stock = callback as Partial<tfl.Callback>;
-    stock.setParams?.({ ...params } as never);
-    stock.setModel?.(model);
+    (callback as Partial<tfl.Callback>).setModel?.(model);
+  }
+}
+
+/** Tells the callbacks that want to know it about the run, as tfjs does. */
+export function introduce(callbacks: readonly FitCallback[], params: RunParams): void {
+  for (const callback of callbacks) {
+    (callback as Partial<tfl.Callback>).setParams?.({ ...params } as never);
   }
 }
 

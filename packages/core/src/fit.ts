@@ -2,7 +2,7 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { Random, startProgress } from '@thimble/base';
 import type { FitData } from './batches.ts';
-import { announce, introduce, type Logs, takeLeave } from './callbacks.ts';
+import { announce, introduce, type Logs, showModel, takeLeave } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { releaseMoment } from './context.ts';
 import { evaluateSource } from './evaluate.ts';
@@ -74,9 +74,10 @@ export async function fit(
   const slots = OptimizerState.of(optimizer);
   const { callbacks } = resolved;
   try {
+    showModel(callbacks, model);
     const run = await prepare(model, data, resolved, { optimizer, slots });
     const saved = await resume(run);
-    introduce(callbacks, model, paramsOf(run));
+    introduce(callbacks, paramsOf(run));
     model.stopTraining = false;
     await announce(callbacks, 'onTrainBegin', {});
     await train(run, saved);

@@ -24,6 +24,7 @@ export {
   releaseMoment,
   setMoment,
 } from './context.ts';
+export { type CopyModelOptions, copyModel, copyValues } from './copy-model.ts';
 export type { EarlyStoppingOptions } from './early-stopping.ts';
 export {
   type EvaluateOptions,
@@ -59,3 +60,4 @@ export type {
 export type { Axes, Site, WeightTransform } from './transform.ts';
 export { registerTransform, type TransformFactory } from './transforms.ts';
 export { walkLayers } from './walk.ts';
+export { readWeights, type WeightValues, writeWeights } from './weight-values.ts';

@@ -176,6 +176,23 @@ export class OptimizerState {
     }
   }
 
+  /** Forgets moments, accumulators, beta powers and step counts: the optimizer is as if it were new. */
+  reset(): void {
+    this.#disposeSlots();
+    this.#order = [];
+    const { beta1, beta2 } = this.#own as Record<string, number>;
+    const fresh: Record<string, number | undefined> = {
+      accBeta1: beta1,
+      accBeta2: beta2,
+      iteration: 0,
+    };
+    for (const [property, value] of Object.entries(fresh)) {
+      const variable = this.#own[property];
+      if (!(variable instanceof tf.Variable) || value === undefined) continue;
+      tf.tidy(() => variable.assign(tf.scalar(value)));
+    }
+  }
+
   /** Disposes of the optimizer with everything it holds; tfjs's own dispose forgets some. */
   dispose(): void {
     this.#disposeSlots();

@@ -147,6 +147,7 @@ export async function takeStep(
         epoch: at.epoch,
         batch,
         random: (key) => new Random(seed, 'hook', at.step, part, key),
+        resetOptimizer: () => setup.slots.reset(),
       };
       context = now;
       const result = seeded(setup, at.step, part, () =>

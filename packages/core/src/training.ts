@@ -39,6 +39,8 @@ export interface StepContext {
   readonly batch: Batch;
   /** A generator for this step and key alone: the same when a resumed run repeats the step. */
   random(key: string): Random;
+  /** Makes the optimizer forget its moments and accumulators, as rewinding the weights wants it. */
+  resetOptimizer(): void;
 }
 
 /** What one step computes; `fit` averages, clips and applies it. */

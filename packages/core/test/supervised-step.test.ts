@@ -21,6 +21,8 @@ function contextOf(model: tfl.LayersModel, xs: number[], ys: number[]): StepCont
       size: xs.length,
     },
     random: (key) => new Random(key),
+
+    resetOptimizer: () => {},
   };
 }
 
