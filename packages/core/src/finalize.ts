@@ -1,6 +1,6 @@
 // From a model with transforms to a plain one.
 import * as tf from '@tensorflow/tfjs-core';
-import type { LayersModel } from '@tensorflow/tfjs-layers';
+import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { ThimbleError, UnsupportedError } from '@thimble/base';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf } from './parametrize.ts';
@@ -35,9 +35,25 @@ export async function finalize(model: LayersModel): Promise<LayersModel> {
       `finalize: model "${model.name}" has no weights yet: give its first layer an inputShape, or add layers.`,
     );
   }
-  const config = withoutChains(model.getConfig()) as tf.serialization.ConfigDict;
+  return rebuilt(model, plainConfig(model), new Map());
+}
+
+/** A deep copy of a model's config in which decorated layers are what they were before. */
+export function plainConfig(model: LayersModel): tf.serialization.ConfigDict {
+  return withoutChains(model.getConfig()) as tf.serialization.ConfigDict;
+}
+
+/**
+ * A model from a plain config of `model`, with the weights of `model` as baked, or as given in `values`.
+ * The config is used up.
+ */
+export function rebuilt(
+  model: LayersModel,
+  config: tf.serialization.ConfigDict,
+  values: ReadonlyMap<LayerVariable, tf.Tensor>,
+): LayersModel {
   const plain = layerFromConfig(model.getClassName(), config, {}, true) as LayersModel;
-  tf.tidy(() => copyWeights(model, plain));
+  tf.tidy(() => copyWeights(model, plain, values));
   reports.set(
     plain,
     walkLayers(plain)
@@ -58,7 +74,6 @@ export function finalizeReport(plain: LayersModel): readonly KeptLayer[] {
 
 const reports = new WeakMap<LayersModel, KeptLayer[]>();
 
-/** A deep copy of a config in which decorated layers are what they were before. */
 function withoutChains(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutChains);
   if (value === null || typeof value !== 'object' || value.constructor !== Object) return value;
@@ -70,13 +85,13 @@ function withoutChains(value: unknown): unknown {
   return { ...copy, className: saved.className, config };
 }
 
-function copyWeights(from: Layer, to: Layer): void {
+function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, tf.Tensor>): void {
   const originals = new Map(variablesOf(from).map((variable) => [localName(variable), variable]));
   const chains = new Map(chainsOf(from).map((chain) => [chain.stored, chain]));
   for (const target of variablesOf(to)) {
     const original = originals.get(localName(target));
     if (!original) throw mismatch(from, target.originalName);
-    const value = chains.get(original)?.bake() ?? original.read();
+    const value = values.get(original) ?? chains.get(original)?.bake() ?? original.read();
     // Not `write`, which would apply the constraint of the stored weight.
     (target.read() as tf.Variable).assign(value);
   }
@@ -84,7 +99,7 @@ function copyWeights(from: Layer, to: Layer): void {
   inside.forEach((part, i) => {
     const copy = copies[i];
     if (!copy) throw mismatch(from, part.name);
-    copyWeights(part, copy);
+    copyWeights(part, copy, values);
   });
 }
 

@@ -1,5 +1,6 @@
 import './chained-ops.ts';
 import './parametrized-layer.ts';
+import './separable-config.ts';
 
 export { type FitData, toSource, type Values } from './batches.ts';
 export {
@@ -9,6 +10,14 @@ export {
   type TrainingEvents,
 } from './callbacks.ts';
 export type { ParametrizedWeight } from './chain.ts';
+export type { ChannelRole } from './channel-flow.ts';
+export {
+  type ChannelGroup,
+  type ChannelMember,
+  channelGroups,
+  type WatchedOutput,
+} from './channel-groups.ts';
+export { type RemovedChannels, withChannelsZeroed, withoutChannels } from './channel-removal.ts';
 export {
   type Checkpoint,
   type CheckpointOptions,

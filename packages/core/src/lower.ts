@@ -1,5 +1,5 @@
 // From a tfjs model to a graph of plain data.
-import type { LayersModel, SymbolicTensor } from '@tensorflow/tfjs-layers';
+import type { LayersModel, LayerVariable, SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode, Shape, Source } from '@thimble/graph';
 import { internals, type Layer } from './internals.ts';
@@ -16,15 +16,35 @@ import { attributesOf, cellsOf, opOf, weightsToStore } from './lower-layer.ts';
  * @throws {UnsupportedError} when the model is not built yet.
  */
 export function lower(model: LayersModel): Graph {
+  return lowering(model, true).graph;
+}
+
+/** A graph without the values of its weights, and what each of its names stands for in the model. */
+export interface Traced {
+  graph: Graph;
+  /** By the `layer` of a node: the layer; the wrapper for the nodes of a Bidirectional. */
+  layers: ReadonlyMap<string, Layer>;
+  /** By the keys that the nodes have for their weights. */
+  variables: ReadonlyMap<string, LayerVariable>;
+  /** What comes in at the input layers of nested models, once per application. */
+  entries: readonly { layer: Layer; source: Source }[];
+}
+
+/** As {@link lower}, but reads no weight: `graph.weights` is empty. */
+export function trace(model: LayersModel): Traced {
+  return lowering(model, false);
+}
+
+function lowering(model: LayersModel, store: boolean): Lowering {
   if (!(model.outputs?.length > 0)) {
     throw new UnsupportedError(
       `Model "${model.name}" is not built yet: give its first layer an inputShape, or add layers.`,
     );
   }
-  const lowering = new Lowering(model.name);
-  const inputs = model.inputs.map((tensor) => lowering.addInput(tensor));
-  lowering.graph.outputs = lowering.addModel(model, inputs, { path: '', lead: [] });
-  return lowering.graph;
+  const made = new Lowering(model.name, store);
+  const inputs = model.inputs.map((tensor) => made.addInput(tensor));
+  made.graph.outputs = made.addModel(model, inputs, { path: '', lead: [] });
+  return made;
 }
 
 /** A node of tfjs's own graph: one application of a layer. */
@@ -43,13 +63,18 @@ interface Place {
   lead: Shape;
 }
 
-class Lowering {
+class Lowering implements Traced {
   readonly graph: Graph;
+  readonly layers: Map<string, Layer> = new Map();
+  readonly variables: Map<string, LayerVariable> = new Map();
+  readonly entries: { layer: Layer; source: Source }[] = [];
+  readonly #store: boolean;
   readonly #applications = new Map<string, number>();
   readonly #keys = new Map<object, string>();
 
-  constructor(name: string) {
+  constructor(name: string, store: boolean) {
     this.graph = { name, nodes: [], weights: {}, inputs: [], outputs: [] };
+    this.#store = store;
   }
 
   addInput({ sourceLayer, shape }: SymbolicTensor): Source {
@@ -97,7 +122,14 @@ class Lowering {
   ): Source[] {
     const { layers, layer: wrapped, forwardLayer } = internals(layer);
     const name = path + layer.name;
-    if (layers) return this.addModel(layer as LayersModel, inputs, { path: `${name}/`, lead });
+    if (layers) {
+      const model = layer as LayersModel;
+      model.inputs.forEach(({ sourceLayer }, i) => {
+        this.entries.push({ layer: sourceLayer, source: inputs[i]! });
+      });
+      return this.addModel(model, inputs, { path: `${name}/`, lead });
+    }
+    this.layers.set(name, layer);
     if (forwardLayer) return this.#addBidirectional(layer, inputs, shapes, { path, lead });
     if (wrapped) {
       // TimeDistributed: the time axis goes in front of what the layer inside sees.
@@ -128,7 +160,8 @@ class Lowering {
         if (key === undefined) {
           key = `${name}/${prefix}${role}`;
           this.#keys.set(variable, key);
-          this.graph.weights[key] = store();
+          this.variables.set(key, variable);
+          if (this.#store) this.graph.weights[key] = store();
         }
         weights[prefix + role] = key;
       }
