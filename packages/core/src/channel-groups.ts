@@ -39,7 +39,7 @@ export interface WatchedOutput {
 
 /** Channels that are made by the same layers and lie in the same weights. */
 export interface ChannelGroup {
-  /** The producers joined by '+': 'conv1+conv2+conv4'; with '#2' and so on where that is taken. */
+  /** The producers joined by '+': 'conv1+conv2+conv4'. */
   name: string;
   /** Number of channels. */
   size: number;
@@ -125,33 +125,16 @@ function placesOf({ channels, made }: ChannelFlow): Map<number, Place> {
     }
   }
   const groups = new Map<string, GroupOfIds>();
-  const names = new Set<string>();
   const places = new Map<number, Place>();
   for (const root of [...producers.keys()].sort((a, b) => a - b)) {
     const layers = [...producers.get(root)!];
-    const reasons = channels.reasons(root);
-    const key = JSON.stringify([layers, reasons !== undefined]);
-    let group = groups.get(key);
-    if (!group) {
-      group = {
-        name: freeName(layers.join('+'), names),
-        size: 0,
-        producers: layers,
-        reasons: new Set(),
-      };
-      groups.set(key, group);
-    }
-    for (const reason of reasons ?? []) group.reasons.add(reason);
+    const name = layers.join('+'); // TensorFlow.js allows no '+' in the name of a layer.
+    const group = groups.get(name) ?? { name, size: 0, producers: layers, reasons: new Set() };
+    groups.set(name, group);
+    for (const reason of channels.reasons(root) ?? []) group.reasons.add(reason);
     places.set(root, { group, number: group.size++ });
   }
   return places;
-}
-
-function freeName(name: string, taken: Set<string>): string {
-  let free = name;
-  for (let i = 2; taken.has(free); i++) free = `${name}#${i}`;
-  taken.add(free);
-  return free;
 }
 
 /** The groups of a followed model, those without weights left out. */

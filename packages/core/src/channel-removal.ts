@@ -135,9 +135,8 @@ function resize(
     if (count === ids.length) continue;
     for (const own of configs.get(layer) ?? []) {
       const value = own[option];
-      if (!Array.isArray(value)) own[option] = count;
-      // A target shape may leave the number to TensorFlow.js, as -1.
-      else if (value.at(-1) !== -1) own[option] = [...value.slice(0, -1), count];
+      if (value === undefined) continue; // a model that stands first in a Sequential
+      own[option] = Array.isArray(value) ? [...value.slice(0, -1), count] : count;
     }
   }
 }

@@ -13,7 +13,7 @@ import { attributesOf, cellsOf, opOf, weightsToStore } from './lower-layer.ts';
  * A layer inside TimeDistributed becomes its own node with the time axis in front and the attribute
  * `timeDistributed`; a Bidirectional becomes a node for each direction and one that merges them.
  *
- * @throws {UnsupportedError} when the model is not built yet.
+ * @throws {UnsupportedError} when the model is not built yet, and when two layers have the same path.
  */
 export function lower(model: LayersModel): Graph {
   return lowering(model, true).graph;
@@ -128,6 +128,12 @@ class Lowering implements Traced {
         this.entries.push({ layer: sourceLayer, source: inputs[i]! });
       });
       return this.addModel(model, inputs, { path: `${name}/`, lead });
+    }
+    if ((this.layers.get(name) ?? layer) !== layer) {
+      throw new UnsupportedError(
+        `Model "${this.graph.name}": two layers of it have the path "${name}". Give one of them ` +
+          "another name, without '/'.",
+      );
     }
     this.layers.set(name, layer);
     if (forwardLayer) return this.#addBidirectional(layer, inputs, shapes, { path, lead });
