@@ -14,6 +14,8 @@ interface Reproduction {
 
 const DISTILLATION = 'examples/dist/mnist-distillation/main.js';
 
+const LOTTERY = 'examples/dist/lottery-ticket/main.js';
+
 const REPRODUCTIONS: Record<string, Reproduction> = {
   'mnist-distillation': {
     about: 'the quick preset on MNIST over three seeds (about 3 minutes)',
@@ -24,6 +26,11 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about: 'the same with students that see all images (about 8 minutes)',
     program: DISTILLATION,
     args: ['--preset', 'quick', '--seeds', '3', '--student-images', '55000'],
+  },
+  'lottery-ticket': {
+    about: 'LeNet-300-100, 15 rounds and all controls over three seeds (about an hour; resumable)',
+    program: LOTTERY,
+    args: ['--preset', 'study', '--seeds', '3'],
   },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',

@@ -4,7 +4,8 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startThimble } from '@thimble/backend';
-import { checkInteger, data, formatDuration, OptionError, ThimbleError } from 'thimble';
+import { checkInteger, data, formatDuration, OptionError } from 'thimble';
+import { reportFailure } from '../shared/failure.ts';
 import { describeRun } from '../shared/run-record.ts';
 import type { Trained } from './experiment.ts';
 import { type PaperOptions, runPaper } from './paper.ts';
@@ -101,15 +102,4 @@ async function main(): Promise<void> {
   console.log(`Learning curves: ${path}   (${formatDuration(performance.now() - started)} in all)`);
 }
 
-main().catch((error: unknown) => {
-  if (error instanceof DOMException && error.name === 'AbortError') {
-    console.error('\nStopped.');
-    process.exitCode = 130;
-    return;
-  }
-  const known =
-    error instanceof ThimbleError ||
-    (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
-  console.error(known ? `${(error as Error).message}\n\nSee --help.` : error);
-  process.exitCode = 1;
-});
+main().catch(reportFailure);

@@ -16,17 +16,27 @@ export interface LineChart {
   x: string;
   y: string;
   points: Point[];
+  /** For an x that shrinks by factors, such as weights left: a logarithmic axis from large to small. */
+  downwards?: boolean;
 }
 
 /** A line per series, with a band around it where its points have a spread. */
-export async function lineChart({ title, x, y, points }: LineChart): Promise<string> {
+export async function lineChart({ title, x, y, points, downwards }: LineChart): Promise<string> {
   const values = points.map((point) => ({
     ...point,
     low: point.y - (point.spread ?? 0),
     high: point.y + (point.spread ?? 0),
   }));
   const axes = {
-    x: { field: 'x', type: 'quantitative', title: x, axis: { tickMinStep: 1, grid: false } },
+    x: downwards
+      ? {
+          field: 'x',
+          type: 'quantitative',
+          title: x,
+          scale: { type: 'log', reverse: true },
+          axis: { grid: false },
+        }
+      : { field: 'x', type: 'quantitative', title: x, axis: { tickMinStep: 1, grid: false } },
     color: {
       field: 'series',
       type: 'nominal',

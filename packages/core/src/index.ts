@@ -25,6 +25,7 @@ export {
   loadCheckpointWeights,
   readCheckpoint,
 } from './checkpoint.ts';
+export { decodeState, encodeState } from './checkpoint-file.ts';
 export {
   type Context,
   currentContext,

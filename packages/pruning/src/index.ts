@@ -1,2 +1,38 @@
+export { criteria } from './criteria/index.ts';
+export type {
+  ActivationEvidence,
+  ChannelCriterion,
+  ChannelEvidence,
+  ChannelNeed,
+  ContributionEvidence,
+  Criterion,
+  KernelEvidence,
+  Need,
+  Reduction,
+  WeightCriterion,
+  WeightEvidence,
+} from './criterion.ts';
+export type { EvidenceOptions } from './evidence.ts';
+export {
+  type GradualPruning,
+  type GradualPruningOptions,
+  gradualPruning,
+} from './gradual-pruning.ts';
+export type { Granularity } from './granularity.ts';
+export {
+  type IterativePruning,
+  type IterativePruningOptions,
+  iterativePruning,
+  type PruningRound,
+} from './iterative-pruning.ts';
+export type { LotteryControl } from './lottery-controls.ts';
+export {
+  type LotteryBranch,
+  type LotteryReport,
+  type LotteryTicketOptions,
+  lotteryTicket,
+} from './lottery-ticket.ts';
 export { magnitudeMask } from './magnitude.ts';
 export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } from './mask.ts';
+export { type MaskedWeight, maskedWeights, type Targets } from './masked-weights.ts';
+export { type PruneOptions, type PruneReport, type PruneRule, prune } from './prune.ts';

@@ -28,7 +28,8 @@ export interface MaskState {
 /** A transform that hides pruned entries; made by {@link mask}. */
 export type MaskTransform = WeightTransform<MaskState>;
 
-const CLASS_NAME = 'ThimbleMask';
+/** What masks are saved as. */
+export const MASK_CLASS_NAME = 'ThimbleMask';
 
 /**
  * Hides the pruned entries of a weight.
@@ -51,7 +52,7 @@ export function mask(options: MaskOptions = {}): MaskTransform {
   const { sparsity } = options;
   if (sparsity !== undefined) checkRange('mask', 'sparsity', sparsity, 0, 1);
   return {
-    getClassName: () => CLASS_NAME,
+    getClassName: () => MASK_CLASS_NAME,
     getConfig: (): tf.serialization.ConfigDict => (sparsity === undefined ? {} : { sparsity }),
     build(site) {
       const initial = tf.tidy(() =>
@@ -68,7 +69,7 @@ export function mask(options: MaskOptions = {}): MaskTransform {
     encoding: (_weight, state) => ({ mask: Uint8Array.from(state.mask.dataSync()) }),
   };
 }
-registerTransform(CLASS_NAME, (config) => mask(config as MaskOptions));
+registerTransform(MASK_CLASS_NAME, (config) => mask(config as MaskOptions));
 
 /**
  * Sets the mask of a weight.
@@ -113,7 +114,7 @@ function findMask(target: layers.Layer | ParametrizedWeight): {
 } {
   const isWeight = 'links' in target;
   const found = (isWeight ? [target] : parametrizedWeights(target)).flatMap((weight) => {
-    const link = weight.links.find(({ transform }) => transform.getClassName() === CLASS_NAME);
+    const link = weight.links.find(({ transform }) => transform.getClassName() === MASK_CLASS_NAME);
     return link ? [{ weight, state: link.state as MaskState }] : [];
   });
   const name = isWeight

@@ -1,0 +1,126 @@
+// Gathers what criteria look at: values, masks, gradients over data.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { OptionError, Random } from '@thimble/base';
+import { type FitData, type ProbeOptions, probe } from '@thimble/core';
+import type { WeightCriterion, WeightEvidence } from './criterion.ts';
+import type { MaskedWeight } from './masked-weights.ts';
+
+/** Where gradients and activations come from. */
+export interface EvidenceOptions {
+  /** Examples with labels, for criteria that look at gradients or activations. */
+  data?: FitData;
+  /** The loss of the gradients; default that of `model.compile`. */
+  loss?: ProbeOptions['loss'];
+  /** How many of the examples to look at, from the first on; default what the criterion says, mostly 512. */
+  examples?: number;
+  /** Examples at a time; default 100. */
+  batchSize?: number;
+  /** For criteria that draw at random; default 0. */
+  seed?: number | string;
+  signal?: AbortSignal;
+}
+
+/** Names of {@link EvidenceOptions}. */
+export const EVIDENCE_OPTIONS: readonly string[] = [
+  'data',
+  'loss',
+  'examples',
+  'batchSize',
+  'seed',
+  'signal',
+];
+
+/** Examples to look at where neither caller nor criterion says. */
+export const DEFAULT_EXAMPLES = 512;
+
+/** The data of the options; throws where a criterion needs it and there is none. */
+export function requireData(owner: string, criterion: string, options: EvidenceOptions): FitData {
+  if (options.data === undefined) {
+    throw new OptionError(
+      `${owner}: the criterion ${criterion} looks at data. Give the option data: a data set or { xs, ys }.`,
+    );
+  }
+  return options.data;
+}
+
+/** Values that live outside the model: running scores and initial values, by the name of the weight. */
+export interface Recorded {
+  history?: ReadonlyMap<string, Float32Array>;
+  initial?: ReadonlyMap<string, Float32Array>;
+}
+
+/** What a weight criterion is to look at, for each of the weights. */
+export async function weightEvidence(
+  owner: string,
+  model: LayersModel,
+  weights: readonly MaskedWeight[],
+  criterion: WeightCriterion,
+  options: EvidenceOptions,
+  recorded: Recorded = {},
+): Promise<WeightEvidence[]> {
+  const { needs, name } = criterion;
+  const gradients = needs.includes('gradients')
+    ? await meanGradients(owner, model, weights, criterion, options)
+    : undefined;
+  const record = (need: 'history' | 'initial', weight: MaskedWeight) => {
+    if (!needs.includes(need)) return {};
+    const values = recorded[need]?.get(weight.name);
+    if (!values) {
+      const remedy =
+        need === 'history'
+          ? 'it looks at training steps: use it with gradualPruning in fit'
+          : 'give the option initial: the weights before training';
+      throw new OptionError(`${owner}: the criterion ${name} has nothing to look at; ${remedy}.`);
+    }
+    return { [need]: values };
+  };
+  return weights.map((each, i) => ({
+    layer: each.weight.layer.name,
+    weight: each.weight.weight,
+    shape: each.weight.variable.shape,
+    axes: each.weight.axes,
+    values: tf.tidy(() => Float32Array.from(each.weight.bake().dataSync())),
+    kept: Uint8Array.from(each.mask.dataSync()),
+    random: new Random(options.seed ?? 0, 'prune', i),
+    ...(gradients ? { gradient: gradients[i]! } : {}),
+    ...record('history', each),
+    ...record('initial', each),
+  }));
+}
+
+/** The mean over the examples of the loss's gradient by each of the weights. */
+async function meanGradients(
+  owner: string,
+  model: LayersModel,
+  weights: readonly MaskedWeight[],
+  criterion: WeightCriterion,
+  options: EvidenceOptions,
+): Promise<Float32Array[]> {
+  const data = requireData(owner, criterion.name, options);
+  const variables = weights.map(({ weight }) => weight.variable);
+  const sums = variables.map(({ size }) => new Float32Array(size));
+  let seen = 0;
+  await probe(
+    model,
+    data,
+    {
+      variables,
+      loss: options.loss,
+      limit: options.examples ?? criterion.examples ?? DEFAULT_EXAMPLES,
+      batchSize: options.batchSize ?? 100,
+      progress: false,
+      signal: options.signal,
+    },
+    async ({ batch, gradients }) => {
+      seen += batch.size;
+      for (const [i, gradient] of gradients.entries()) {
+        const values = await gradient.data();
+        const sum = sums[i]!;
+        for (let k = 0; k < sum.length; k++) sum[k]! += values[k]! * batch.size;
+      }
+    },
+  );
+  for (const sum of sums) for (let k = 0; k < sum.length; k++) sum[k]! /= seen;
+  return sums;
+}

@@ -1,0 +1,175 @@
+// Gradual pruning: a little more goes every so many steps while the network trains.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { checkInteger, checkOptions, OptionError } from '@thimble/base';
+import { type Logs, type StateValue, type StepContext, ThimbleCallback } from '@thimble/core';
+import { EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
+import type { MaskedWeight } from './masked-weights.ts';
+import { type PruneRule, pruneWeights, RULE_OPTIONS, resolveRule, targetsOf } from './prune.ts';
+import { sparsityOf } from './sparsity.ts';
+
+/** Options of {@link gradualPruning}. */
+export interface GradualPruningOptions extends PruneRule, EvidenceOptions {
+  /** The sparsity that is due after so many optimizer steps: one of `sparsitySchedules`. */
+  schedule: (step: number) => number;
+  /** The first step at which pruning happens; default 0. */
+  begin?: number;
+  /** The last one; default never. */
+  end?: number;
+  /** Steps between two prunings, counted from `begin`; default 100. */
+  every?: number;
+}
+
+/** The callback that {@link gradualPruning} makes. */
+export class GradualPruning extends ThimbleCallback {
+  readonly #options: GradualPruningOptions;
+  readonly #rule: ReturnType<typeof resolveRule>;
+  readonly #begin: number;
+  readonly #end: number;
+  readonly #every: number;
+  #weights: MaskedWeight[] = [];
+  #step = 0;
+  #history: Map<string, Float32Array> | undefined;
+  #initial: Map<string, Float32Array> | undefined;
+
+  constructor(options: GradualPruningOptions) {
+    super();
+    const owner = 'gradualPruning';
+    checkOptions(owner, options, [
+      'schedule',
+      'begin',
+      'end',
+      'every',
+      ...RULE_OPTIONS,
+      ...EVIDENCE_OPTIONS,
+    ]);
+    const { schedule, begin = 0, end = Number.MAX_SAFE_INTEGER, every = 100 } = options;
+    if (typeof schedule !== 'function') {
+      throw new OptionError(
+        `${owner}: schedule must be a function of the step, such as sparsitySchedules.polynomial({ ... }).`,
+      );
+    }
+    checkInteger(owner, 'begin', begin, 0);
+    checkInteger(owner, 'end', end, begin);
+    checkInteger(owner, 'every', every, 1);
+    this.#options = options;
+    this.#rule = resolveRule(owner, options);
+    if (this.#rule.criterion.threshold) {
+      throw new OptionError(
+        `${owner}: the criterion ${this.#rule.criterion.name} says itself how much goes and cannot follow ` +
+          'a schedule. Use it with prune.',
+      );
+    }
+    this.#begin = begin;
+    this.#end = end;
+    this.#every = every;
+  }
+
+  /** Adds the masks, before a checkpoint is read. */
+  override setModel(model: LayersModel): void {
+    super.setModel(model);
+    this.#weights = targetsOf('gradualPruning', model, this.#rule);
+    const { criterion } = this.#rule;
+    const needs: readonly string[] = criterion.needs;
+    this.#step = 0;
+    this.#history = needs.includes('history')
+      ? this.#read(({ size }) => new Float32Array(size))
+      : undefined;
+    this.#initial = needs.includes('initial')
+      ? this.#read((variable) => Float32Array.from(variable.dataSync()))
+      : undefined;
+    if (this.#history && !this.insideFit) {
+      throw new OptionError(
+        `gradualPruning: the criterion ${criterion.name} looks at the gradients of every step, which ` +
+          "tfjs's own fit does not show. Use Thimble's fit.",
+      );
+    }
+  }
+
+  #read(value: (variable: tf.Variable) => Float32Array): Map<string, Float32Array> {
+    return new Map(this.#weights.map(({ name, weight }) => [name, value(weight.variable)]));
+  }
+
+  override gradients(gradients: tf.Tensor[], { variables }: StepContext): tf.Tensor[] {
+    const { criterion } = this.#rule;
+    if (!this.#history || criterion.level !== 'weight') return gradients;
+    for (const { name, weight } of this.#weights) {
+      const gradient = gradients[variables.indexOf(weight.variable)];
+      if (!gradient) continue;
+      const running = tf.tensor(this.#history.get(name)!, weight.variable.shape);
+      const next = criterion.accumulate!(running, weight.variable, gradient);
+      this.#history.set(name, Float32Array.from(next.dataSync()));
+    }
+    return gradients;
+  }
+
+  /** After a step of Thimble's `fit`. */
+  override async afterStep({ step }: StepContext): Promise<void> {
+    await this.#after(step + 1);
+  }
+
+  /** After a step of tfjs's own fit, where there is no `afterStep`. */
+  override async onBatchEnd(): Promise<void> {
+    if (!this.insideFit) await this.#after(++this.#step);
+  }
+
+  async #after(steps: number): Promise<void> {
+    const [begin, every] = [this.#begin, this.#every];
+    if (steps < begin || steps > this.#end || (steps - begin) % every !== 0) return;
+    const sparsity = this.#options.schedule(steps);
+    const { scope } = this.#rule;
+    await pruneWeights(
+      'gradualPruning',
+      this.model as LayersModel,
+      this.#weights,
+      this.#rule,
+      scope === 'global'
+        ? { scope, sparsity }
+        : { scope: 'layer', sparsities: this.#weights.map(() => sparsity) },
+      this.#options,
+      {
+        ...(this.#history ? { history: this.#history } : {}),
+        ...(this.#initial ? { initial: this.#initial } : {}),
+      },
+    );
+  }
+
+  /** Puts the share of pruned entries into the history, as `sparsity`. */
+  override async onEpochEnd(_epoch: number, logs?: Logs): Promise<void> {
+    if (logs) logs.sparsity = sparsityOf(this.#weights);
+  }
+
+  override state(): StateValue {
+    const plain = (map: Map<string, Float32Array> | undefined) =>
+      map ? Object.fromEntries(map) : null;
+    return { history: plain(this.#history), initial: plain(this.#initial) };
+  }
+
+  override restore(state: StateValue): void {
+    const { history, initial } = state as Record<string, Record<string, Float32Array> | null>;
+    if (history) this.#history = new Map(Object.entries(history));
+    if (initial) this.#initial = new Map(Object.entries(initial));
+  }
+}
+
+/**
+ * A callback that prunes while a network trains: after the steps `begin`, `begin + every`, ... it masks the
+ * lowest units until the sparsity is what the schedule says. Pruned units never come back. Kernels without
+ * a mask get one when training begins, before a checkpoint is read.
+ *
+ * Works in `fit` and in tfjs's own `model.fit` (there without criteria that look at the gradients of every
+ * step). `sparsity` is in the history, and what a checkpoint needs is in it.
+ *
+ * Paper: Zhu, Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
+ * 2017, with the cubic schedule `sparsitySchedules.polynomial`.
+ *
+ * @throws OptionError for unknown or impossible options; NoMatchError for a target that matches no layer.
+ * @example
+ * const callback = gradualPruning({
+ *   schedule: sparsitySchedules.polynomial({ final: 0.9, begin: 0, end: 20 }), granularity: 'element', every: 5,
+ * });
+ * await fit(model, train, { epochs: 2, callbacks: [callback] });
+ */
+export function gradualPruning(options: GradualPruningOptions): GradualPruning {
+  return new GradualPruning(options);
+}

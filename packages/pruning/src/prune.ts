@@ -1,0 +1,197 @@
+// `prune`: one round of pruning by any criterion, at any granularity.
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { checkOptions, checkRange, NoMatchError, OptionError } from '@thimble/base';
+import { channelScores } from './channel-scores.ts';
+import { magnitude } from './criteria/magnitude.ts';
+import type { Criterion } from './criterion.ts';
+import {
+  EVIDENCE_OPTIONS,
+  type EvidenceOptions,
+  type Recorded,
+  weightEvidence,
+} from './evidence.ts';
+import { checkGranularity, type Granularity, removesOutputs } from './granularity.ts';
+import { setMask } from './mask.ts';
+import { ensureMasks, type MaskedWeight, outputLayers, type Targets } from './masked-weights.ts';
+import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
+
+/** What to prune, by what, and how much. */
+export interface PruneRule {
+  /** Default `criteria.magnitude()`. */
+  criterion?: Criterion;
+  /** Default 'block': what runs fastest once it is packed. 'element' keeps the most accuracy. */
+  granularity?: Granularity;
+  /** Whether scores compete within each weight or over all of them; default 'layer'. */
+  scope?: 'layer' | 'global';
+  /**
+   * The layers; default all with a kernel. With granularity 'filter' or 'neuron' the layers that give the
+   * model's outputs are left out, unless they are named.
+   */
+  targets?: Targets;
+}
+
+/** Options of {@link prune}. */
+export interface PruneOptions extends PruneRule, EvidenceOptions {
+  /**
+   * Fraction of the units that is gone afterwards, what was pruned before included; in [0, 1). Left out
+   * where the criterion says itself what goes (`threshold`, `deviations`).
+   */
+  sparsity?: number;
+  /** Other sparsities for some layers, by name; with scope 'layer'. */
+  perLayer?: Readonly<Record<string, number>>;
+  /** The weights before training by 'layer/weight', for criteria that compare with them. */
+  initial?: ReadonlyMap<string, Float32Array>;
+}
+
+/** What {@link prune} did. */
+export interface PruneReport {
+  /** Entries of the masked weights, and how many are kept. */
+  total: number;
+  kept: number;
+  weights: { name: string; total: number; kept: number }[];
+}
+
+export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'scope', 'targets'];
+
+/**
+ * Prunes a model once: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
+ * already stays pruned. The model is changed in place, and left as it was when this throws.
+ *
+ * @throws {NoMatchError} for a target that matches no layer; {OptionError} for a sparsity outside [0, 1),
+ *   a criterion that needs data without data, a channel criterion with a granularity that is none of
+ *   channels; {UnsupportedError} where nothing would be left of a layer; {NonFiniteError} for NaN.
+ * @example
+ * await prune(model, { criterion: criteria.magnitude(), granularity: 'element', sparsity: 0.9 });
+ * summarize(model).print();
+ */
+export async function prune(model: LayersModel, options: PruneOptions): Promise<PruneReport> {
+  const { sparsity, perLayer, initial, ...rest } = options;
+  checkOptions('prune', rest, [...RULE_OPTIONS, ...EVIDENCE_OPTIONS]);
+  const rule = resolveRule('prune', rest);
+  checkAmount('prune', rule, options);
+  const weights = targetsOf('prune', model, rule);
+  const amount = amountOf('prune', rule, weights, sparsity, perLayer);
+  return pruneWeights('prune', model, weights, rule, amount, rest, initial ? { initial } : {});
+}
+
+/** Fills in the defaults of a rule and checks it. */
+export function resolveRule(
+  owner: string,
+  options: PruneRule,
+): Required<Omit<PruneRule, 'targets'>> & PruneRule {
+  const { criterion = magnitude(), granularity = 'block', scope = 'layer', targets } = options;
+  checkGranularity(owner, granularity);
+  if (scope !== 'layer' && scope !== 'global') {
+    throw new OptionError(`${owner}: scope must be layer or global, not "${String(scope)}".`);
+  }
+  if (typeof criterion?.score !== 'function') {
+    throw new OptionError(
+      `${owner}: criterion must be one of criteria, for example criteria.magnitude().`,
+    );
+  }
+  if (criterion.level === 'channel' && !removesOutputs(granularity) && granularity !== 'channel') {
+    throw new OptionError(
+      `${owner}: the criterion ${criterion.name} scores whole channels; use granularity 'filter', ` +
+        `'neuron' or 'channel' with it, not ${JSON.stringify(granularity)}.`,
+    );
+  }
+  return { criterion, granularity, scope, ...(targets === undefined ? {} : { targets }) };
+}
+
+function checkAmount(owner: string, { criterion, scope }: PruneRule, options: PruneOptions): void {
+  const { sparsity, perLayer } = options;
+  const given = [sparsity, ...Object.values(perLayer ?? {})].filter((value) => value !== undefined);
+  for (const value of given) checkSparsity(owner, value);
+  if (criterion!.threshold) {
+    if (given.length === 0) return;
+    throw new OptionError(
+      `${owner}: the criterion ${criterion!.name} says itself how much goes; leave sparsity out.`,
+    );
+  }
+  if (given.length === 0) throw new OptionError(`${owner}: give the option sparsity, in [0, 1).`);
+  if (perLayer && scope === 'global') {
+    throw new OptionError(`${owner}: perLayer goes with scope 'layer', not 'global'.`);
+  }
+}
+
+/** Throws unless the sparsity is in [0, 1). */
+export function checkSparsity(owner: string, sparsity: number): void {
+  checkRange(owner, 'sparsity', sparsity, 0, 1);
+  if (sparsity === 1) {
+    throw new OptionError(
+      `${owner}: sparsity must be below 1: nothing would be left. Remove the layer instead.`,
+    );
+  }
+}
+
+/** The masked weights that a rule is about. */
+export function targetsOf(owner: string, model: LayersModel, rule: PruneRule): MaskedWeight[] {
+  const { targets, granularity } = rule;
+  if (targets !== undefined || !removesOutputs(granularity!)) {
+    return ensureMasks(owner, model, targets);
+  }
+  const outputs = outputLayers(model);
+  return ensureMasks(owner, model, (layer) => !outputs.has(layer));
+}
+
+function amountOf(
+  owner: string,
+  { criterion, scope }: PruneRule,
+  weights: readonly MaskedWeight[],
+  sparsity: number | undefined,
+  perLayer: Readonly<Record<string, number>> = {},
+): Amount {
+  if (criterion!.threshold) return { scope: 'threshold' };
+  if (scope === 'global') return { scope, sparsity: sparsity! };
+  const layers = new Set(weights.map(({ weight }) => weight.layer.name));
+  for (const name of Object.keys(perLayer)) {
+    if (!layers.has(name)) {
+      throw new NoMatchError(
+        `${owner}: perLayer names "${name}", which is none of the layers: ${[...layers].join(', ')}.`,
+      );
+    }
+  }
+  const sparsities = weights.map(({ weight }) => perLayer[weight.layer.name] ?? sparsity ?? 0);
+  return { scope: 'layer', sparsities };
+}
+
+/** Scores the weights and sets their masks. */
+export async function pruneWeights(
+  owner: string,
+  model: LayersModel,
+  weights: readonly MaskedWeight[],
+  rule: PruneRule,
+  amount: Amount,
+  options: EvidenceOptions,
+  recorded: Recorded = {},
+): Promise<PruneReport> {
+  const criterion = rule.criterion!;
+  let scored: ScoredWeight[];
+  if (criterion.level === 'weight') {
+    const evidence = await weightEvidence(owner, model, weights, criterion, options, recorded);
+    scored = evidence.map((each, i) => ({
+      target: weights[i]!,
+      scores: criterion.score(each),
+      kept: each.kept,
+      reduction: criterion.reduction ?? 'mean',
+      ...(criterion.threshold ? { threshold: criterion.threshold(each) } : {}),
+    }));
+  } else {
+    scored = await channelScores(owner, model, weights, criterion, rule.granularity!, options);
+  }
+  const masks = masksOf(owner, scored, rule.granularity!, amount);
+  masks.forEach((mask, i) => {
+    setMask(weights[i]!.weight, mask);
+  });
+  return reportOf(weights, masks);
+}
+
+function reportOf(weights: readonly MaskedWeight[], masks: readonly Uint8Array[]): PruneReport {
+  const rows = weights.map(({ name }, i) => ({
+    name,
+    total: masks[i]!.length,
+    kept: masks[i]!.reduce((sum, keep) => sum + keep, 0),
+  }));
+  const sum = (key: 'total' | 'kept') => rows.reduce((all, row) => all + row[key], 0);
+  return { total: sum('total'), kept: sum('kept'), weights: rows };
+}
