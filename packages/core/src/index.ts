@@ -2,6 +2,7 @@ import './chained-ops.ts';
 import './parametrized-layer.ts';
 import './separable-config.ts';
 
+export { axesOf } from './axes.ts';
 export { type FitData, toSource, type Values } from './batches.ts';
 export {
   type FitCallback,
@@ -48,7 +49,7 @@ export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
-export { lower } from './lower.ts';
+export { lower, type Traced, trace } from './lower.ts';
 export type { MetricFunction } from './metrics.ts';
 export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';

@@ -6,7 +6,7 @@ import { internals, type Layer } from './internals.ts';
  * Runs the synchronous `body` and shows `visit` the output of each of the layers at every call, in the
  * order in which they are called; of several outputs the first. A tensor that `visit` returns takes the
  * place of the output; with nothing returned the output stays. `call` counts the calls of a layer from 0:
- * a shared layer is called several times. The layers are as they were afterwards, also when `body` throws.
+ * a shared layer is called several times; `input` is what it gets, of several inputs the first. The layers are as they were afterwards, also when `body` throws.
  *
  * The outputs belong to the model: `visit` must clone and keep what it wants to have later.
  *
@@ -19,7 +19,7 @@ import { internals, type Layer } from './internals.ts';
  */
 export function withLayerOutputs<T>(
   layers: readonly Layer[],
-  visit: (layer: Layer, output: tf.Tensor, call: number) => tf.Tensor | undefined,
+  visit: (layer: Layer, output: tf.Tensor, call: number, input: tf.Tensor) => tf.Tensor | undefined,
   body: () => T,
 ): T {
   const restore = layers.map((layer) => {
@@ -30,7 +30,8 @@ export function withLayerOutputs<T>(
     target.call = (inputs, kwargs) => {
       const given = original.call(layer, inputs, kwargs);
       const [first, ...others] = Array.isArray(given) ? given : [given];
-      const taken = visit(layer, first!, calls++) ?? first!;
+      const input = Array.isArray(inputs) ? inputs[0]! : inputs;
+      const taken = visit(layer, first!, calls++, input) ?? first!;
       return Array.isArray(given) ? [taken, ...others] : taken;
     };
     return () => {

@@ -31,6 +31,8 @@ export interface Probe {
   readonly batch: Batch;
   /** For each layer its outputs, one for each time that it was called. */
   readonly outputs: tf.Tensor[][];
+  /** What the layers got; of several inputs the first. */
+  readonly inputs: tf.Tensor[][];
   /** The mean loss's gradients by these outputs; empty lists where they were not asked for. */
   readonly outputGradients: tf.Tensor[][];
   /** The mean loss's gradients by the variables. */
@@ -82,14 +84,19 @@ export async function probe(
   await checkData('probe', source, model, wantsLoss ? objective : undefined, batchSize);
   const places = new Map(layers.map((layer, i) => [layer, i]));
 
-  const outputsOf = (batch: Batch): tf.Tensor[][] =>
+  const passOf = (batch: Batch): Pick<Probe, 'inputs' | 'outputs'> =>
     tf.tidy(() => {
-      const outputs: tf.Tensor[][] = layers.map(() => []);
-      const keep = (layer: Layer, output: tf.Tensor): undefined => {
-        outputs[places.get(layer)!]!.push(tf.keep(tf.clone(output)));
+      const seen = {
+        inputs: layers.map(() => [] as tf.Tensor[]),
+        outputs: layers.map(() => [] as tf.Tensor[]),
+      };
+      const keep = (layer: Layer, output: tf.Tensor, _: number, input: tf.Tensor): undefined => {
+        const place = places.get(layer)!;
+        seen.inputs[place]!.push(tf.keep(tf.clone(input)));
+        seen.outputs[place]!.push(tf.keep(tf.clone(output)));
       };
       withLayerOutputs(layers, keep, () => forward(model, batch.xs, false));
-      return outputs as never;
+      return seen as never;
     });
 
   /** Zeros are added to the outputs, and the gradients by these zeros are those by the outputs. */
@@ -116,7 +123,7 @@ export async function probe(
     { ...options, batchSize },
     'probing',
     async (batch) => {
-      const outputs = outputsOf(batch);
+      const { inputs, outputs } = passOf(batch);
       const shifts = outputGradients
         ? outputs.map((calls) =>
             calls.map((output) => tf.tidy(() => tf.variable(tf.zerosLike(output)))),
@@ -128,12 +135,13 @@ export async function probe(
         let next = variables.length;
         await visit({
           batch,
+          inputs,
           outputs,
           outputGradients: shifts.map((calls) => calls.map(() => gradients[next++]!)),
           gradients: gradients.slice(0, variables.length),
         });
       } finally {
-        tf.dispose([outputs, shifts, gradients] as unknown as tf.TensorContainer);
+        tf.dispose([inputs, outputs, shifts, gradients] as unknown as tf.TensorContainer);
       }
     },
     limit,
