@@ -1,17 +1,20 @@
 // Magnitude: small weights matter least.
 import { checkOptions, OptionError } from '@thimble/base';
-import type { Reduction, WeightCriterion } from '../criterion.ts';
+import type { Reduction, WeightCriterion, WeightEvidence } from '../criterion.ts';
+
+/**
+ * What the entries of a unit make together: 'mean' the mean of |w|, 'l1' the sum of |w|, 'l2' the root of
+ * the sum of w^2, 'max' the largest |w|. On single entries all are |w|.
+ */
+export type MagnitudeNorm = 'mean' | 'l1' | 'l2' | 'max';
 
 /** Options of {@link magnitude}. */
 export interface MagnitudeOptions {
-  /**
-   * What the entries of a unit make together: 'mean' (default) the mean of |w|, 'l1' the sum of |w|,
-   * 'l2' the root of the sum of w^2, 'max' the largest |w|. On single entries all are |w|.
-   */
-  norm?: 'mean' | 'l1' | 'l2' | 'max';
+  /** What the entries of a unit make together; default 'mean'. */
+  norm?: MagnitudeNorm;
 }
 
-const REDUCTIONS: Record<NonNullable<MagnitudeOptions['norm']>, Reduction> = {
+const REDUCTIONS: Record<MagnitudeNorm, Reduction> = {
   mean: 'mean',
   l1: 'sum',
   l2: 'norm',
@@ -31,19 +34,33 @@ const REDUCTIONS: Record<NonNullable<MagnitudeOptions['norm']>, Reduction> = {
  */
 export function magnitude(options: MagnitudeOptions = {}): WeightCriterion {
   checkOptions('criteria.magnitude', options, ['norm']);
-  const { norm = 'mean' } = options;
+  return { name: 'magnitude', ...magnitudes('criteria.magnitude', options.norm) };
+}
+
+/** A nameless criterion that scores by magnitude. */
+export function magnitudes(
+  owner: string,
+  norm: MagnitudeNorm = 'mean',
+): Omit<WeightCriterion, 'name'> {
   const reduction = REDUCTIONS[norm];
   if (!reduction) {
     throw new OptionError(
-      `criteria.magnitude: norm must be one of ${Object.keys(REDUCTIONS).join(', ')}, not "${norm}".`,
+      `${owner}: norm must be one of ${Object.keys(REDUCTIONS).join(', ')}, not "${norm}".`,
     );
   }
+  const entry = norm === 'l2' ? (value: number) => value * value : Math.abs;
   return {
-    name: 'magnitude',
     level: 'weight',
     needs: [],
     reduction,
-    score: ({ values }) =>
-      values.map(norm === 'l2' ? (value) => value * value : Math.abs) as Float32Array,
+    score: ({ values }) => values.map(entry) as Float32Array,
   };
+}
+
+/** The magnitudes of the entries that are kept. */
+export function keptMagnitudes({ values, kept }: WeightEvidence): Float64Array {
+  const sizes = new Float64Array(values.length);
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (kept[i]) sizes[count++] = Math.abs(values[i]!);
+  return sizes.subarray(0, count);
 }

@@ -1,0 +1,21 @@
+// Weights that training has hardly moved matter least.
+import type { WeightCriterion } from '../criterion.ts';
+
+/**
+ * `s = |w - w0|` with w0 the weight before training. Of a unit the mean over its entries.
+ *
+ * Paper: Zhou, Lan, Liu, Yosinski, "Deconstructing Lottery Tickets: Zeros, Signs, and the Supermask", 2019,
+ * section 2, 'movement'. (`movement` is the criterion of another paper.)
+ *
+ * @example
+ * await prune(model, { criterion: criteria.travel(), granularity: 'element', sparsity: 0.5, initial });
+ */
+export function travel(): WeightCriterion {
+  return {
+    name: 'travel',
+    level: 'weight',
+    needs: ['initial'],
+    reduction: 'mean',
+    score: ({ values, initial }) => values.map((value, i) => Math.abs(value - initial![i]!)),
+  };
+}
