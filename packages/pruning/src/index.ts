@@ -1,4 +1,18 @@
-export { criteria } from './criteria/index.ts';
+export {
+  type ApozOptions,
+  type ConnectedOptions,
+  type CostAwareOptions,
+  criteria,
+  type DeviationsOptions,
+  type GradientTimesWeightOptions,
+  type LassoOptions,
+  type MagnitudeNorm,
+  type MagnitudeOptions,
+  type NispOptions,
+  type PercentileOptions,
+  type TaylorOptions,
+  type ThresholdOptions,
+} from './criteria/index.ts';
 export type {
   ActivationEvidence,
   ChannelCriterion,
