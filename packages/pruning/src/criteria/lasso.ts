@@ -12,6 +12,9 @@ export interface LassoOptions {
 /** The last penalty tried, as a share of the first. */
 const LAST = 1e-4;
 
+/** A share of the largest contribution that the descent, which ends before it is exact, may have left. */
+const NOISE = 1e-5;
+
 /**
  * The penalty at which a channel vanishes from
  * `min_b 1/2N ||Y - sum_j b_j X_j||^2 + lambda ||b||_1`,
@@ -57,8 +60,11 @@ function entrances(gram: Float64Array, correlations: Float64Array, steps: number
   for (let step = 1; step < steps; step++) {
     const penalty = LAST ** (step / (steps - 1));
     descend(gram, correlations, first * penalty, b);
+    const all = b.reduce((max, _, j) => Math.max(max, contribution(j)), 0);
     const entered = [];
-    for (let j = 0; j < channels; j++) if (scores[j] === 0 && b[j] !== 0) entered.push(j);
+    for (let j = 0; j < channels; j++) {
+      if (scores[j] === 0 && contribution(j) > NOISE * all) entered.push(j);
+    }
     const most = entered.reduce((max, j) => Math.max(max, contribution(j)), 0);
     for (const j of entered) {
       scores[j] = penalty + (above - penalty) * (contribution(j) / most);

@@ -43,6 +43,9 @@ function separation(
   { of, counts }: { of: Int32Array; counts: Int32Array },
 ): number {
   const responses = responsesOf(activations, channel, channels);
+  // From the first on, so that a channel that never changes has no variance by rounding.
+  const first = responses[0]!;
+  for (let i = 0; i < responses.length; i++) responses[i]! -= first;
   const means = new Float64Array(counts.length);
   for (let i = 0; i < responses.length; i++) means[of[i]!]! += responses[i]!;
   let mean = 0;
