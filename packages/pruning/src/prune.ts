@@ -10,7 +10,7 @@ import {
   type Recorded,
   weightEvidence,
 } from './evidence.ts';
-import { checkGranularity, type Granularity, removesOutputs } from './granularity.ts';
+import { checkGranularity, type Granularity, patternOf, removesOutputs } from './granularity.ts';
 import { setMask } from './mask.ts';
 import { ensureMasks, type MaskedWeight, outputLayers, type Targets } from './masked-weights.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
@@ -93,6 +93,12 @@ export function resolveRule(
     throw new OptionError(
       `${owner}: the criterion ${criterion.name} scores whole channels; use granularity 'filter', ` +
         `'neuron' or 'channel' with it, not ${JSON.stringify(granularity)}.`,
+    );
+  }
+  if (criterion.threshold && (scope === 'global' || patternOf(granularity))) {
+    throw new OptionError(
+      `${owner}: the criterion ${criterion.name} says for each weight how much goes; scope 'global' and ` +
+        "patterns such as '2:4' do not go with it.",
     );
   }
   return { criterion, granularity, scope, ...(targets === undefined ? {} : { targets }) };

@@ -28,7 +28,8 @@ export type Amount =
  * that share of the entries is gone). A pattern n:m takes from every group up to m - n, fewer while the
  * sparsity is below.
  *
- * @throws {UnsupportedError} naming the layer of which nothing would be left.
+ * @throws {UnsupportedError} naming the layer of which nothing would be left, or of which an entry would go
+ *   whose score is infinity: such ones must stay.
  */
 export function masksOf(
   owner: string,
@@ -65,6 +66,7 @@ export function masksOf(
   }
   return weights.map((each, i) => {
     const mask = spread(keeps[i]!, pattern ? undefined : units[i]!.of, each.kept);
+    checkProtected(owner, each, mask);
     if (!mask.includes(1)) {
       throw new UnsupportedError(
         `${owner}: nothing would be left of ${each.target.name}. Lower its sparsity (perLayer), prune ` +
@@ -88,6 +90,20 @@ function checkFinite(owner: string, { scores, target }: ScoredWeight): void {
           'Check the weights and the data.',
       );
     }
+  }
+}
+
+function checkProtected(
+  owner: string,
+  { scores, kept, target }: ScoredWeight,
+  mask: Uint8Array,
+): void {
+  for (let i = 0; i < mask.length; i++) {
+    if (mask[i] || !kept[i] || scores[i] !== Number.POSITIVE_INFINITY) continue;
+    throw new UnsupportedError(
+      `${owner}: ${target.name} would lose entry ${i}, which must stay: its score is infinite. Lower the ` +
+        'sparsity, or take a finer granularity.',
+    );
   }
 }
 
