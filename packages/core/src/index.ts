@@ -2,6 +2,13 @@ import './chained-ops.ts';
 import './parametrized-layer.ts';
 import './separable-config.ts';
 
+export {
+  type AllocateOptions,
+  type Allocation,
+  allocate,
+  type Choice,
+  smallestReaching,
+} from './allocate.ts';
 export { axesOf } from './axes.ts';
 export { type FitData, toSource, type Values } from './batches.ts';
 export {
