@@ -9,6 +9,11 @@ export interface Context {
   /** Number of the training step; constant while predicting. */
   readonly step: number;
   /**
+   * The optimizer's learning rate at this step, within `fit`; for proximal steps. NaN outside of it (also
+   * in TensorFlow.js's own `model.fit`), and where the optimizer has no such number.
+   */
+  readonly learningRate: number;
+  /**
    * Uniform random numbers in [0, 1): for one key the same at every call within a step (also where a
    * layer is shared), fresh at the next, and the same again when a resumed run repeats the step. They
    * depend on the seed, the step, and on how many other keys were asked for earlier in the step, but not
@@ -18,10 +23,12 @@ export interface Context {
   random(key: string, shape: number[]): tf.Tensor;
 }
 
-/** The step and seed that random draws depend on. */
+/** The step and seed that random draws depend on, and the learning rate of the step. */
 export interface Moment {
   step: number;
   seed: number | string;
+  /** Default: not known. */
+  learningRate?: number;
 }
 
 let moment: Moment = { step: 0, seed: 0 };
@@ -31,7 +38,7 @@ const order = new Map<string, number>();
 const seenTapes = new WeakSet<object>();
 
 /**
- * Sets the step and seed that transforms see, and holds them until the next call. A training loop calls
+ * Sets the moment that transforms see, and holds it until the next call. A training loop calls
  * it before every step, and {@link releaseMoment} when it ends.
  */
 export function setMoment(next: Moment): void {
@@ -49,9 +56,11 @@ export function setMoment(next: Moment): void {
  */
 export function releaseMoment(): void {
   held = false;
+  const { step, seed } = moment;
+  moment = { step, seed };
 }
 
-/** The step and seed that transforms see now. */
+/** The moment that transforms see now. */
 export function currentMoment(): Readonly<Moment> {
   return moment;
 }
@@ -59,10 +68,11 @@ export function currentMoment(): Readonly<Moment> {
 /** The context that transforms see now. */
 export function currentContext(training: boolean): Context {
   if (training) countStep();
-  const { step, seed } = moment;
+  const { step, seed, learningRate = Number.NaN } = moment;
   return {
     training,
     step,
+    learningRate,
     random(key, shape) {
       const place = order.get(key) ?? order.size;
       order.set(key, place);

@@ -52,6 +52,12 @@ interface Rated {
   setLearningRate?(rate: number): void;
 }
 
+/** The learning rate of an optimizer; NaN where it has none that can be read. */
+export function learningRateOf(optimizer: tf.Optimizer): number {
+  const { learningRate } = optimizer as unknown as Partial<Rated>;
+  return typeof learningRate === 'number' ? learningRate : Number.NaN;
+}
+
 /** Sets the learning rate of any tfjs optimizer; SGD and its kin keep it in a tensor. */
 export function setLearningRate(optimizer: tf.Optimizer, rate: number): void {
   const rated = optimizer as unknown as Rated;

@@ -8,6 +8,7 @@ import { clipByNorm, clipByValue, GradientMean } from './gradients.ts';
 import type { Layer } from './internals.ts';
 import { trainableWeights, variableOf } from './model-weights.ts';
 import type { OptimizerState } from './optimizer-state.ts';
+import { learningRateOf } from './optimizers.ts';
 import { parametrizedWeights } from './parametrize.ts';
 import type { Batch, BatchSource, Step, StepContext, TrainingHooks } from './training.ts';
 import { walkLayers } from './walk.ts';
@@ -133,7 +134,7 @@ export async function takeStep(
   let batch: Batch | undefined;
   let gradients: tf.Tensor[] = [];
   let applied = false;
-  setMoment({ step: at.step, seed });
+  setMoment({ step: at.step, seed, learningRate: learningRateOf(setup.optimizer) });
   try {
     let context: StepContext | undefined;
     for (const [part, indices] of parts.entries()) {

@@ -149,7 +149,7 @@ describe('fakeQuant', () => {
   });
 });
 
-const never = { training: false, step: 0, random: () => tf.zeros([0]) };
+const never = { training: false, step: 0, learningRate: Number.NaN, random: () => tf.zeros([0]) };
 
 describe('for every weight, fakeQuant', () => {
   const weights = fc.array(fc.float({ min: -100, max: 100, noNaN: true }), {
