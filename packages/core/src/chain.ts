@@ -20,6 +20,8 @@ export interface ParametrizedWeight {
   readonly weight: string;
   /** The stored weight, which the optimizer changes. */
   readonly variable: tf.Variable;
+  /** The stored weight, and the weights that the links brought. */
+  readonly variables: readonly tf.Variable[];
   readonly axes: Axes;
   readonly links: readonly Link[];
   /** True when a link has something to do after the optimizer's step. */
@@ -55,6 +57,10 @@ export class Chain implements ParametrizedWeight {
 
   get variable(): tf.Variable {
     return this.stored.read() as tf.Variable;
+  }
+
+  get variables(): tf.Variable[] {
+    return [this.stored, ...this.added].map((weight) => weight.read() as tf.Variable);
   }
 
   get hasUpdate(): boolean {

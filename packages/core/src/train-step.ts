@@ -100,7 +100,10 @@ function applyGradients(
     for (const hook of hooks) gradients = hook.gradients?.(gradients, context) ?? gradients;
     if (clipValue !== undefined) gradients = clipByValue(gradients, clipValue);
     if (clipNorm !== undefined) gradients = clipByNorm(gradients, clipNorm);
-    const updated = parametrizedWeights(model).filter((weight) => weight.hasUpdate);
+    const trained = new Set(variables);
+    const updated = parametrizedWeights(model).filter(
+      (weight) => weight.hasUpdate && weight.variables.some((each) => trained.has(each)),
+    );
     const before = updated.map(({ variable }) => tf.clone(variable));
     slots.align(variables);
     optimizer.applyGradients(variables.map(({ name }, i) => ({ name, tensor: gradients[i]! })));

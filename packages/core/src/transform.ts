@@ -53,7 +53,7 @@ export interface WeightTransform<S = unknown> {
   penalty?(state: S, context: Context): Scalar;
   /**
    * The stored weight after the optimizer's step: clipping, proximal steps, frozen parts. Run by
-   * Thimble's `fit`; tfjs's own model.fit has no place for it.
+   * Thimble's `fit`, not for frozen layers; tfjs's own model.fit has no place for it.
    */
   update?(before: Tensor, after: Tensor, state: S, context: Context): Tensor;
   /**

@@ -1,6 +1,7 @@
 // What transforms are told and asked within the training loop.
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {
   currentContext,
   currentMoment,
@@ -9,7 +10,7 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { beforeAll, expect, it } from 'vitest';
-import { line, useCpu } from './training-models.ts';
+import { line, useCpu, weightsOf } from './training-models.ts';
 
 beforeAll(useCpu);
 
@@ -31,7 +32,7 @@ function transform(parts: Partial<WeightTransform>): WeightTransform {
 
 /** The model y = w x, with its weight seen through transforms. */
 function chained(...parts: Partial<WeightTransform>[]) {
-  const model = line(2);
+  const model = line(2) as tfl.Sequential;
   parametrize(model.layers[0]!, { kernel: parts.map(transform) });
   return model;
 }
@@ -63,4 +64,16 @@ it('are told the own rate of an optimizer, or NaN where it has none', async () =
   Object.assign(unrated, { learningRate: undefined, setLearningRate() {} });
   await fit(chained(note), data, { ...options, batchSize: 3, optimizer: unrated });
   expect(seen).toEqual([0.125, Number.NaN]);
+});
+
+it('are not asked for updates while their layer is frozen', async () => {
+  const halve: Partial<WeightTransform> = { update: (_before, after) => tf.mul(after, 0.5) };
+  const still = { ...options, batchSize: 3, optimizer: 'sgd', learningRate: 0 } as const;
+  const model = chained(halve);
+  model.add(tfl.layers.dense({ units: 1 }));
+  await fit(model, data, still);
+  expect(model.layers[0]!.getWeights()[0]!.dataSync()).toEqual(Float32Array.of(1));
+  model.layers[0]!.trainable = false;
+  await fit(model, data, still);
+  expect(model.layers[0]!.getWeights()[0]!.dataSync()).toEqual(Float32Array.of(1));
 });
