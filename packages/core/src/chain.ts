@@ -77,7 +77,7 @@ export class Chain implements ParametrizedWeight {
     }
     const link = { transform, state: transform.build(this.#site(prefix)) };
     this.links.push(link);
-    if (transform.source) this.#freeze();
+    if (transform.source || transform.freezes) this.#freeze();
     return link;
   }
 
@@ -127,6 +127,7 @@ export class Chain implements ParametrizedWeight {
   /** Takes the stored weight from the trainable ones for good, also when `layer.trainable` is set. */
   #freeze(): void {
     const owner = internals(ownerOf(this.layer));
+    if (!owner._trainableWeights.includes(this.stored)) return;
     owner._trainableWeights = owner._trainableWeights.filter((weight) => weight !== this.stored);
     owner._nonTrainableWeights.push(this.stored);
     this.stored.trainable = false;
@@ -134,9 +135,26 @@ export class Chain implements ParametrizedWeight {
 
   /** Evaluates the chain for the calls of {@link read} until {@link release}; inside the caller's tidy. */
   hold(context: Context): void {
+    this.#held = this.#apply(context);
+  }
+
+  release(): void {
+    this.#held = undefined;
+  }
+
+  /** The penalty of a link. */
+  penalty(link: Link): tf.Scalar {
+    const context = currentContext(true);
+    return link.transform.penalty!(this.#apply(context, link), link.state, context);
+  }
+
+  /** What the last link makes of the stored weight; or, with `end`, what that link gets. */
+  #apply(context: Context, end?: Link): tf.Tensor {
     let value: tf.Tensor = this.variable;
-    for (const { transform, state } of this.links) {
+    for (const link of this.links) {
+      const { transform, state } = link;
       if (transform.source) value = transform.source(state, context);
+      if (link === end) break;
       value = transform.apply(value, state, context);
       if (value.shape.join() !== this.variable.shape.join()) {
         throw new ShapeError(
@@ -145,11 +163,7 @@ export class Chain implements ParametrizedWeight {
         );
       }
     }
-    this.#held = value;
-  }
-
-  release(): void {
-    this.#held = undefined;
+    return value;
   }
 
   /** The weight as the layer sees it; outside the layer's call a new tensor, at test time. */

@@ -158,9 +158,8 @@ class Parametrization {
     const scope = chain.stored.originalName.split('/').slice(0, -1);
     const prefix = late ? scope.map((part) => `${part}/`).join('') : '';
     for (const transform of transforms) {
-      const { state } = chain.append(transform, prefix);
-      if (transform.penalty)
-        this.#addPenalty(() => transform.penalty!(state, currentContext(true)));
+      const link = chain.append(transform, prefix);
+      if (transform.penalty) this.#addPenalty(() => chain.penalty(link));
     }
     if (!this.chains.has(weight)) {
       this.chains.set(weight, chain);

@@ -49,8 +49,10 @@ export interface WeightTransform<S = unknown> {
   source?(state: S, context: Context): Tensor;
   /** The weight that the next link, or the layer, sees. Owns its gradient (tf.customGrad). */
   apply(weight: Tensor, state: S, context: Context): Tensor;
-  /** A term added to the loss; reaches tfjs's own model.fit too. */
-  penalty?(state: S, context: Context): Scalar;
+  /**
+   * A term added to the loss, from the weight as this link gets it; reaches tfjs's own model.fit too.
+   */
+  penalty?(weight: Tensor, state: S, context: Context): Scalar;
   /**
    * The stored weight after the optimizer's step: clipping, proximal steps, frozen parts. Run by
    * Thimble's `fit`, not for frozen layers; tfjs's own model.fit has no place for it.
@@ -66,6 +68,8 @@ export interface WeightTransform<S = unknown> {
    * `values`, masks intersect.
    */
   encoding(weight: Tensor, state: S): Partial<Pick<Encoding, 'values' | 'mask'>>;
+  /** True when the stored weight is not trained while this link sees it (a mask is learned instead). */
+  readonly freezes?: boolean;
   /** True when `apply` draws random numbers. */
   readonly stochastic?: boolean;
 }

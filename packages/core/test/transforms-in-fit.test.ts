@@ -77,3 +77,48 @@ it('are not asked for updates while their layer is frozen', async () => {
   await fit(model, data, still);
   expect(model.layers[0]!.getWeights()[0]!.dataSync()).toEqual(Float32Array.of(1));
 });
+
+it('that freeze the stored weight go on getting updates for what they train', async () => {
+  let updates = 0;
+  const gain: Partial<WeightTransform<tf.Variable>> = {
+    freezes: true,
+    build: (site) => site.addWeight('gain', [1], 1, true),
+    apply: (weight, state) => tf.mul(weight, state),
+    bake: (weight, state) => tf.mul(weight, state),
+    update(_before, after) {
+      updates++;
+      return after;
+    },
+  };
+  const model = chained(gain as Partial<WeightTransform>);
+  const layer = model.layers[0]!;
+  expect(layer.trainableWeights).toHaveLength(1);
+  // w = 2, loss (2 gain)^2, gradient 8 gain
+  await fit(model, data, { ...options, batchSize: 3, optimizer: 'sgd', learningRate: 1 / 16 });
+  expect(weightsOf(model)).toEqual([[0.5], [2]]);
+  expect(updates).toBe(1);
+  layer.trainable = false;
+  layer.trainable = true;
+  expect(layer.trainableWeights).toHaveLength(1);
+});
+
+it('penalise the weight as they get it', async () => {
+  const halved: Partial<WeightTransform> = {
+    apply: (weight) => tf.mul(weight, 0.5),
+    bake: (weight) => tf.mul(weight, 0.5),
+  };
+  const squared: Partial<WeightTransform> = {
+    penalty: (weight) => tf.mul(3, tf.sum(tf.square(weight))),
+  };
+  const model = chained(halved, squared, halved);
+  const { logs } = await fit(model, data, {
+    ...options,
+    batchSize: 3,
+    optimizer: 'sgd',
+    learningRate: 0.25,
+  });
+  // w = 2: the output is w / 4, the penalty 3 (w / 2)^2
+  expect(logs.loss).toEqual([0.25 + 3]);
+  // 2 - (2 w / 16 + 2 * 3 w / 4) / 4
+  expect(weightsOf(model)[0]![0]).toBeCloseTo(2 - (0.25 + 3) / 4, 6);
+});

@@ -25,7 +25,7 @@ export function shifted(): WeightTransform<tf.Variable> {
     getConfig: () => ({}),
     build: (site) => site.addWeight('offset', [1], 0.5, true),
     apply: (weight, offset) => tf.add(weight, offset),
-    penalty: (offset) => tf.sum(tf.square(offset)),
+    penalty: (_weight, offset) => tf.sum(tf.square(offset)),
     update: (_before, after) => tf.clipByValue(after, -1, 1),
     bake: (weight, offset) => tf.add(weight, offset),
     encoding: () => ({}),
