@@ -50,3 +50,10 @@ export { magnitudeMask } from './magnitude.ts';
 export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } from './mask.ts';
 export { type MaskedWeight, maskedWeights, type Targets } from './masked-weights.ts';
 export { type PruneOptions, type PruneReport, type PruneRule, prune } from './prune.ts';
+export {
+  type AdaptiveSparsity,
+  type PolynomialSparsity,
+  type SparsityRamp,
+  type SparsitySchedule,
+  sparsitySchedules,
+} from './schedules.ts';
