@@ -39,6 +39,7 @@ export {
   iterativePruning,
   type PruningRound,
 } from './iterative-pruning.ts';
+export { type L1Options, type L1Transform, l1Penalty } from './l1.ts';
 export type { LotteryControl } from './lottery-controls.ts';
 export {
   type LotteryBranch,
@@ -57,3 +58,4 @@ export {
   type SparsitySchedule,
   sparsitySchedules,
 } from './schedules.ts';
+export { type SlimmingOptions, slimming } from './slimming.ts';

@@ -28,18 +28,19 @@ export interface MaskedWeight {
 /** The weights that a layer multiplies its input with, by the names that layers give them. */
 const KERNELS = ['kernel', 'depthwiseKernel', 'pointwiseKernel', 'recurrentKernel', 'embeddings'];
 
-/** The layers of a model that the rules match, each rule at least one. */
+/** The candidates, called `what` in messages, that the rules match, each rule at least one. */
 export function matchLayers(
   owner: string,
   candidates: readonly layers.Layer[],
   targets: Targets | undefined,
+  what: string = 'Layers with kernels',
 ): layers.Layer[] {
-  const names = () => candidates.map(({ name }) => name).join(', ') || 'none';
+  const known = () => `${what}: ${candidates.map(({ name }) => name).join(', ') || 'none'}.`;
   if (targets === undefined) return [...candidates];
   if (typeof targets === 'function') {
     const found = candidates.filter((layer) => targets(layer));
     if (found.length > 0) return found;
-    throw new NoMatchError(`${owner}: targets match no layer. Layers with kernels: ${names()}.`);
+    throw new NoMatchError(`${owner}: targets match no layer. ${known()}`);
   }
   const rules = typeof targets === 'string' || targets instanceof RegExp ? [targets] : targets;
   const matches = (rule: string | RegExp, { name }: layers.Layer) =>
@@ -47,14 +48,12 @@ export function matchLayers(
   for (const rule of rules) {
     if (!candidates.some((layer) => matches(rule, layer))) {
       const shown = typeof rule === 'string' ? `"${rule}"` : `${rule}`;
-      throw new NoMatchError(
-        `${owner}: the target ${shown} matches no layer. Layers with kernels: ${names()}.`,
-      );
+      throw new NoMatchError(`${owner}: the target ${shown} matches no layer. ${known()}`);
     }
   }
   const found = candidates.filter((layer) => rules.some((rule) => matches(rule, layer)));
   if (found.length > 0) return found;
-  throw new NoMatchError(`${owner}: targets is an empty list. Layers with kernels: ${names()}.`);
+  throw new NoMatchError(`${owner}: targets is an empty list. ${known()}`);
 }
 
 /** The kernels of a layer by name; of a recurrent layer those of its cell. */
