@@ -34,6 +34,13 @@ export {
 } from './gradual-pruning.ts';
 export type { Granularity } from './granularity.ts';
 export {
+  type GroupKind,
+  type GroupLassoOptions,
+  type GroupLassoTransform,
+  groupLasso,
+  type WeightGroups,
+} from './group-lasso.ts';
+export {
   type IterativePruning,
   type IterativePruningOptions,
   iterativePruning,
@@ -58,4 +65,5 @@ export {
   type SparsitySchedule,
   sparsitySchedules,
 } from './schedules.ts';
+export type { SliceKind, Slices } from './slices.ts';
 export { type SlimmingOptions, slimming } from './slimming.ts';
