@@ -37,6 +37,8 @@ export class ChannelFlow {
   readonly sizes: SizedOption[] = [];
   /** Who makes which channels, in the order of the graph. */
   readonly made: { node: GraphNode; ids: Ids }[] = [];
+  /** The reasons that are an operation which is not known. */
+  readonly unknown: Set<string> = new Set();
   readonly #traced: Traced;
   readonly #values = new Map<string, Ids>();
   readonly #layers = new Map<string, Ids>();

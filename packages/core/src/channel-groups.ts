@@ -50,6 +50,8 @@ export interface ChannelGroup {
   members: ChannelMember[];
   /** Absent when channels can be removed; else why not: 'an output of the model' ... */
   fixed?: string;
+  /** True where nothing but operations that are not known keeps the channels from being removed. */
+  unknown?: boolean;
   /**
    * Where the activations of the channels can be watched: for each kernel that reads them, what it reads,
    * before pooling, padding, dropout, flattening and their like. Each place once.
@@ -143,7 +145,8 @@ export function groupsOf(followed: FollowedModel): ChannelGroup[] {
   const groups = new Map<GroupOfIds, ChannelGroup>();
   for (const { group } of followed.places.values()) {
     const { name, size, producers, reasons } = group;
-    const fixed = reasons.size > 0 ? { fixed: [...reasons].join('; ') } : {};
+    const unknown = [...reasons].every((reason) => flow.unknown.has(reason));
+    const fixed = reasons.size > 0 ? { fixed: [...reasons].join('; '), unknown } : {};
     groups.set(group, { name, size, producers, consumers: [], members: [], ...fixed, watched: [] });
   }
   for (const axis of flow.axes.values()) {

@@ -20,6 +20,7 @@ export function follow(site: Site): Ids[] {
   const rule = rules[node.op];
   if (rule) return rule(site);
   const reason = `the op "${node.op}" of "${node.layer}" is not known to the channel graph`;
+  site.flow.unknown.add(reason);
   keep(site, reason);
   return node.outputs.map((_, output) => site.flow.makeFixed(node, output, reason));
 }

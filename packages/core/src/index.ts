@@ -55,6 +55,7 @@ export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
+export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
 export type { MetricFunction } from './metrics.ts';

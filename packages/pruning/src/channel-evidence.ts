@@ -2,15 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { Random, UnsupportedError } from '@thimble/base';
-import {
-  axesOf,
-  type ChannelGroup,
-  lower,
-  type Probe,
-  probe,
-  type Traced,
-  trace,
-} from '@thimble/core';
+import { type ChannelGroup, lower, type Probe, probe, type Traced, trace } from '@thimble/core';
+import { axesAt } from './axes-at.ts';
 import { Contributions } from './contributions.ts';
 import type { ActivationEvidence, ChannelCriterion, ChannelEvidence } from './criterion.ts';
 import { DEFAULT_EXAMPLES, type EvidenceOptions, requireData } from './evidence.ts';
@@ -35,10 +28,7 @@ export async function networkEvidence(
       kernels: group.members.map(({ layer, weight, axis, channels, role }) => {
         const { encoding, data } = weights[`${layer}/${weight}`]!;
         const { shape } = encoding;
-        const owned = traced.layers.get(layer);
-        const axes = owned
-          ? axesOf(owned, weight, shape)
-          : { out: shape.length - 1, in: shape.length - 2, space: [], gates: 1 };
+        const axes = axesAt(traced.layers.get(layer), weight, shape);
         return { layer, weight, shape, values: data!, axis, channels, role, axes };
       }),
       random: new Random(options.seed ?? 0, 'channels', i),

@@ -1,6 +1,7 @@
 // What each channel of a group adds to the answers of the layers that read it, at sampled places.
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
+import * as tfl from '@tensorflow/tfjs-layers';
 import { Random } from '@thimble/base';
 import type { ChannelGroup, Probe, Traced } from '@thimble/core';
 import type { ContributionEvidence } from './criterion.ts';
@@ -38,16 +39,20 @@ export function readersOf(group: ChannelGroup, { layers }: Traced): Reader[] {
  * the layers of {@link readersOf}.
  */
 export function linearPart(layer: layers.Layer, input: tf.Tensor): tf.Tensor {
-  const target = layer as unknown as { activation: unknown; useBias: boolean };
-  const { activation, useBias } = target;
-  target.activation = null;
-  target.useBias = false;
+  const target = layer as unknown as { activation: unknown; bias: unknown; useBias: boolean };
+  const { activation, bias, useBias } = target;
+  Object.assign(target, { activation: linear(), bias: null, useBias: false });
   try {
     return tf.tidy(() => layer.call(input, {}) as tf.Tensor);
   } finally {
-    target.activation = activation;
-    target.useBias = useBias;
+    Object.assign(target, { activation, bias, useBias });
   }
+}
+
+/** The activation that changes nothing. */
+function linear(): unknown {
+  const layer = tfl.layers.activation({ activation: 'linear' });
+  return (layer as unknown as { activation: unknown }).activation;
 }
 
 /** The part of the input that lies in the chosen channels; the rest is 0. */
@@ -83,11 +88,23 @@ export class Contributions {
     return this.#readers.map(({ layer }) => layer);
   }
 
-  add({ inputs, batch }: Probe, place: (layer: layers.Layer) => number): void {
+  add(seen: Probe, place: (layer: layers.Layer) => number): void {
+    this.sample(seen, place, (parts, whole) => this.#addUp(parts, whole));
+  }
+
+  /**
+   * Shows the samples of a batch, once for each layer that reads the group: what each channel contributes
+   * [channels, samples], and the sum.
+   */
+  sample(
+    { inputs, batch }: Probe,
+    place: (layer: layers.Layer) => number,
+    show: (parts: Float32Array, whole: Float32Array) => void,
+  ): void {
     for (const { layer, channels } of this.#readers) {
       for (const input of inputs[place(layer)]!) {
         const { parts, whole } = this.#sample(layer, input, channels, batch.size * PER_EXAMPLE);
-        this.#addUp(parts, whole);
+        show(parts, whole);
       }
     }
   }

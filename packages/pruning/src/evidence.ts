@@ -50,11 +50,37 @@ export interface Recorded {
   initial?: ReadonlyMap<string, Float32Array>;
 }
 
+/** A weight that a criterion is to look at, masked or not. */
+export interface ScoredTarget extends Pick<WeightEvidence, 'layer' | 'weight' | 'shape' | 'axes'> {
+  /** Unique in the model: 'layer/kernel'. */
+  name: string;
+  /** The stored weight, for gradients by it. */
+  variable: tf.Variable;
+  /** The values that the layer computes with, and what is kept of them. */
+  read(): Pick<WeightEvidence, 'values' | 'kept'>;
+}
+
+/** A masked weight as a criterion looks at it. */
+export function maskedTarget({ name, weight, mask }: MaskedWeight): ScoredTarget {
+  return {
+    name,
+    layer: weight.layer.name,
+    weight: weight.weight,
+    shape: weight.variable.shape,
+    axes: weight.axes,
+    variable: weight.variable,
+    read: () => ({
+      values: tf.tidy(() => Float32Array.from(weight.bake().dataSync())),
+      kept: Uint8Array.from(mask.dataSync()),
+    }),
+  };
+}
+
 /** What a weight criterion is to look at, for each of the weights. */
 export async function weightEvidence(
   owner: string,
   model: LayersModel,
-  weights: readonly MaskedWeight[],
+  weights: readonly ScoredTarget[],
   criterion: WeightCriterion,
   options: EvidenceOptions,
   recorded: Recorded = {},
@@ -63,9 +89,9 @@ export async function weightEvidence(
   const gradients = needs.includes('gradients')
     ? await meanGradients(owner, model, weights, criterion, options)
     : undefined;
-  const record = (need: 'history' | 'initial', weight: MaskedWeight) => {
+  const record = (need: 'history' | 'initial', target: ScoredTarget) => {
     if (!needs.includes(need)) return {};
-    const values = recorded[need]?.get(weight.name);
+    const values = recorded[need]?.get(target.name);
     if (!values) {
       const remedy =
         need === 'history'
@@ -76,12 +102,11 @@ export async function weightEvidence(
     return { [need]: values };
   };
   return weights.map((each, i) => ({
-    layer: each.weight.layer.name,
-    weight: each.weight.weight,
-    shape: each.weight.variable.shape,
-    axes: each.weight.axes,
-    values: tf.tidy(() => Float32Array.from(each.weight.bake().dataSync())),
-    kept: Uint8Array.from(each.mask.dataSync()),
+    layer: each.layer,
+    weight: each.weight,
+    shape: each.shape,
+    axes: each.axes,
+    ...each.read(),
     random: new Random(options.seed ?? 0, 'prune', i),
     ...(gradients ? { gradient: gradients[i]! } : {}),
     ...record('history', each),
@@ -93,12 +118,12 @@ export async function weightEvidence(
 async function meanGradients(
   owner: string,
   model: LayersModel,
-  weights: readonly MaskedWeight[],
+  weights: readonly ScoredTarget[],
   criterion: WeightCriterion,
   options: EvidenceOptions,
 ): Promise<Float32Array[]> {
   const data = requireData(owner, criterion.name, options);
-  const variables = weights.map(({ weight }) => weight.variable);
+  const variables = weights.map(({ variable }) => variable);
   const sums = variables.map(({ size }) => new Float32Array(size));
   let seen = 0;
   await probe(

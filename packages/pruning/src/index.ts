@@ -59,6 +59,12 @@ export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } f
 export { type MaskedWeight, maskedWeights, type Targets } from './masked-weights.ts';
 export { type PruneOptions, type PruneReport, type PruneRule, prune } from './prune.ts';
 export {
+  type RemoveChannelsOptions,
+  type RemovedGroup,
+  removalReport,
+  removeChannels,
+} from './remove-channels.ts';
+export {
   type AdaptiveSparsity,
   type PolynomialSparsity,
   type SparsityRamp,

@@ -7,6 +7,7 @@ import type { Criterion } from './criterion.ts';
 import {
   EVIDENCE_OPTIONS,
   type EvidenceOptions,
+  maskedTarget,
   type Recorded,
   weightEvidence,
 } from './evidence.ts';
@@ -174,7 +175,8 @@ export async function pruneWeights(
   const criterion = rule.criterion!;
   let scored: ScoredWeight[];
   if (criterion.level === 'weight') {
-    const evidence = await weightEvidence(owner, model, weights, criterion, options, recorded);
+    const targets = weights.map(maskedTarget);
+    const evidence = await weightEvidence(owner, model, targets, criterion, options, recorded);
     scored = evidence.map((each, i) => ({
       target: weights[i]!,
       scores: criterion.score(each),
