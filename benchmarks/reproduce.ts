@@ -32,6 +32,17 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: LOTTERY,
     args: ['--preset', 'study', '--seeds', '3'],
   },
+  'unstructured-pruning': {
+    about:
+      'LeNet-300-100 to a twelfth by Han, and SNIP, three seeds (about half an hour; resumable)',
+    program: 'benchmarks/dist/unstructured.js',
+    args: [],
+  },
+  'unstructured-pruning-lenet5': {
+    about: 'LeNet-5 to a twelfth by Han, three seeds (about an hour; resumable)',
+    program: 'benchmarks/dist/unstructured.js',
+    args: ['--net', 'lenet5'],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

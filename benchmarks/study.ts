@@ -1,0 +1,76 @@
+// What longer experiments share: results kept as they come, so that an interrupted run goes on; the
+// record; the table.
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { startThimble } from '@thimble/backend';
+import { data, evaluate } from 'thimble';
+import { describeRun, type RunRecord } from 'thimble-examples/shared/run-record';
+import { type Row, textTable } from 'thimble-examples/shared/table';
+
+/** A run of an experiment: where its results go, and which are there already. */
+export interface Study {
+  run: RunRecord;
+  seeds: number[];
+  output: string;
+  /** Computes a result, or takes it from an earlier run with the same key and settings. */
+  once<T>(key: string, settings: unknown, compute: () => Promise<T>): Promise<T>;
+  /** Prints the table and writes result.json. */
+  finish(table: Row[], record: object): Promise<void>;
+}
+
+/** Begins `npm run reproduce -- NAME`, which gives the program `--output FOLDER`. */
+export async function beginStudy(name: string, folder?: string): Promise<Study> {
+  const output = folder ?? join('output', 'reproduce', name);
+  await startThimble();
+  const run = describeRun(`npm run reproduce -- ${name}`); // now: the checkout may change while it runs
+  const kept = join(output, 'kept');
+  await mkdir(kept, { recursive: true });
+  const seeds = [0, 1, 2];
+  return {
+    run,
+    seeds,
+    output,
+    async once(key, settings, compute) {
+      const text = JSON.stringify([key, settings]);
+      const hash = createHash('sha256').update(text).digest('hex').slice(0, 12);
+      const path = join(kept, `${key.replace(/\W+/g, '-')}-${hash}.json`);
+      const known = await readFile(path, 'utf8').catch(() => undefined);
+      if (known !== undefined) return JSON.parse(known);
+      const begun = performance.now();
+      const result = await compute();
+      await writeFile(`${path}.part`, JSON.stringify(result));
+      await rename(`${path}.part`, path);
+      console.log(
+        `${key}: ${JSON.stringify(result)} (${((performance.now() - begun) / 1000).toFixed(0)} s)`,
+      );
+      return result;
+    },
+    async finish(table, record) {
+      console.log(textTable(table));
+      const result = { run, seeds, ...record };
+      await writeFile(join(output, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
+    },
+  };
+}
+
+/** Real MNIST, or its distorted form: 55,000 to train on, 5,000 to choose by, 10,000 to test. */
+export async function realMnist(
+  distort = false,
+): Promise<Record<'train' | 'validation' | 'test', data.ImageDataset>> {
+  const { train: all, test } = await data.mnist({ distort, onProgress: false });
+  if (all.synthetic) throw new Error(`Real MNIST is needed: ${all.source}`);
+  const [train, validation] = all.split(1 / 12, 'study');
+  return { train, validation, test };
+}
+
+/** Errors of a model on the 10,000 test images. */
+export async function testErrors(model: LayersModel, test: data.ImageDataset): Promise<number> {
+  const { errors } = await evaluate(model, test, {
+    metrics: ['errors'],
+    batchSize: 500,
+    progress: false,
+  });
+  return errors!;
+}
