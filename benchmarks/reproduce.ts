@@ -43,6 +43,18 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/unstructured.js',
     args: ['--net', 'lenet5'],
   },
+  'network-slimming': {
+    about:
+      'Network Slimming on 784-500-300-10 to 100-60, three seeds (about 20 minutes; resumable)',
+    program: 'benchmarks/dist/slimming.js',
+    args: [],
+  },
+  'structured-pruning': {
+    about:
+      'every structured criterion on distorted MNIST, three seeds (about 40 minutes; resumable)',
+    program: 'benchmarks/dist/structured.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

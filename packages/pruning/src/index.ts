@@ -1,3 +1,4 @@
+export type { Compensation } from './compensation.ts';
 export {
   type ApozOptions,
   type ConnectedOptions,
