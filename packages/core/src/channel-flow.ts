@@ -89,6 +89,11 @@ export class ChannelFlow {
     return ids;
   }
 
+  /** Says what comes into a layer first, whose config may hold the shape of that. */
+  enter(node: GraphNode, ids: Ids): void {
+    this.#size(node, 'batchInputShape', ids);
+  }
+
   /** Says that an argument of a layer counts these channels, at each of its applications. */
   count(node: GraphNode, option: SizedOption['option'], ids: Ids): void {
     const known = this.#layers.get(node.layer);

@@ -107,6 +107,7 @@ export function followChannels(model: LayersModel): FollowedModel {
   const flow = new ChannelFlow(traced);
   for (const node of traced.graph.nodes) {
     const inputs = node.inputs.map((source) => flow.valueOf(source));
+    if (inputs[0]) flow.enter(node, inputs[0]);
     follow({ node, inputs, flow }).forEach((ids, output) => {
       flow.setValue({ node: node.name, output }, ids);
     });

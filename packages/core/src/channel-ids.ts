@@ -9,7 +9,8 @@ export type Ids = Int32Array;
 /** Makes ids, joins them and remembers why some must stay. */
 export class ChannelIds {
   readonly #parents: number[] = [];
-  readonly #reasons = new Map<number, Set<string>>();
+  /** A set of reasons is never changed: many ids have the same one. */
+  readonly #reasons = new Map<number, ReadonlySet<string>>();
 
   /** Ids that belong to nothing yet. */
   fresh(count: number): Ids {
@@ -42,13 +43,14 @@ export class ChannelIds {
       const reasons = this.#reasons.get(other);
       if (!reasons) continue;
       this.#reasons.delete(other);
-      for (const reason of reasons) this.#fix(root, reason);
+      this.#fix(root, reasons);
     }
   }
 
   /** Says why these channels must stay. */
   fix(ids: Ids, reason: string): void {
-    for (const id of ids) this.#fix(this.find(id), reason);
+    const reasons = new Set([reason]);
+    for (const id of ids) this.#fix(this.find(id), reasons);
   }
 
   /** Why a channel must stay; undefined when it can go. */
@@ -56,10 +58,12 @@ export class ChannelIds {
     return this.#reasons.get(this.find(id));
   }
 
-  #fix(root: number, reason: string): void {
+  #fix(root: number, reasons: ReadonlySet<string>): void {
     const known = this.#reasons.get(root);
-    if (known) known.add(reason);
-    else this.#reasons.set(root, new Set([reason]));
+    if (!known) this.#reasons.set(root, reasons);
+    else if ([...reasons].some((reason) => !known.has(reason))) {
+      this.#reasons.set(root, new Set([...known, ...reasons]));
+    }
   }
 }
 

@@ -135,7 +135,7 @@ function resize(
     if (count === ids.length) continue;
     for (const own of configs.get(layer) ?? []) {
       const value = own[option];
-      if (value === undefined) continue; // a model that stands first in a Sequential
+      if (value === undefined) continue; // most layers were given no input shape
       own[option] = Array.isArray(value) ? [...value.slice(0, -1), count] : count;
     }
   }

@@ -64,6 +64,7 @@ describe('groups of channels', () => {
     for (const { channels } of group.members)
       expect([...channels]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(group.watched.map(({ layer }) => layer)).toEqual(['conv1', 'sum1', 'sum2']);
+    expect(groups[0]!.watched).toEqual([]);
   });
 
   it('finds those of MobileNet-V2', () => {
@@ -99,6 +100,8 @@ describe('groups of channels', () => {
     const x = image(2);
     const tall = on(layers.concatenate({ axis: 1 }), on(conv('a', 3), x), on(conv('b', 3), x));
     expect(free(model(x, on(conv('c', 2), tall))).map(({ name }) => name)).toEqual(['a+b']);
+    const wide = on(layers.concatenate({ axis: -2 }), on(conv('d', 3), x), on(conv('e', 3), x));
+    expect(free(model(x, on(conv('f', 2), wide))).map(({ name }) => name)).toEqual(['d+e']);
   });
 
   it('repeats channels over the positions of a flattened image', () => {
@@ -206,6 +209,32 @@ describe('groups of channels', () => {
     ]);
   });
 
+  it('joins what layers without weights must take in one size', () => {
+    const x = image(1, 2);
+    const inner = tfl.sequential({
+      name: 'inner',
+      layers: [layers.reLU({ inputShape: [2, 2, 2] } as never)],
+    } as never);
+    const row = layers.reshape({ targetShape: [4, 3], name: 'row' });
+    const [a, b] = [conv('a', 2), conv('b', 2)].map((layer) => on(inner, on(layer, x)));
+    const [c, d] = [on(conv('c', 3), a!), on(conv('d', 3), b!)].map((value) => on(row, value));
+    const net = model(x, [on(dense('e', 1), c!), on(dense('f', 1), d!)]);
+    expect(free(net).map(({ name }) => name)).toEqual(['a+b', 'c+d']);
+  });
+
+  it('finds a layer in all the models that it is in', () => {
+    const x = image(2);
+    const shared = conv('shared', 2, { inputShape: [4, 4, 2] });
+    const before = on(shared, on(conv('a', 2), x));
+    const inside = tfl.input({ shape: [4, 4, 2], name: 'inside' });
+    const inner = tfl.model({ inputs: inside, outputs: on(shared, inside), name: 'inner' });
+    const net = model(x, on(conv('b', 1), on(inner, before)));
+    // What it makes is what it reads.
+    expect(free(net).map(({ name, consumers }) => [name, consumers])).toEqual([
+      ['a+shared+inner/shared', ['shared', 'inner/shared', 'b']],
+    ]);
+  });
+
   it('tells apart the applications of a shared layer that it watches', () => {
     const x = image(1);
     const relu = layers.reLU({ name: 'relu' });
@@ -292,6 +321,11 @@ describe('channels that must stay', () => {
     );
     expect(reasons(net)).toMatchObject({ a: '"a" has its channels first' });
     expect(groupNamed(net, 'a')).toMatchObject({ size: 3, producers: ['a'] });
+    // A pool that takes the rows of an image for its channels.
+    const y = image(2);
+    const across = layers.averagePooling2d({ poolSize: 1, dataFormat: 'channelsFirst', name: 'p' });
+    const mixed = model(y, on(conv('c', 1), on(across, on(conv('b', 3), y))));
+    expect(reasons(mixed)).toMatchObject({ b: '"p" has its channels first' });
   });
 
   it('are those that reach or leave an operation that is not known', () => {
@@ -302,6 +336,46 @@ describe('channels that must stay', () => {
     const why = 'the op "thimbleTestTurn" of "own" is not known to the channel graph';
     expect(reasons(net)).toMatchObject({ a: why, own: why, b: undefined });
     expect(groupNamed(net, 'own').consumers).toEqual(['b']);
+  });
+
+  it('are those along axes that are not clear', () => {
+    const x = tfl.input({ shape: [4, 2], name: 'x' });
+    const last = (value: Value) => reasons(model(x, on(dense('head', 1), value))).a;
+    const inner = layers.batchNormalization({ axis: 1, name: 'inner' });
+    const steps = layers.timeDistributed({ layer: inner, name: 'steps' });
+    expect(last(on(steps, on(dense('a', 3), x)))).toBe(
+      'the axis of "steps/inner" is not clear: count it from the end, as -1',
+    );
+    // Normalised over time: the channels are not its affair.
+    const overTime = layers.batchNormalization({ axis: 1 });
+    expect(last(on(overTime, on(dense('a', 4), x)))).toBeUndefined();
+    const turned = on(layers.permute({ dims: [1, 2] }), on(dense('a', 3), x));
+    expect(last(turned)).toBeUndefined();
+    const open = tfl.input({ shape: [4, null], name: 'open' });
+    const a = on(dense('a', 3), x);
+    const sum = on(layers.add({ name: 'sum' }), on(dense('b', 3), a), open);
+    expect(reasons(model([x, open], sum)).b).toContain(
+      '"sum" takes an input whose last axis is of no known size',
+    );
+    const joined = on(layers.concatenate({ name: 'joined' }), on(dense('b', 3), a), open);
+    expect(reasons(model([x, open], joined)).b).toContain(
+      '"joined" takes an input whose last axis is of no known size',
+    );
+  });
+
+  it('are those that an argument of a layer counts or looks up', () => {
+    const x = tfl.input({ shape: [4, 2], name: 'x' });
+    const last = (value: Value) => reasons(model(x, on(dense('head', 1), value))).a;
+    const a = () => on(dense('a', 3), x);
+    expect(last(on(layers.dropout({ rate: 0.5, noiseShape: [1, 1, 3], name: 'd' }), a()))).toBe(
+      'the noise shape of "d"',
+    );
+    expect(last(on(layers.dropout({ rate: 0.5, noiseShape: [1, 4, 1] }), a()))).toBeUndefined();
+    const looked = on(layers.embedding({ inputDim: 5, outputDim: 2, name: 'e' }), a());
+    expect(last(looked)).toBe('looked up in "e"');
+    const slope = layers.prelu({ sharedAxes: [1, 2], name: 'slope' });
+    expect(last(on(slope, a()))).toBeUndefined();
+    expect(along(model(x, on(slope, a())), 'slope', 'alpha', 1)).toEqual({});
   });
 
   it('are those of stacked cells and of states given from outside', () => {

@@ -182,6 +182,24 @@ describe('removing channels', () => {
     await expectRemoved(net, random(2, 6, 6, 1));
   });
 
+  it('works on layers that are in several models, and on reshapes that are shared', async () => {
+    const shared = conv('shared', 4, { inputShape: [6, 6, 4] });
+    const inside = image(4, 6, 'inside');
+    const inner = tfl.model({ inputs: inside, outputs: on(shared, inside), name: 'inner' });
+    const x = image(2);
+    const rows = layers.reshape({ targetShape: [36, 4] });
+    const a = on(conv('a', 4), x);
+    const both = [on(inner, on(shared, a)), on(conv('b', 4), x)].map((value) => on(rows, value));
+    const net = model(x, on(dense('head', 2), on(layers.flatten(), on(layers.add(), ...both))));
+    const input = random(2, 6, 6, 2);
+    // Not saved: TensorFlow.js cannot load a model in which a layer is in two containers.
+    const removed = { 'a+shared+inner/shared+b': [3, 0] };
+    const zeroed = await withChannelsZeroed(net, removed);
+    const smaller = await withoutChannels(net, removed);
+    expect(outputs(smaller, input)).toBeAllClose(outputs(zeroed, input));
+    expect(outputs(smaller, input)).not.toBeAllClose(outputs(net, input), 1e-3);
+  });
+
   it('works on Sequential models', async () => {
     const net = tfl.sequential({
       layers: [
@@ -280,6 +298,7 @@ describe('removing channels', () => {
     const plain = await finalize(net);
     const removed = some(net);
     expect(outputs(await withoutChannels(plain, removed), input)).toEqual(outputs(smaller, input));
+    await expectNoLeak(net);
   });
 
   it('keeps layers of others, and reports them', async () => {
