@@ -295,6 +295,8 @@ describe('channels that must stay', () => {
     expect(reasons(last(on(layers.masking({ name: 'm' }), a()))).a).toBe(
       '"m" looks for steps in which all channels have one value',
     );
+    const sum = on(layers.add(), a(), on(dense('b', 4, { activation: 'softmax' }), x));
+    expect(reasons(last(sum))['a+b']).toBe('softmax over the channels in "b"');
     const narrow = on(dense('gate', 1), x);
     expect(reasons(last(on(layers.multiply({ name: 'm' } as never), a(), narrow)))).toMatchObject({
       a: undefined,
@@ -391,6 +393,20 @@ describe('channels that must stay', () => {
     expect(reasons(model(x, on(dense('head', 1), read)))).toMatchObject({
       'state+read': undefined,
     });
+    const both = layers.bidirectional({
+      layer: layers.gru({ units: 2 }) as tfl.RNN,
+      mergeMode: 'sum',
+      name: 'both',
+    });
+    const merged = both.apply([x, state, state]) as Value;
+    expect(reasons(model(x, on(dense('head', 1), merged)))).toMatchObject({
+      state: 'the states or constants given to "both"',
+      both: 'the states or constants given to "both"',
+    });
+    const probable = layers.lstm({ units: 2, activation: 'softmax', name: 'probable' });
+    expect(reasons(model(x, on(dense('head', 1), on(probable, x)))).probable).toBe(
+      'softmax over the channels in "probable"',
+    );
   });
 });
 
