@@ -47,6 +47,7 @@ export {
   iterativePruning,
   type PruningRound,
 } from './iterative-pruning.ts';
+export { type L0Options, type L0State, type L0Transform, l0Gates } from './l0.ts';
 export { type L1Options, type L1Transform, l1Penalty } from './l1.ts';
 export type { LotteryControl } from './lottery-controls.ts';
 export {
