@@ -75,3 +75,9 @@ export {
 } from './schedules.ts';
 export type { SliceKind, Slices } from './slices.ts';
 export { type SlimmingOptions, slimming } from './slimming.ts';
+export {
+  type SupermaskOptions,
+  type SupermaskState,
+  type SupermaskTransform,
+  supermask,
+} from './supermask.ts';

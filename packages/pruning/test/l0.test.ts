@@ -188,7 +188,7 @@ describe('l0Gates', () => {
 
 it('in training, l0Gates close the inputs that nothing needs, and those alone', async () => {
   const random = new Random('l0');
-  const chain = [l0Gates({ strength: 0.02, dropRate: 0.2 })];
+  const chain = [l0Gates({ strength: 0.03, dropRate: 0.2 })];
   const start = Array.from({ length: 6 }, () => [random.normal(0, 0.5), random.normal(0, 0.5)]);
   const { model, weight } = chainedDense(start, chain);
   const xs = Float32Array.from({ length: 6 * 256 }, () => random.normal());
