@@ -27,7 +27,8 @@ export interface FitCallback extends TrainingEvents, TrainingHooks {}
 
 /**
  * Ancestor of callbacks that take part in the step. The events reach it in Thimble's `fit` and in tfjs's
- * own `model.fit`; the hooks (`loss`, `gradients`, `afterStep`, `state`, `restore`) in Thimble's alone.
+ * own `model.fit`; the hooks (`forward`, `loss`, `gradients`, `afterStep`, `state`, `restore`) in Thimble's
+ * alone.
  *
  * @example
  * class Decay extends ThimbleCallback {
@@ -40,6 +41,7 @@ export abstract class ThimbleCallback extends tfl.Callback implements TrainingHo
   /** True while Thimble's `fit` runs, false in tfjs's own. */
   insideFit = false;
 
+  forward?(run: () => tf.Tensor[], context: StepContext): tf.Tensor[];
   loss?(loss: tf.Scalar, outputs: tf.Tensor[], context: StepContext): tf.Scalar;
   gradients?(gradients: tf.Tensor[], context: StepContext): tf.Tensor[];
   afterStep?(context: StepContext): void | Promise<void>;
@@ -68,7 +70,7 @@ const EVENTS = [
   'onBatchEnd',
   'onYield',
 ] as const;
-const HOOKS = ['loss', 'gradients', 'afterStep', 'state', 'restore'] as const;
+const HOOKS = ['forward', 'loss', 'gradients', 'afterStep', 'state', 'restore'] as const;
 type Event = (typeof EVENTS)[number];
 
 /** Throws for a callback that has nothing to call. */

@@ -61,6 +61,17 @@ export function total(terms: tf.Scalar[]): tf.Scalar {
   return terms.reduce((sum, term) => tf.add(sum, term));
 }
 
+/** The forward pass of a training step, within the hooks that want to be around it. */
+function hookedForward(context: StepContext, hooks: readonly TrainingHooks[]): tf.Tensor[] {
+  let run = () => forward(context.model, context.batch.xs, true);
+  for (const hook of hooks) {
+    if (!hook.forward) continue;
+    const inner = run;
+    run = () => hook.forward!(inner, context);
+  }
+  return run();
+}
+
 /** The step for an objective that is already put together. */
 export function stepFor(objective: Objective): Step {
   return (context: StepContext, hooks: readonly TrainingHooks[]): StepResult => {
@@ -69,7 +80,7 @@ export function stepFor(objective: Objective): Step {
     let each: (tf.Scalar | undefined)[] = [];
     try {
       const { loss, gradients } = lossAndGradients(() => {
-        const fresh = forward(model, batch.xs, true);
+        const fresh = hookedForward(context, hooks);
         outputs = fresh.map((output) => tf.keep(tf.clone(output)));
         each = outputLosses(objective, batch.ys, fresh);
         const weighted = each.flatMap((value, i) => {

@@ -74,6 +74,11 @@ export type StateValue =
 /** Places where a technique takes part in the training loop. All are optional. */
 export interface TrainingHooks {
   /**
+   * Around the model's forward pass in training mode: calls `run` once and returns the outputs to go on
+   * with. For what must see the layers at work (`withLayerOutputs`). Called inside the gradient's scope.
+   */
+  forward?(run: () => Tensor[], context: StepContext): Tensor[];
+  /**
    * The loss of the batch before penalties, with the model's outputs in training mode; returns the
    * loss to go on with. Called inside the gradient's scope.
    */

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { type FitCallback, fit, type Logs, ThimbleCallback } from '@thimble/core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { classifier, points, useCpu } from './training-models.ts';
+import { classifier, line, points, useCpu, weightsOf } from './training-models.ts';
 
 beforeAll(useCpu);
 
@@ -100,6 +100,46 @@ describe('callbacks', () => {
     const callbacks: FitCallback[] = [new Stock(), plain, custom as FitCallback, new Recorder()];
     await fit(classifier(), points(20), { ...options, callbacks });
     expect(heard).toEqual(['stock', 'plain', 'custom']);
+  });
+
+  it('see the layers at work around the forward pass, the last hook outermost', async () => {
+    const model = line(2);
+    const heard: string[] = [];
+    const named = (name: string, gain: number): FitCallback => ({
+      forward(run, { batch }) {
+        heard.push(`${name} begins ${batch.size}`);
+        const outputs = run();
+        heard.push(`${name} ends`);
+        return outputs.map((y) => tf.mul(y, gain));
+      },
+      loss(loss) {
+        heard.push(`loss of ${name}`);
+        return loss;
+      },
+    });
+    const { logs } = await fit(
+      model,
+      { xs: new Float32Array([1]), ys: new Float32Array([0]) },
+      {
+        loss: 'meanSquaredError',
+        optimizer: 'sgd',
+        learningRate: 0.01,
+        progress: false,
+        metrics: ['mae'],
+        callbacks: [named('a', 5), { loss: (loss) => loss }, named('b', 0.5)],
+      },
+    );
+    expect(heard).toEqual([
+      'b begins 1',
+      'a begins 1',
+      'a ends',
+      'b ends',
+      'loss of a',
+      'loss of b',
+    ]);
+    // The output is 2.5 w: the loss (2.5 w)^2, its gradient 12.5 w.
+    expect(logs).toEqual({ loss: [25], mae: [5] });
+    expect(weightsOf(model)[0]![0]).toBeCloseTo(2 - 0.01 * 25, 6);
   });
 
   it('write into the history what they add to the logs', async () => {
