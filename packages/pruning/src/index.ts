@@ -1,5 +1,10 @@
 export type { Compensation } from './compensation.ts';
 export {
+  ActivationSparsity,
+  type ActivationSparsityOptions,
+  activationSparsity,
+} from './activation-sparsity.ts';
+export {
   type ApozOptions,
   type ConnectedOptions,
   type CostAwareOptions,

@@ -49,7 +49,7 @@ export function l1Penalty(options: L1Options): L1Transform {
 registerTransform(CLASS_NAME, (config) => l1Penalty(config as unknown as L1Options));
 
 /** `sum |x|`, with the gradient `sign(x)`; that of tf.abs is -1 at 0. */
-function l1Norm(x: tf.Tensor): tf.Scalar {
+export function l1Norm(x: tf.Tensor): tf.Scalar {
   const op = tf.customGrad((...args) => {
     const [values, save] = args as [tf.Tensor, tf.GradSaveFunc];
     save([values]);
