@@ -54,6 +54,7 @@ export {
 export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
+export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
