@@ -54,6 +54,15 @@ export {
 } from './iterative-pruning.ts';
 export { type L0Options, type L0State, type L0Transform, l0Gates } from './l0.ts';
 export { type L1Options, type L1Transform, l1Penalty } from './l1.ts';
+export {
+  type MaskedConv2dArgs,
+  type MaskedDenseArgs,
+  type MaskedDepthwiseConv2dArgs,
+  maskedConv2d,
+  maskedDense,
+  maskedDepthwiseConv2d,
+  prunable,
+} from './layers.ts';
 export type { LotteryControl } from './lottery-controls.ts';
 export {
   type LotteryBranch,

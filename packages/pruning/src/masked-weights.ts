@@ -65,6 +65,40 @@ export function kernelNames(layer: layers.Layer): string[] {
   });
 }
 
+/** The kernels of tfjs's own layers, and of the cells of its recurrent ones, before they are built. */
+const KERNELS_OF: Readonly<Record<string, readonly string[]>> = {
+  Dense: ['kernel'],
+  Conv1D: ['kernel'],
+  Conv2D: ['kernel'],
+  Conv3D: ['kernel'],
+  Conv2DTranspose: ['kernel'],
+  Conv3DTranspose: ['kernel'],
+  DepthwiseConv2D: ['depthwiseKernel'],
+  SeparableConv2D: ['depthwiseKernel', 'pointwiseKernel'],
+  Embedding: ['embeddings'],
+  SimpleRNNCell: ['kernel', 'recurrentKernel'],
+  LSTMCell: ['kernel', 'recurrentKernel'],
+  GRUCell: ['kernel', 'recurrentKernel'],
+  ConvLSTM2DCell: ['kernel', 'recurrentKernel'],
+};
+
+/**
+ * The kernels that a layer has, or will have once it is built; of a wrapper those of the layer inside.
+ * Empty also for a class that is not tfjs's own and not built.
+ */
+export function expectedKernels(layer: layers.Layer): readonly string[] {
+  const inner = layer as unknown as Record<
+    'forwardLayer' | 'layer' | 'cell',
+    layers.Layer | undefined
+  >;
+  const wrapped = inner.forwardLayer ?? inner.layer;
+  if (wrapped) return expectedKernels(wrapped);
+  const found = kernelNames(layer);
+  if (found.length > 0) return found;
+  const { className } = (inner.cell ?? layer).constructor as unknown as { className: string };
+  return KERNELS_OF[className] ?? [];
+}
+
 /** The layers of a model that have kernels; wrappers stand for nothing, their inner layers do. */
 export function layersWithKernels(model: LayersModel): layers.Layer[] {
   return walkLayers(model).filter((layer) => kernelNames(layer).length > 0);

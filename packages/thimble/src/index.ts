@@ -2,6 +2,13 @@
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
+import {
+  gradualPruning,
+  iterativePruning,
+  maskedConv2d,
+  maskedDense,
+  maskedDepthwiseConv2d,
+} from '@thimble/pruning';
 
 export * from '@thimble/base';
 export * from '@thimble/core';
@@ -12,9 +19,18 @@ export * from '@thimble/quantization';
 export { data };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
-export const callbacks: { distillation: typeof distillationCallback } = {
-  distillation: distillationCallback,
-};
+export const callbacks: {
+  distillation: typeof distillationCallback;
+  gradualPruning: typeof gradualPruning;
+  iterativePruning: typeof iterativePruning;
+} = { distillation: distillationCallback, gradualPruning, iterativePruning };
+
+/** Layers, made as those of `tf.layers` are. */
+export const layers: {
+  maskedDense: typeof maskedDense;
+  maskedConv2d: typeof maskedConv2d;
+  maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
+} = { maskedDense, maskedConv2d, maskedDepthwiseConv2d };
 
 /** Losses by name, those of the techniques among them. */
 export const losses: typeof coreLosses & { distillation: typeof distillationLoss } = {

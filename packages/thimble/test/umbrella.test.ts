@@ -21,10 +21,15 @@ test('every export of every room is reachable', async () => {
   }
 });
 
-test('losses and callbacks are grouped under the names that people call', () => {
+test('losses, layers and callbacks are grouped under the names that people call', () => {
   expect(thimble.losses.meanSquaredError).toBeTypeOf('function');
   expect(thimble.losses.distillation({ temperature: 2 })).toBeTypeOf('function');
-  expect(thimble.callbacks.distillation).toBeTypeOf('function');
+  for (const name of ['distillation', 'gradualPruning', 'iterativePruning']) {
+    expect(thimble.callbacks).toHaveProperty(name);
+  }
+  for (const name of ['maskedDense', 'maskedConv2d', 'maskedDepthwiseConv2d']) {
+    expect(thimble.layers).toHaveProperty(name);
+  }
 });
 
 test('the names that other code relies on are there', () => {
@@ -35,6 +40,9 @@ test('the names that other code relies on are there', () => {
     'finalize',
     'summarize',
     'mask',
+    'prunable',
+    'prune',
+    'lotteryTicket',
     'fakeQuant',
   ]) {
     expect(thimble).toHaveProperty(name);
