@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { OptionError, Random } from '@thimble/base';
 import { type FitData, type ProbeOptions, probe } from '@thimble/core';
-import type { WeightCriterion, WeightEvidence } from './criterion.ts';
+import type { Criterion, WeightCriterion, WeightEvidence } from './criterion.ts';
 import type { MaskedWeight } from './masked-weights.ts';
 
 /** Where gradients and activations come from. */
@@ -99,6 +99,8 @@ export async function weightEvidence(
           : 'give the option initial: the weights before training';
       throw new OptionError(`${owner}: the criterion ${name} has nothing to look at; ${remedy}.`);
     }
+    const values = recorded[need]?.get(weight.name);
+    if (!values) throw missing(owner, name, need);
     return { [need]: values };
   };
   return weights.map((each, i) => ({
@@ -148,4 +150,40 @@ async function meanGradients(
   );
   for (const sum of sums) for (let k = 0; k < sum.length; k++) sum[k]! /= seen;
   return sums;
+}
+
+/**
+ * Throws where a criterion needs what is not there, before anything is done. `recorded` tells what there
+ * will be.
+ */
+export function checkEvidence(
+  owner: string,
+  model: LayersModel,
+  { name, level, needs }: Criterion,
+  options: EvidenceOptions,
+  recorded: readonly ('history' | 'initial')[],
+): void {
+  const wanted: readonly string[] = needs;
+  if (level === 'channel' ? wanted.length > 0 : wanted.includes('gradients')) {
+    requireData(owner, name, options);
+    const { loss } = model as { loss?: unknown };
+    const differentiates = wanted.includes('gradients') || wanted.includes('taylor');
+    if (differentiates && options.loss === undefined && loss === undefined) {
+      throw new OptionError(
+        `${owner}: the criterion ${name} looks at gradients of a loss. Give the option loss, or compile ` +
+          'the model with one.',
+      );
+    }
+  }
+  for (const need of ['history', 'initial'] as const) {
+    if (wanted.includes(need) && !recorded.includes(need)) throw missing(owner, name, need);
+  }
+}
+
+function missing(owner: string, criterion: string, need: 'history' | 'initial'): OptionError {
+  const remedy =
+    need === 'history'
+      ? 'it looks at training steps: use it with gradualPruning in fit'
+      : 'give the option initial: the weights before training';
+  return new OptionError(`${owner}: the criterion ${criterion} has nothing to look at; ${remedy}.`);
 }

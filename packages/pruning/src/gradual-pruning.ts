@@ -3,18 +3,25 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { type Logs, type StateValue, type StepContext, ThimbleCallback } from '@thimble/core';
-import { EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
-import type { MaskedWeight } from './masked-weights.ts';
-import { type PruneRule, pruneWeights, RULE_OPTIONS, resolveRule, targetsOf } from './prune.ts';
+import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
+import { byName, inOrder, type MaskedWeight, storedValues } from './masked-weights.ts';
+import {
+  checkSparsity,
+  type PruneRule,
+  pruneWeights,
+  RULE_OPTIONS,
+  resolveRule,
+  targetsOf,
+} from './prune.ts';
 import { sparsityOf } from './sparsity.ts';
 
 /** Options of {@link gradualPruning}. */
 export interface GradualPruningOptions extends PruneRule, EvidenceOptions {
   /** The sparsity that is due after so many optimizer steps: one of `sparsitySchedules`. */
   schedule: (step: number) => number;
-  /** The first step at which pruning happens; default 0. */
+  /** After how many steps pruning begins; default 0, before the first. */
   begin?: number;
-  /** The last one; default never. */
+  /** After how many steps it ends; default never. */
   end?: number;
   /** Steps between two prunings, counted from `begin`; default 100. */
   every?: number;
@@ -28,14 +35,16 @@ export class GradualPruning extends ThimbleCallback {
   readonly #end: number;
   readonly #every: number;
   #weights: MaskedWeight[] = [];
+  /** True when the first step has begun. */
+  #begun = false;
+  /** Steps taken in tfjs's own fit. */
   #step = 0;
   #history: Map<string, Float32Array> | undefined;
-  #initial: Map<string, Float32Array> | undefined;
+  #initial: ReadonlyMap<string, Float32Array> | undefined;
 
   constructor(options: GradualPruningOptions) {
     super();
-    const owner = 'gradualPruning';
-    checkOptions(owner, options, [
+    checkOptions(OWNER, options, [
       'schedule',
       'begin',
       'end',
@@ -46,17 +55,17 @@ export class GradualPruning extends ThimbleCallback {
     const { schedule, begin = 0, end = Number.MAX_SAFE_INTEGER, every = 100 } = options;
     if (typeof schedule !== 'function') {
       throw new OptionError(
-        `${owner}: schedule must be a function of the step, such as sparsitySchedules.polynomial({ ... }).`,
+        `${OWNER}: schedule must be a function of the step, such as sparsitySchedules.polynomial({ ... }).`,
       );
     }
-    checkInteger(owner, 'begin', begin, 0);
-    checkInteger(owner, 'end', end, begin);
-    checkInteger(owner, 'every', every, 1);
+    checkInteger(OWNER, 'begin', begin, 0);
+    checkInteger(OWNER, 'end', end, begin);
+    checkInteger(OWNER, 'every', every, 1);
     this.#options = options;
-    this.#rule = resolveRule(owner, options);
+    this.#rule = resolveRule(OWNER, options);
     if (this.#rule.criterion.threshold) {
       throw new OptionError(
-        `${owner}: the criterion ${this.#rule.criterion.name} says itself how much goes and cannot follow ` +
+        `${OWNER}: the criterion ${this.#rule.criterion.name} says itself how much goes and cannot follow ` +
           'a schedule. Use it with prune.',
       );
     }
@@ -68,26 +77,21 @@ export class GradualPruning extends ThimbleCallback {
   /** Adds the masks, before a checkpoint is read. */
   override setModel(model: LayersModel): void {
     super.setModel(model);
-    this.#weights = targetsOf('gradualPruning', model, this.#rule);
     const { criterion } = this.#rule;
     const needs: readonly string[] = criterion.needs;
-    this.#step = 0;
-    this.#history = needs.includes('history')
-      ? this.#read(({ size }) => new Float32Array(size))
-      : undefined;
-    this.#initial = needs.includes('initial')
-      ? this.#read((variable) => Float32Array.from(variable.dataSync()))
-      : undefined;
-    if (this.#history && !this.insideFit) {
+    const history = needs.includes('history');
+    if (history && !this.insideFit) {
       throw new OptionError(
-        `gradualPruning: the criterion ${criterion.name} looks at the gradients of every step, which ` +
-          "tfjs's own fit does not show. Use Thimble's fit.",
+        `${OWNER}: the criterion ${criterion.name} looks at the gradients of every step, which tfjs's own ` +
+          "fit does not show. Use Thimble's fit.",
       );
     }
-  }
-
-  #read(value: (variable: tf.Variable) => Float32Array): Map<string, Float32Array> {
-    return new Map(this.#weights.map(({ name, weight }) => [name, value(weight.variable)]));
+    checkEvidence(OWNER, model, criterion, this.#options, ['history', 'initial']);
+    this.#weights = targetsOf(OWNER, model, this.#rule);
+    [this.#step, this.#begun] = [0, false];
+    const zeros = () => this.#weights.map(({ mask }) => new Float32Array(mask.size));
+    this.#history = byName(this.#weights, history ? zeros() : null);
+    this.#initial = needs.includes('initial') ? storedValues(this.#weights) : undefined;
   }
 
   override gradients(gradients: tf.Tensor[], { variables }: StepContext): tf.Tensor[] {
@@ -101,6 +105,14 @@ export class GradualPruning extends ThimbleCallback {
       this.#history.set(name, Float32Array.from(next.dataSync()));
     }
     return gradients;
+  }
+
+  /** Before the first step. */
+  override async onBatchBegin(): Promise<void> {
+    if (this.#begun) return;
+    this.#begun = true;
+    // There is nothing yet that a criterion of training steps could look at.
+    if (!this.#history) await this.#after(0);
   }
 
   /** After a step of Thimble's `fit`. */
@@ -117,9 +129,11 @@ export class GradualPruning extends ThimbleCallback {
     const [begin, every] = [this.#begin, this.#every];
     if (steps < begin || steps > this.#end || (steps - begin) % every !== 0) return;
     const sparsity = this.#options.schedule(steps);
+    checkSparsity(OWNER, sparsity, `schedule(${steps})`);
+    if (sparsity === 0) return;
     const { scope } = this.#rule;
     await pruneWeights(
-      'gradualPruning',
+      OWNER,
       this.model as LayersModel,
       this.#weights,
       this.#rule,
@@ -140,22 +154,32 @@ export class GradualPruning extends ThimbleCallback {
   }
 
   override state(): StateValue {
-    const plain = (map: Map<string, Float32Array> | undefined) =>
-      map ? Object.fromEntries(map) : null;
-    return { history: plain(this.#history), initial: plain(this.#initial) };
+    return {
+      begun: this.#begun,
+      history: inOrder(this.#history),
+      initial: inOrder(this.#initial),
+    };
   }
 
   override restore(state: StateValue): void {
-    const { history, initial } = state as Record<string, Record<string, Float32Array> | null>;
-    if (history) this.#history = new Map(Object.entries(history));
-    if (initial) this.#initial = new Map(Object.entries(initial));
+    const { begun, history, initial } = state as {
+      begun: boolean;
+      history: Float32Array[] | null;
+      initial: Float32Array[] | null;
+    };
+    this.#begun = begun;
+    this.#history = byName(this.#weights, history);
+    this.#initial = byName(this.#weights, initial);
   }
 }
 
+const OWNER = 'gradualPruning';
+
 /**
- * A callback that prunes while a network trains: after the steps `begin`, `begin + every`, ... it masks the
- * lowest units until the sparsity is what the schedule says. Pruned units never come back. Kernels without
- * a mask get one when training begins, before a checkpoint is read.
+ * A callback that prunes while a network trains: after `begin`, `begin + every`, ... steps it masks the
+ * lowest units until the sparsity is what the schedule says; after 0 steps means before the first. Pruned
+ * units never come back, also where a schedule falls. Kernels without a mask get one when training begins,
+ * before a checkpoint is read.
  *
  * Works in `fit` and in tfjs's own `model.fit` (there without criteria that look at the gradients of every
  * step). `sparsity` is in the history, and what a checkpoint needs is in it.

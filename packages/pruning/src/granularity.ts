@@ -92,6 +92,18 @@ export function unitsOf(
   return { count, of, sizes };
 }
 
+/**
+ * Throws where a kernel of this shape has no such units.
+ *
+ * @throws {UnsupportedError}
+ */
+export function checkUnits(granularity: Granularity, shape: readonly number[], name: string): void {
+  if (granularity === 'element') return;
+  const rank = shape.length;
+  const space = Array.from({ length: Math.max(0, rank - 2) }, (_, axis) => axis);
+  gridOf(granularity, shape, { in: rank - 2, out: rank - 1, space, gates: 1 }, name);
+}
+
 /** How the indices of one axis fall into units: `index % modulo`, then `step` in a row together. */
 interface Cell {
   size: number;

@@ -12,9 +12,9 @@ import {
   writeWeights,
 } from '@thimble/core';
 import { adjustedDropout, type DropoutRates, dropoutRates } from './adjusted-dropout.ts';
-import { EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
+import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
 import { setMask } from './mask.ts';
-import type { MaskedWeight } from './masked-weights.ts';
+import { byName, inOrder, type MaskedWeight, storedValues } from './masked-weights.ts';
 import {
   checkSparsity,
   type PruneRule,
@@ -43,7 +43,11 @@ export interface IterativePruningOptions extends PruneRule, EvidenceOptions {
    * they are. Needs denseEpochs. For learning-rate rewinding use `schedules.restart` and leave this out.
    */
   rewind?: number;
-  /** Stops when a figure of the history falls below `min`, and gives the last good model back. */
+  /**
+   * Stops when a figure of the history (default 'val_accuracy') is below `min` at the end of a round, and
+   * gives the last good model back: that of the round before, or of before the first. A dense network
+   * that is below it after `denseEpochs` is not pruned at all.
+   */
   bound?: { monitor?: string; min: number };
   /** Lowers dropout with the number of connections, as Han et al. do; default false. */
   adjustDropout?: boolean;
@@ -71,6 +75,8 @@ export class IterativePruning extends ThimbleCallback {
   #due = false;
   #resetDue = false;
   #begun = false;
+  /** The kernels at the beginning, for criteria that compare with them. */
+  #initial: Map<string, Float32Array> | undefined;
   #start: WeightValues | undefined;
   #good: WeightValues | undefined;
 
@@ -79,7 +85,14 @@ export class IterativePruning extends ThimbleCallback {
     checkIterative(options);
     this.#options = options;
     this.#rule = resolveRule(OWNER, options);
-    if (options.perLayer && this.#rule.scope === 'global') {
+    const { criterion, scope } = this.#rule;
+    if (criterion.threshold) {
+      throw new OptionError(
+        `${OWNER}: the criterion ${criterion.name} says itself how much goes, not the fraction. Use it with ` +
+          'prune.',
+      );
+    }
+    if (options.perLayer && scope === 'global') {
       throw new OptionError(`${OWNER}: perLayer goes with scope 'layer', not 'global'.`);
     }
   }
@@ -92,19 +105,12 @@ export class IterativePruning extends ThimbleCallback {
   /** Adds the masks, before a checkpoint is read. */
   override setModel(model: LayersModel): void {
     super.setModel(model);
-    this.#weights = targetsOf(OWNER, model, this.#rule);
-    const layers = new Set(this.#weights.map(({ weight }) => weight.layer.name));
-    for (const name of Object.keys(this.#options.perLayer ?? {})) {
-      if (!layers.has(name)) {
-        throw new NoMatchError(
-          `${OWNER}: perLayer names "${name}", which is none of the layers: ${[...layers].join(', ')}.`,
-        );
-      }
-    }
+    checkEvidence(OWNER, model, this.#rule.criterion, this.#options, ['initial']);
+    this.#weights = targetsOf(OWNER, model, this.#rule, this.#options.perLayer);
     this.#dropouts = this.#options.adjustDropout ? dropoutRates(OWNER, model, this.#weights) : [];
     this.rounds.length = 0;
     [this.#pruned, this.#due, this.#resetDue, this.#begun] = [0, false, false, false];
-    [this.#start, this.#good] = [undefined, undefined];
+    [this.#initial, this.#start, this.#good] = [undefined, undefined, undefined];
   }
 
   override async onTrainBegin(): Promise<void> {
@@ -129,6 +135,9 @@ export class IterativePruning extends ThimbleCallback {
     if (!this.#begun) {
       this.#begun = true;
       this.#due = denseEpochs === 0;
+      if ((this.#rule.criterion.needs as readonly string[]).includes('initial')) {
+        this.#initial = storedValues(this.#weights);
+      }
       if (rewind === 0) this.#start = await readWeights(this.model as LayersModel);
       if (this.#options.bound) this.#good = await readWeights(this.model as LayersModel);
     }
@@ -163,6 +172,7 @@ export class IterativePruning extends ThimbleCallback {
             ),
           },
       this.#options,
+      this.#initial ? { initial: this.#initial } : {},
     );
     adjustedDropout(this.#dropouts);
   }
@@ -208,9 +218,10 @@ export class IterativePruning extends ThimbleCallback {
       this.#good = await readWeights(model);
       return false;
     }
-    writeWeights(model, this.#good!);
-    adjustedDropout(this.#dropouts);
     model.stopTraining = true;
+    // A dense network that is too bad already is not pruned, but kept as it was trained.
+    if (this.#pruned > 0) writeWeights(model, this.#good!);
+    adjustedDropout(this.#dropouts);
     return true;
   }
 
@@ -220,6 +231,7 @@ export class IterativePruning extends ThimbleCallback {
       due: this.#due,
       resetDue: this.#resetDue,
       begun: this.#begun,
+      initial: inOrder(this.#initial),
       start: (this.#start ?? null) as StateValue,
       good: (this.#good ?? null) as StateValue,
       rounds: this.rounds as unknown as StateValue[],
@@ -232,6 +244,7 @@ export class IterativePruning extends ThimbleCallback {
     this.#due = saved.due!;
     this.#resetDue = saved.resetDue!;
     this.#begun = saved.begun!;
+    this.#initial = byName(this.#weights, saved.initial!);
     this.#start = saved.start ?? undefined;
     this.#good = saved.good ?? undefined;
     this.rounds.length = 0;
@@ -265,8 +278,14 @@ function checkIterative(options: IterativePruningOptions): void {
       `${OWNER}: ${rounds} rounds need as many fractions, not ${fractions.length}.`,
     );
   }
-  for (const value of [...fractions, ...Object.values(perLayer)]) checkSparsity(OWNER, value);
-  if (options.bound) checkRange(OWNER, 'bound.min', options.bound.min, Number.NEGATIVE_INFINITY);
+  for (const value of fractions) checkSparsity(OWNER, value, 'fraction');
+  for (const [name, value] of Object.entries(perLayer)) {
+    checkSparsity(OWNER, value, `perLayer.${name}`);
+  }
+  if (options.bound) {
+    checkOptions(`${OWNER}, bound`, options.bound, ['monitor', 'min']);
+    checkRange(OWNER, 'bound.min', options.bound.min, -Number.MAX_VALUE);
+  }
   if (rewind === undefined) return;
   checkInteger(OWNER, 'rewind', rewind, 0);
   if (rewind >= denseEpochs) {

@@ -21,7 +21,7 @@ export type Targets =
 export interface MaskedWeight {
   readonly weight: ParametrizedWeight;
   readonly mask: tf.Variable;
-  /** 'layer/kernel'. */
+  /** 'layer/kernel', or 'layer/kernel#2' where an earlier layer of a nested model has the same name. */
   readonly name: string;
 }
 
@@ -63,6 +63,13 @@ export function kernelNames(layer: layers.Layer): string[] {
     const weight = owner[name] as { read?: unknown } | null | undefined;
     return typeof weight?.read === 'function';
   });
+}
+
+/** The kernels of a built layer with their shapes. */
+export function kernelShapes(layer: layers.Layer): [name: string, shape: number[]][] {
+  const owner = (layer as { cell?: object }).cell ?? layer;
+  const weights = owner as Record<string, { shape: number[] }>;
+  return kernelNames(layer).map((name) => [name, weights[name]!.shape]);
 }
 
 /** The kernels of tfjs's own layers, and of the cells of its recurrent ones, before they are built. */
@@ -114,10 +121,15 @@ function bidirectionalOf(model: LayersModel, layer: layers.Layer): layers.Layer 
 
 /** The masked weights of a model, or of those of its layers that the rules match. */
 export function maskedWeights(model: LayersModel, targets?: Targets): MaskedWeight[] {
+  const names = new Map<string, number>();
   const found = parametrizedWeights(model).flatMap((weight) => {
     const link = weight.links.find(({ transform }) => transform.getClassName() === MASK_CLASS_NAME);
-    const name = `${weight.layer.name}/${weight.weight}`;
-    return link ? [{ weight, mask: (link.state as MaskState).mask, name }] : [];
+    if (!link) return [];
+    const plain = `${weight.layer.name}/${weight.weight}`;
+    const times = (names.get(plain) ?? 0) + 1;
+    names.set(plain, times);
+    const name = times === 1 ? plain : `${plain}#${times}`;
+    return [{ weight, mask: (link.state as MaskState).mask, name }];
   });
   if (targets === undefined) return found;
   const owners = [...new Set(found.map(({ weight }) => weight.layer))];
@@ -126,13 +138,18 @@ export function maskedWeights(model: LayersModel, targets?: Targets): MaskedWeig
 }
 
 /**
- * Sees to it that every kernel of the layers that the rules match has a mask, and gives back these masked
- * weights. A mask that is there already stays. Masks are weights of the layers: add them before a
- * checkpoint is read or a model's weights are loaded.
+ * The layers with kernels that the rules match, each rule at least one; with `hidden` those that do not
+ * give the model's outputs, unless they are named.
  *
- * @throws {NoMatchError} for a rule that matches no layer with a kernel.
+ * @throws {NoMatchError} for a rule that matches no layer with a kernel; {UnsupportedError} for a model
+ *   without any.
  */
-export function ensureMasks(owner: string, model: LayersModel, targets?: Targets): MaskedWeight[] {
+export function chooseLayers(
+  owner: string,
+  model: LayersModel,
+  targets?: Targets,
+  hidden: boolean = false,
+): layers.Layer[] {
   const candidates = layersWithKernels(model);
   if (candidates.length === 0) {
     throw new UnsupportedError(
@@ -140,22 +157,99 @@ export function ensureMasks(owner: string, model: LayersModel, targets?: Targets
         'give its first layer an inputShape.',
     );
   }
-  const chosen = matchLayers(owner, candidates, targets);
-  const masked = new Set(maskedWeights(model).map(({ name }) => name));
+  if (targets !== undefined || !hidden) return matchLayers(owner, candidates, targets);
+  const outputs = outputLayers(model);
+  const found = candidates.filter((layer) => !outputs.has(layer));
+  if (found.length > 0) return found;
+  const names = candidates.map(({ name }) => name).join(', ');
+  throw new NoMatchError(
+    `${owner}: all layers with kernels (${names}) give outputs of the model, of which nothing is pruned ` +
+      'whole unless targets names them.',
+  );
+}
+
+/** What is stored under the masks, by the names of the weights. */
+export function storedValues(weights: readonly MaskedWeight[]): Map<string, Float32Array> {
+  return new Map(
+    weights.map(({ name, weight }) => [name, Float32Array.from(weight.variable.dataSync())]),
+  );
+}
+
+/** Values by the names of weights, without the names: a model that is built anew may have others. */
+export function inOrder(
+  values: ReadonlyMap<string, Float32Array> | undefined,
+): Float32Array[] | null {
+  return values ? [...values.values()] : null;
+}
+
+/** Values in the order of the weights, under their names. */
+export function byName(
+  weights: readonly MaskedWeight[],
+  values: readonly Float32Array[] | null,
+): Map<string, Float32Array> | undefined {
+  return values ? new Map(weights.map(({ name }, i) => [name, values[i]!])) : undefined;
+}
+
+/**
+ * Sees to it that every kernel of these layers has a mask, and gives back these masked weights. A mask that
+ * is there already stays. Masks are weights of the layers: add them before a checkpoint is read or a
+ * model's weights are loaded.
+ */
+export function giveMasks(model: LayersModel, chosen: readonly layers.Layer[]): MaskedWeight[] {
+  const wanted = new Set<unknown>(chosen);
+  const present = () => maskedWeights(model).filter(({ weight }) => wanted.has(weight.layer));
+  const masked = new Map<layers.Layer, Set<string>>();
+  const lookAgain = () => {
+    for (const { weight } of present()) {
+      masked.set(weight.layer, (masked.get(weight.layer) ?? new Set()).add(weight.weight));
+    }
+  };
+  lookAgain();
   for (const layer of chosen) {
-    const bare = kernelNames(layer).filter((name) => !masked.has(`${layer.name}/${name}`));
+    const bare = kernelNames(layer).filter((name) => !masked.get(layer)?.has(name));
     if (bare.length === 0) continue;
     const chains = Object.fromEntries(bare.map((name) => [name, [mask()]]));
     // A Bidirectional saves what itself was given, not what its two layers were.
     const wrapper = bidirectionalOf(model, layer);
     parametrize(wrapper ?? layer, chains);
-    if (wrapper) for (const { name } of maskedWeights(model)) masked.add(name);
+    if (wrapper) lookAgain();
   }
-  const layers = new Set<unknown>(chosen);
-  return maskedWeights(model).filter(({ weight }) => layers.has(weight.layer));
+  return present();
 }
 
-/** The layers that give the outputs of a model. */
+/** Masks on the kernels of all layers: {@link chooseLayers}, then {@link giveMasks}. */
+export function ensureMasks(owner: string, model: LayersModel, targets?: Targets): MaskedWeight[] {
+  return giveMasks(model, chooseLayers(owner, model, targets));
+}
+
+/** One application of a layer, as tfjs keeps it. */
+interface Application {
+  inboundLayers: layers.Layer[];
+  nodeIndices: number[];
+}
+
+/**
+ * The layers with kernels that give the outputs of a model: going back from each output, through layers
+ * without kernels and into nested models and wrappers, the first ones.
+ */
 export function outputLayers(model: LayersModel): Set<layers.Layer> {
-  return new Set(model.outputs.map(({ sourceLayer }) => sourceLayer));
+  const found = new Set<layers.Layer>();
+  const visit = (layer: layers.Layer, index: number) => {
+    const { outputs } = layer as LayersModel;
+    if (outputs && 'layers' in layer) return ends(layer as LayersModel);
+    const inside = walkLayers(layer).filter((inner) => kernelNames(inner).length > 0);
+    for (const inner of inside) found.add(inner);
+    if (inside.length > 0) return;
+    const application = layer.inboundNodes[index] as unknown as Application;
+    application.inboundLayers.forEach((from, i) => {
+      visit(from, application.nodeIndices[i]!);
+    });
+  };
+  const ends = ({ outputs }: LayersModel) => {
+    for (const tensor of outputs) {
+      visit(tensor.sourceLayer, (tensor as unknown as { nodeIndex: number }).nodeIndex);
+    }
+  };
+  ends(model);
+  return found;
 }

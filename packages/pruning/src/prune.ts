@@ -5,15 +5,28 @@ import { channelScores } from './channel-scores.ts';
 import { magnitude } from './criteria/magnitude.ts';
 import type { Criterion } from './criterion.ts';
 import {
+  checkEvidence,
   EVIDENCE_OPTIONS,
   type EvidenceOptions,
   maskedTarget,
   type Recorded,
   weightEvidence,
 } from './evidence.ts';
-import { checkGranularity, type Granularity, patternOf, removesOutputs } from './granularity.ts';
+import {
+  checkGranularity,
+  checkUnits,
+  type Granularity,
+  patternOf,
+  removesOutputs,
+} from './granularity.ts';
 import { setMask } from './mask.ts';
-import { ensureMasks, type MaskedWeight, outputLayers, type Targets } from './masked-weights.ts';
+import {
+  chooseLayers,
+  giveMasks,
+  kernelShapes,
+  type MaskedWeight,
+  type Targets,
+} from './masked-weights.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
 
 /** What to prune, by what, and how much. */
@@ -56,11 +69,13 @@ export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'sco
 
 /**
  * Prunes a model once: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
- * already stays pruned. The model is changed in place, and left as it was when this throws.
+ * already stays pruned. The model is changed in place. When this throws, no mask has changed; masks are given only
+ * once the options are found to be possible.
  *
  * @throws {NoMatchError} for a target that matches no layer; {OptionError} for a sparsity outside [0, 1),
  *   a criterion that needs data without data, a channel criterion with a granularity that is none of
- *   channels; {UnsupportedError} where nothing would be left of a layer; {NonFiniteError} for NaN.
+ *   channels; {UnsupportedError} where nothing would be left of a layer, or a kernel has no units of that
+ *   granularity; {NonFiniteError} for NaN.
  * @example
  * await prune(model, { criterion: criteria.magnitude(), granularity: 'element', sparsity: 0.9 });
  * summarize(model).print();
@@ -70,8 +85,9 @@ export async function prune(model: LayersModel, options: PruneOptions): Promise<
   checkOptions('prune', rest, [...RULE_OPTIONS, ...EVIDENCE_OPTIONS]);
   const rule = resolveRule('prune', rest);
   checkAmount('prune', rule, options);
-  const weights = targetsOf('prune', model, rule);
-  const amount = amountOf('prune', rule, weights, sparsity, perLayer);
+  checkEvidence('prune', model, rule.criterion, rest, initial ? ['initial'] : []);
+  const weights = targetsOf('prune', model, rule, perLayer);
+  const amount = amountOf(rule, weights, sparsity, perLayer);
   return pruneWeights('prune', model, weights, rule, amount, rest, initial ? { initial } : {});
 }
 
@@ -121,28 +137,41 @@ function checkAmount(owner: string, { criterion, scope }: PruneRule, options: Pr
   }
 }
 
-/** Throws unless the sparsity is in [0, 1). */
-export function checkSparsity(owner: string, sparsity: number): void {
-  checkRange(owner, 'sparsity', sparsity, 0, 1);
+/** Throws unless the sparsity, or a fraction of another name, is in [0, 1). */
+export function checkSparsity(owner: string, sparsity: number, name: string = 'sparsity'): void {
+  checkRange(owner, name, sparsity, 0, 1);
   if (sparsity === 1) {
     throw new OptionError(
-      `${owner}: sparsity must be below 1: nothing would be left. Remove the layer instead.`,
+      `${owner}: ${name} must be below 1: nothing would be left. Remove the layer instead.`,
     );
   }
 }
 
-/** The masked weights that a rule is about. */
-export function targetsOf(owner: string, model: LayersModel, rule: PruneRule): MaskedWeight[] {
-  const { targets, granularity } = rule;
-  if (targets !== undefined || !removesOutputs(granularity!)) {
-    return ensureMasks(owner, model, targets);
+/** The masked weights that a rule is about. Nothing is masked unless all of it is possible. */
+export function targetsOf(
+  owner: string,
+  model: LayersModel,
+  { targets, granularity }: PruneRule,
+  perLayer: Readonly<Record<string, number>> = {},
+): MaskedWeight[] {
+  const chosen = chooseLayers(owner, model, targets, removesOutputs(granularity!));
+  const names = chosen.map(({ name }) => name);
+  for (const name of Object.keys(perLayer)) {
+    if (!names.includes(name)) {
+      throw new NoMatchError(
+        `${owner}: perLayer names "${name}", which is none of the layers: ${names.join(', ')}.`,
+      );
+    }
   }
-  const outputs = outputLayers(model);
-  return ensureMasks(owner, model, (layer) => !outputs.has(layer));
+  for (const layer of chosen) {
+    for (const [name, shape] of kernelShapes(layer)) {
+      checkUnits(granularity!, shape, `${layer.name}/${name}`);
+    }
+  }
+  return giveMasks(model, chosen);
 }
 
 function amountOf(
-  owner: string,
   { criterion, scope }: PruneRule,
   weights: readonly MaskedWeight[],
   sparsity: number | undefined,
@@ -150,14 +179,6 @@ function amountOf(
 ): Amount {
   if (criterion!.threshold) return { scope: 'threshold' };
   if (scope === 'global') return { scope, sparsity: sparsity! };
-  const layers = new Set(weights.map(({ weight }) => weight.layer.name));
-  for (const name of Object.keys(perLayer)) {
-    if (!layers.has(name)) {
-      throw new NoMatchError(
-        `${owner}: perLayer names "${name}", which is none of the layers: ${[...layers].join(', ')}.`,
-      );
-    }
-  }
   const sparsities = weights.map(({ weight }) => perLayer[weight.layer.name] ?? sparsity ?? 0);
   return { scope: 'layer', sparsities };
 }

@@ -13,6 +13,8 @@ export interface CallbackContract {
   make(): ThimbleCallback;
   /** True when the weights must come out other than without the callback. */
   changesTraining: boolean;
+  /** Epochs that it needs at least, 1 to 3; default 1. */
+  epochs?: number;
   /** Why it does nothing in tfjs's own fit, where that is so. */
   onlyInsideFit?: string;
 }
@@ -65,7 +67,7 @@ function memoryStore(): CheckpointStore {
  * `model.fit`; it changes training, or says that it does not.
  */
 export function describeCallbackContract(name: string, contract: CallbackContract): void {
-  const { make, changesTraining, onlyInsideFit } = contract;
+  const { make, changesTraining, epochs = 1, onlyInsideFit } = contract;
   const trained = async (callbacks: ThimbleCallback[], options: FitOptions = {}) => {
     const model = classifier();
     await fit(model, examples(), { ...TRAINING, ...options, callbacks });
@@ -111,9 +113,7 @@ export function describeCallbackContract(name: string, contract: CallbackContrac
       const model = classifier();
       const data = examples();
       const callback = make();
-      await expectNoLeaks(() =>
-        fit(model, data, { ...TRAINING, epochs: 1, callbacks: [callback] }),
-      );
+      await expectNoLeaks(() => fit(model, data, { ...TRAINING, epochs, callbacks: [callback] }));
     });
 
     if (onlyInsideFit) it.skip(`works in tfjs's own fit: ${onlyInsideFit}`, () => {});
@@ -124,7 +124,7 @@ export function describeCallbackContract(name: string, contract: CallbackContrac
         model.compile({ optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError' });
         const callback = make();
         const before = snapshot(model);
-        const options = { epochs: 1, batchSize: 8, callbacks: [callback], verbose: 0 } as const;
+        const options = { epochs, batchSize: 8, callbacks: [callback], verbose: 0 } as const;
         await expectNoLeaks(() => model.fit(xs, ys, options as unknown as tfl.ModelFitArgs));
         expect(snapshot(model)).not.toEqual(before);
       });
