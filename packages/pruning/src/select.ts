@@ -18,7 +18,7 @@ export function keepHighest(scores: Float64Array, count: number, owner: string):
   const kept = new Uint8Array(n).fill(1);
   if (count <= 0) return kept;
   if (count >= n) return kept.fill(0);
-  const threshold = selectSmallest(scores.slice(), count - 1);
+  const threshold = valueOfRank(scores, count - 1);
   let ties = count;
   for (let i = 0; i < n; i++) if (scores[i]! < threshold) ties--;
   for (let i = 0; i < n; i++) {
@@ -39,12 +39,21 @@ export function keepHighestSized(
   owner: string,
 ): Uint8Array {
   checkScores(scores, owner);
-  const order = Uint32Array.from(scores, (_, i) => i).sort(
-    (a, b) => compare(scores[a]!, scores[b]!) || a - b,
-  );
-  const kept = new Uint8Array(scores.length).fill(1);
+  const n = scores.length;
+  const kept = new Uint8Array(n).fill(1);
+  const buckets = bucketsOf(scores);
+  const filled = new Float64Array(BUCKETS);
+  for (let i = 0; i < n; i++) filled[buckets[i]!]! += sizes[i]!;
+  // All buckets below the last one go as a whole, of this one some, in order.
+  let last = 0;
   let gone = 0;
-  for (const unit of order) {
+  while (last < BUCKETS && gone + filled[last]! <= total) gone += filled[last++]!;
+  const rest: number[] = [];
+  for (let i = 0; i < n; i++) {
+    if (buckets[i]! < last) kept[i] = 0;
+    else if (buckets[i] === last) rest.push(i);
+  }
+  for (const unit of rest.sort((a, b) => compare(scores[a]!, scores[b]!) || a - b)) {
     gone += sizes[unit]!;
     if (gone > total) break;
     kept[unit] = 0;
@@ -65,6 +74,39 @@ function checkScores(scores: Float64Array, owner: string): void {
       );
     }
   }
+}
+
+const BUCKETS = 65536;
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+
+/**
+ * A number of 16 bits for each score: a lower bucket means a lower score. It is the upper half of the
+ * score rounded to 32 bits, with the sign turned so that the order is that of whole numbers; -0 counts as 0.
+ */
+function bucketsOf(scores: Float64Array): Uint16Array {
+  const buckets = new Uint16Array(scores.length);
+  for (let i = 0; i < scores.length; i++) {
+    single[0] = scores[i]! + 0;
+    const word = bits[0]!;
+    buckets[i] = (word >>> 31 === 1 ? ~word : word | 0x80000000) >>> 16;
+  }
+  return buckets;
+}
+
+/** The score of rank `rank` (0 is the smallest). Of many scores only those of one bucket are looked at. */
+function valueOfRank(scores: Float64Array, rank: number): number {
+  if (scores.length < BUCKETS) return selectSmallest(scores.slice(), rank);
+  const buckets = bucketsOf(scores);
+  const filled = new Uint32Array(BUCKETS);
+  for (let i = 0; i < buckets.length; i++) filled[buckets[i]!]!++;
+  let bucket = 0;
+  let below = 0;
+  while (below + filled[bucket]! <= rank) below += filled[bucket++]!;
+  const values = new Float64Array(filled[bucket]!);
+  let count = 0;
+  for (let i = 0; i < buckets.length; i++) if (buckets[i] === bucket) values[count++] = scores[i]!;
+  return selectSmallest(values, rank - below);
 }
 
 /** The value of rank `rank` (0 is the smallest): Hoare's quickselect, in place, median of three. */

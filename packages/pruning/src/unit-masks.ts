@@ -41,10 +41,8 @@ export function masksOf(
   const units = weights.map(({ target: { weight, name } }) =>
     unitsOf(granularity, weight.variable.shape, weight.axes, name),
   );
-  const scored = weights.map((each, i) => {
-    checkFinite(owner, each);
-    return pattern ? undefined : unitScores(each, units[i]!);
-  });
+  for (const each of weights) checkOrder(owner, each);
+  const scored = weights.map((each, i) => (pattern ? undefined : unitScores(each, units[i]!)));
   let keeps: Uint8Array[];
   if (pattern) {
     keeps = weights.map((each, i) => {
@@ -82,7 +80,7 @@ function sparsityFor(amount: Amount, i: number): number {
   return amount.scope === 'global' ? amount.sparsity : 1;
 }
 
-function checkFinite(owner: string, { scores, target }: ScoredWeight): void {
+function checkOrder(owner: string, { scores, target }: ScoredWeight): void {
   for (let i = 0; i < scores.length; i++) {
     if (Number.isNaN(scores[i]!)) {
       throw new NonFiniteError(
@@ -141,21 +139,28 @@ function keepGlobally(
   units: Units[],
   sparsity: number,
 ): Uint8Array[] {
+  const all = joined(scored);
+  const sizes = sizesOf(units, all.length);
+  const kept = sizes
+    ? keepHighestSized(all, sizes, Math.round(sparsity * sizes.reduce((a, b) => a + b, 0)), owner)
+    : keepHighest(all, Math.round(sparsity * all.length), owner);
+  let at = 0;
+  return scored.map(({ length }) => {
+    at += length;
+    return kept.subarray(at - length, at);
+  });
+}
+
+/** All scores, one weight after the other. */
+function joined(scored: Float64Array[]): Float64Array {
+  if (scored.length === 1) return scored[0]!;
   const all = new Float64Array(scored.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const scores of scored) {
     all.set(scores, at);
     at += scores.length;
   }
-  const sizes = sizesOf(units, all.length);
-  const kept = sizes
-    ? keepHighestSized(all, sizes, Math.round(sparsity * sizes.reduce((a, b) => a + b, 0)), owner)
-    : keepHighest(all, Math.round(sparsity * all.length), owner);
-  at = 0;
-  return scored.map(({ length }) => {
-    at += length;
-    return kept.subarray(at - length, at);
-  });
+  return all;
 }
 
 /** The size of every unit of all weights, one after the other; undefined where all are equal. */
@@ -199,6 +204,7 @@ function keepInGroups(
 
 function spread(units: Uint8Array, of: Int32Array | undefined, kept: Uint8Array): Uint8Array {
   const mask = new Uint8Array(kept.length);
-  for (let i = 0; i < mask.length; i++) mask[i] = units[of ? of[i]! : i]! & kept[i]!;
+  if (of) for (let i = 0; i < mask.length; i++) mask[i] = units[of[i]!]! & kept[i]!;
+  else for (let i = 0; i < mask.length; i++) mask[i] = units[i]! & kept[i]!;
   return mask;
 }

@@ -48,12 +48,16 @@ export function magnitudes(
       `${owner}: norm must be one of ${Object.keys(REDUCTIONS).join(', ')}, not "${norm}".`,
     );
   }
-  const entry = norm === 'l2' ? (value: number) => value * value : Math.abs;
   return {
     level: 'weight',
     needs: [],
     reduction,
-    score: ({ values }) => values.map(entry) as Float32Array,
+    score: ({ values }) => {
+      const scores = new Float32Array(values.length);
+      if (norm === 'l2') for (let i = 0; i < scores.length; i++) scores[i] = values[i]! ** 2;
+      else for (let i = 0; i < scores.length; i++) scores[i] = Math.abs(values[i]!);
+      return scores;
+    },
   };
 }
 
