@@ -7,13 +7,13 @@ import { masksOf } from '../src/unit-masks.ts';
 import { weightEvidence } from './evidence.ts';
 
 const SHAPE = [4000, 2500];
+const random = new Random(1);
+const values = Float32Array.from({ length: 10_000_000 }, () => random.uniform(-1, 1));
 
 it.each<[Granularity, number]>([
   ['element', 1000],
   ['block', 2000],
 ])('scores ten million weights and masks them globally by %s', (granularity, limit) => {
-  const random = new Random(1);
-  const values = Float32Array.from({ length: 10_000_000 }, () => random.normal());
   const kept = new Uint8Array(values.length).fill(1);
   const evidence = { ...weightEvidence([], { shape: SHAPE }), values, kept };
   const { axes } = evidence;
