@@ -288,7 +288,9 @@ describe('errors', () => {
     ];
     const all = () => masks(parts, 'element', global(0.4));
     expect(all).toThrow(UnsupportedError);
-    expect(all).toThrow('test: nothing would be left of small/kernel. Lower its sparsity');
+    expect(all).toThrow(
+      'test: nothing would be left of small/kernel. Lower its sparsity (perLayer)',
+    );
     expect(() => masks(parts, 'element', local(0, 0.9))).toThrow('left of large/kernel');
   });
 
