@@ -67,7 +67,7 @@ export function masksOf(
     checkProtected(owner, each, mask);
     if (!mask.includes(1)) {
       throw new UnsupportedError(
-        `${owner}: nothing would be left of ${each.target.name}. Lower its sparsity (perLayer), prune ` +
+        `${owner}: nothing would be left of ${each.target.name}. Lower its sparsity (perLayer) or threshold, prune ` +
           "with scope 'layer', or leave the layer out of targets.",
       );
     }
