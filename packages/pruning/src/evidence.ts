@@ -92,14 +92,6 @@ export async function weightEvidence(
   const record = (need: 'history' | 'initial', target: ScoredTarget) => {
     if (!needs.includes(need)) return {};
     const values = recorded[need]?.get(target.name);
-    if (!values) {
-      const remedy =
-        need === 'history'
-          ? 'it looks at training steps: use it with gradualPruning in fit'
-          : 'give the option initial: the weights before training';
-      throw new OptionError(`${owner}: the criterion ${name} has nothing to look at; ${remedy}.`);
-    }
-    const values = recorded[need]?.get(weight.name);
     if (!values) throw missing(owner, name, need);
     return { [need]: values };
   };

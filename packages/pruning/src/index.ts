@@ -1,9 +1,9 @@
-export type { Compensation } from './compensation.ts';
 export {
   ActivationSparsity,
   type ActivationSparsityOptions,
   activationSparsity,
 } from './activation-sparsity.ts';
+export type { Compensation } from './compensation.ts';
 export {
   type ApozOptions,
   type ConnectedOptions,

@@ -22,13 +22,9 @@ import {
 import { setMask } from './mask.ts';
 import {
   chooseLayers,
-  ensureMasks,
   giveMasks,
   kernelShapes,
-  layersWithKernels,
   type MaskedWeight,
-  type MaskedWeight,
-  outputLayers,
   type Targets,
 } from './masked-weights.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
@@ -173,15 +169,6 @@ export function targetsOf(
     }
   }
   return giveMasks(model, chosen);
-  const outputs = outputLayers(model);
-  const candidates = layersWithKernels(model);
-  if (candidates.length > 0 && candidates.every((layer) => outputs.has(layer))) {
-    throw new NoMatchError(
-      `${owner}: every layer with a kernel gives an output of the model, and granularity '${granularity}' ` +
-        'takes no outputs unless asked to. Name the layers in targets.',
-    );
-  }
-  return ensureMasks(owner, model, (layer) => !outputs.has(layer));
 }
 
 function amountOf(
