@@ -6,9 +6,14 @@ import { describeRun } from 'thimble-examples/shared/run-record';
 import { textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
 import { kernels } from './tasks/kernels.bench.ts';
+import { maskedTraining } from './tasks/masked-training.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
-const TASKS: Record<string, Task> = { kernels, training };
+const TASKS: Record<string, Task> = {
+  kernels,
+  training,
+  'masked-training': maskedTraining,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
