@@ -1,10 +1,26 @@
 // Techniques of different packages on the same weight, in both orders.
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { lower, parametrize, parametrizedWeights, summarize } from '@thimble/core';
-import { mask, setMask } from '@thimble/pruning';
+import {
+  finalize,
+  fit,
+  lower,
+  parametrize,
+  parametrizedWeights,
+  summarize,
+  type WeightTransform,
+} from '@thimble/core';
+import { groupLasso, l0Gates, l1Penalty, mask, setMask, supermask } from '@thimble/pruning';
 import { fakeQuant } from '@thimble/quantization';
-import { describeTransformContract, smallModel, train, useCpu } from '@thimble/testing';
+import {
+  describeTransformContract,
+  expectSameOutputs,
+  savedAndLoaded,
+  smallModel,
+  snapshot,
+  train,
+  useCpu,
+} from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 
 useCpu();
@@ -96,5 +112,42 @@ describe('mask and fakeQuant', () => {
     const { encoding, data } = lower(model).weights['dense/kernel']!;
     expect(encoding.mask!.reduce((sum, keep) => sum + keep, 0)).toBe(8);
     expect(data!.filter((value) => value !== 0).length).toBe(encoding.nonzero);
+  });
+});
+
+describe('a regulariser and another transform', () => {
+  const regularisers: Record<string, () => WeightTransform> = {
+    groupLasso: () => groupLasso({ strength: 0.05, over: 'filters' }),
+    l0Gates: () => l0Gates({ strength: 0.01 }),
+    l1Penalty: () => l1Penalty({ strength: 0.01 }),
+    supermask: () => supermask(),
+  };
+  const others: Record<string, () => WeightTransform> = {
+    mask: () => mask({ sparsity: 0.5 }),
+    fakeQuant: () => fakeQuant({ bits: BITS }),
+  };
+  const pairs = Object.entries(regularisers).flatMap(([a, first]) =>
+    Object.entries(others).flatMap(([b, second]) => [
+      [`${a}, then ${b}`, () => [first(), second()]] as const,
+      [`${b}, then ${a}`, () => [second(), first()]] as const,
+    ]),
+  );
+
+  it.each(pairs)('%s: train together, and finalize to the same outputs', async (_name, chain) => {
+    const model = smallModel(
+      () => parametrize(tfl.layers.dense({ units: 6 }), { kernel: chain() }),
+      [8],
+    );
+    const x = tf.randomNormal([8, 8], 0, 1, 'float32', 1);
+    const before = snapshot(model);
+    await fit(model, { xs: x, ys: tf.ones([8, 1]) }, { epochs: 3, seed: 1, progress: false });
+    expect(snapshot(model)).not.toEqual(before);
+    expectSameOutputs(model, await finalize(model), x);
+    expectSameOutputs(model, await savedAndLoaded(model), x);
+    const [weight] = parametrizedWeights(model);
+    const baked = weight!.bake().dataSync();
+    weight!.encoding().mask?.forEach((keep, i) => {
+      if (!keep) expect(Math.abs(baked[i]!)).toBe(0);
+    });
   });
 });

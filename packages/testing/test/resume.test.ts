@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { parametrize, registerTransform, fit as train, type WeightTransform } from '@thimble/core';
-import { mask } from '@thimble/pruning';
+import { groupLasso, l0Gates, l1Penalty, mask, supermask } from '@thimble/pruning';
 import { fakeQuant } from '@thimble/quantization';
 import { smallModel, snapshot, useCpu } from '@thimble/testing';
 import { expect, it } from 'vitest';
@@ -25,7 +25,28 @@ function noisy(): WeightTransform<string> {
 registerTransform('ThimbleTestJitter', noisy);
 
 const chain = () => [mask({ sparsity: 0.5 }), noisy(), fakeQuant({ bits: 6 })];
+/** The regularisers, the proximal step first. */
+const regular = () => [
+  groupLasso({ strength: 0.5, over: 'filters' }),
+  l0Gates({ strength: 0.01 }),
+  l1Penalty({ strength: 0.01 }),
+];
 const layers: [string, number[], () => tfl.layers.Layer][] = [
+  [
+    'regularised dense',
+    [4],
+    () => parametrize(tfl.layers.dense({ units: 3 }), { kernel: regular() }),
+  ],
+  [
+    'regularised lstm',
+    [3, 2],
+    () => parametrize(tfl.layers.lstm({ units: 3 }), { kernel: regular() }),
+  ],
+  [
+    'supermasked dense',
+    [4],
+    () => parametrize(tfl.layers.dense({ units: 3 }), { kernel: [supermask({ scale: true })] }),
+  ],
   ['dense', [4], () => parametrize(tfl.layers.dense({ units: 3 }), { kernel: chain() })],
   [
     'conv2d',
