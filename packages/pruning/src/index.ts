@@ -55,6 +55,12 @@ export {
 export { type L0Options, type L0State, type L0Transform, l0Gates } from './l0.ts';
 export { type L1Options, type L1Transform, l1Penalty } from './l1.ts';
 export {
+  type BudgetOptions,
+  type BudgetRatios,
+  ratiosForBudget,
+  ratiosForScore,
+} from './layer-ratios.ts';
+export {
   type MaskedConv2dArgs,
   type MaskedDenseArgs,
   type MaskedDepthwiseConv2dArgs,
@@ -74,6 +80,7 @@ export { magnitudeMask } from './magnitude.ts';
 export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } from './mask.ts';
 export { type MaskedWeight, maskedWeights, type Targets } from './masked-weights.ts';
 export { type PruneOptions, type PruneReport, type PruneRule, prune } from './prune.ts';
+export type { PrunedCost } from './pruned-cost.ts';
 export {
   type RemoveChannelsOptions,
   type RemovedGroup,
@@ -87,6 +94,12 @@ export {
   type SparsitySchedule,
   sparsitySchedules,
 } from './schedules.ts';
+export {
+  type Sensitivity,
+  type SensitivityOptions,
+  type SensitivityRow,
+  sensitivity,
+} from './sensitivity.ts';
 export type { SliceKind, Slices } from './slices.ts';
 export { type SlimmingOptions, slimming } from './slimming.ts';
 export {

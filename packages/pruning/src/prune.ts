@@ -193,26 +193,36 @@ export async function pruneWeights(
   options: EvidenceOptions,
   recorded: Recorded = {},
 ): Promise<PruneReport> {
-  const criterion = rule.criterion!;
-  let scored: ScoredWeight[];
-  if (criterion.level === 'weight') {
-    const targets = weights.map(maskedTarget);
-    const evidence = await weightEvidence(owner, model, targets, criterion, options, recorded);
-    scored = evidence.map((each, i) => ({
-      target: weights[i]!,
-      scores: criterion.score(each),
-      kept: each.kept,
-      reduction: criterion.reduction ?? 'mean',
-      ...(criterion.threshold ? { threshold: criterion.threshold(each) } : {}),
-    }));
-  } else {
-    scored = await channelScores(owner, model, weights, criterion, rule.granularity!, options);
-  }
+  const scored = await scoreWeights(owner, model, weights, rule, options, recorded);
   const masks = masksOf(owner, scored, rule.granularity!, amount);
   masks.forEach((mask, i) => {
     setMask(weights[i]!.weight, mask);
   });
   return reportOf(weights, masks);
+}
+
+/** The scores of all entries of the weights, in the order of the weights. */
+export async function scoreWeights(
+  owner: string,
+  model: LayersModel,
+  weights: readonly MaskedWeight[],
+  rule: PruneRule,
+  options: EvidenceOptions,
+  recorded: Recorded = {},
+): Promise<ScoredWeight[]> {
+  const criterion = rule.criterion!;
+  if (criterion.level === 'channel') {
+    return channelScores(owner, model, weights, criterion, rule.granularity!, options);
+  }
+  const targets = weights.map(maskedTarget);
+  const evidence = await weightEvidence(owner, model, targets, criterion, options, recorded);
+  return evidence.map((each, i) => ({
+    target: weights[i]!,
+    scores: criterion.score(each),
+    kept: each.kept,
+    reduction: criterion.reduction ?? 'mean',
+    ...(criterion.threshold ? { threshold: criterion.threshold(each) } : {}),
+  }));
 }
 
 function reportOf(weights: readonly MaskedWeight[], masks: readonly Uint8Array[]): PruneReport {
