@@ -1,7 +1,7 @@
 // Gathers what criteria look at: values, masks, gradients over data.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { OptionError, Random } from '@thimble/base';
+import { OptionError, Random, ShapeError } from '@thimble/base';
 import { type FitData, type ProbeOptions, probe } from '@thimble/core';
 import type { Criterion, WeightCriterion, WeightEvidence } from './criterion.ts';
 import type { MaskedWeight } from './masked-weights.ts';
@@ -93,6 +93,18 @@ export async function weightEvidence(
     if (!needs.includes(need)) return {};
     const values = recorded[need]?.get(target.name);
     if (!values) throw missing(owner, name, need);
+    if (!values) {
+      const remedy =
+        need === 'history'
+          ? 'it looks at training steps: use it with gradualPruning in fit'
+          : 'give the option initial: the weights before training';
+      throw new OptionError(`${owner}: the criterion ${name} has nothing to look at; ${remedy}.`);
+    }
+    if (values.length !== target.variable.size) {
+      throw new ShapeError(
+        `${owner}: ${need} has ${values.length} values for ${target.name}, which has ${target.variable.size}.`,
+      );
+    }
     return { [need]: values };
   };
   return weights.map((each, i) => ({

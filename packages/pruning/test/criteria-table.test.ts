@@ -72,6 +72,7 @@ function unitsGone(model: tfl.LayersModel, layer: string, granularity: Granulari
   return maskedWeights(model, layer).map(({ weight, mask, name }) => {
     const { count, of } = unitsOf(granularity, weight.variable.shape, weight.axes, name);
     const values = mask.dataSync() as Float32Array;
+    const values = Array.from(mask.dataSync());
     const seen = new Map<number, number>();
     for (let i = 0; i < values.length; i++) {
       const unit = of ? of[i]! : i;
