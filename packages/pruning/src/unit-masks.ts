@@ -105,7 +105,10 @@ function checkProtected(
   }
 }
 
-/** One score per unit; minus infinity where all of it is pruned already. */
+/**
+ * One score per unit; minus infinity where all of it is pruned already. Pruned entries count as 0 in means
+ * and sums, and not at all for the largest.
+ */
 export function unitScores(
   { scores, kept, reduction }: Pick<ScoredWeight, 'scores' | 'kept' | 'reduction'>,
   { count, of, sizes }: Units,
@@ -119,11 +122,11 @@ export function unitScores(
   const result = new Float64Array(count).fill(reduction === 'max' ? gone : 0);
   const alive = new Uint8Array(count);
   for (let i = 0; i < of.length; i++) {
+    if (!kept[i]) continue;
     const unit = of[i]!;
-    const score = kept[i] ? scores[i]! : 0;
-    alive[unit]! |= kept[i]!;
-    if (reduction === 'max') result[unit] = Math.max(result[unit]!, score);
-    else result[unit]! += score;
+    alive[unit] = 1;
+    if (reduction === 'max') result[unit] = Math.max(result[unit]!, scores[i]!);
+    else result[unit]! += scores[i]!;
   }
   for (let unit = 0; unit < count; unit++) {
     if (!alive[unit]) result[unit] = gone;

@@ -277,6 +277,9 @@ describe('amounts', () => {
     expect(masks([part], 'neuron', local(0.5))).toEqual([[0, 1, 0, 1]]);
     const max = { ...part, reduction: 'max' as const };
     expect(masks([max], 'neuron', local(0.5))).toEqual([[0, 0, 1, 0]]);
+    // The largest kept scores are -5 and -4; a pruned entry is not a 0 above them.
+    const negative = { ...max, scores: [9, -6, -5, -4] };
+    expect(masks([negative], 'neuron', local(0.5))).toEqual([[0, 1, 0, 1]]);
   });
 });
 

@@ -21,6 +21,17 @@ function network(units: number): tfl.Sequential {
   });
 }
 
+/** The kernels of the dense layers of a network, as they are now. */
+function kernelsOf(model: tfl.Sequential): Map<string, Float32Array> {
+  const dense = model.layers.filter((layer) => layer.getClassName() === 'Dense');
+  return new Map(
+    dense.map((layer) => [
+      `${layer.name}/kernel`,
+      Float32Array.from(layer.getWeights()[0]!.dataSync()),
+    ]),
+  );
+}
+
 /** Fresh values under the names that the examples use. */
 export async function fixtures(): Promise<Record<string, unknown>> {
   const { train, test } = await digits();
@@ -45,6 +56,7 @@ export async function fixtures(): Promise<Record<string, unknown>> {
     random: new Random(1),
     model: network8,
     layer: network8.layers[1],
+    initial: kernelsOf(network8),
     graph: lower(network8),
     // An IDX file of unsigned bytes (08), one axis (01) of length 2.
     bytes: Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 7),

@@ -18,7 +18,11 @@ export interface GradientTimesWeightOptions {
  *
  * @throws {OptionError} for a decay outside [0, 1).
  * @example
- * const rule = { criterion: criteria.gradientTimesWeight({ decay: 0.99 }), granularity: 'element' };
+ * const callback = gradualPruning({
+ *   criterion: criteria.gradientTimesWeight({ decay: 0.99 }), granularity: 'element', every: 5,
+ *   schedule: sparsitySchedules.polynomial({ final: 0.9, begin: 0, end: 20 }),
+ * });
+ * await fit(model, train, { epochs: 2, callbacks: [callback] });
  */
 export function gradientTimesWeight(options: GradientTimesWeightOptions = {}): WeightCriterion {
   const owner = 'criteria.gradientTimesWeight';

@@ -14,7 +14,11 @@ import type { WeightCriterion } from '../criterion.ts';
  * the constant learning rate of the scores.
  *
  * @example
- * const rule = { criterion: criteria.movement(), granularity: 'element', scope: 'global' };
+ * const callback = gradualPruning({
+ *   criterion: criteria.movement(), granularity: 'element', scope: 'global', every: 5,
+ *   schedule: sparsitySchedules.polynomial({ final: 0.9, begin: 0, end: 20 }),
+ * });
+ * await fit(model, train, { epochs: 2, callbacks: [callback] });
  */
 export function movement(): WeightCriterion {
   return {
