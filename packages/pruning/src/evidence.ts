@@ -93,13 +93,6 @@ export async function weightEvidence(
     if (!needs.includes(need)) return {};
     const values = recorded[need]?.get(target.name);
     if (!values) throw missing(owner, name, need);
-    if (!values) {
-      const remedy =
-        need === 'history'
-          ? 'it looks at training steps: use it with gradualPruning in fit'
-          : 'give the option initial: the weights before training';
-      throw new OptionError(`${owner}: the criterion ${name} has nothing to look at; ${remedy}.`);
-    }
     if (values.length !== target.variable.size) {
       throw new ShapeError(
         `${owner}: ${need} has ${values.length} values for ${target.name}, which has ${target.variable.size}.`,

@@ -32,6 +32,7 @@ export type {
   WeightCriterion,
   WeightEvidence,
 } from './criterion.ts';
+export { type DeadNeurons, deadNeurons, removeDeadNeurons } from './dead-neurons.ts';
 export type { EvidenceOptions } from './evidence.ts';
 export {
   type GradualPruning,

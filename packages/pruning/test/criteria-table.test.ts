@@ -71,7 +71,6 @@ function initialOf(model: tfl.LayersModel, names: readonly string[]): Map<string
 function unitsGone(model: tfl.LayersModel, layer: string, granularity: Granularity) {
   return maskedWeights(model, layer).map(({ weight, mask, name }) => {
     const { count, of } = unitsOf(granularity, weight.variable.shape, weight.axes, name);
-    const values = mask.dataSync() as Float32Array;
     const values = Array.from(mask.dataSync());
     const seen = new Map<number, number>();
     for (let i = 0; i < values.length; i++) {
