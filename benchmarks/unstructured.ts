@@ -149,7 +149,7 @@ const METHODS: Record<string, (name: NetworkName, seed: number) => Promise<Outco
 };
 
 /** What LeNet-5, which takes ten times as long, leaves out. */
-const SMALL_ONLY = /blocks|at initialisation/;
+const SMALL_ONLY = /trained on|blocks|at initialisation/;
 
 const results: { method: string; outcomes: Outcome[] }[] = [];
 for (const [method, run] of Object.entries(METHODS)) {
