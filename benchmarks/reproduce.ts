@@ -55,6 +55,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/structured.js',
     args: [],
   },
+  'pruning-methods': {
+    about:
+      'criteria, granularities, schedules and regularisers on LeNet-300-100, three seeds (about 30 minutes; resumable)',
+    program: 'benchmarks/dist/methods.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',
