@@ -1,5 +1,6 @@
 // Channel selection by LASSO regression.
 import { checkInteger, checkOptions } from '@thimble/base';
+import { lasso as solve } from '@thimble/core';
 import type { ChannelCriterion } from '../criterion.ts';
 import { contributionsOf } from './channel-evidence.ts';
 
@@ -54,12 +55,12 @@ function entrances(gram: Float64Array, correlations: Float64Array, steps: number
   const scores = new Float64Array(channels);
   const first = correlations.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   if (first === 0) return scores;
-  const b = new Float64Array(channels);
+  let b: Float64Array = new Float64Array(channels);
   const contribution = (j: number) => Math.abs(b[j]!) * Math.sqrt(gram[j * channels + j]!);
   let above = 1;
   for (let step = 1; step < steps; step++) {
     const penalty = LAST ** (step / (steps - 1));
-    descend(gram, correlations, first * penalty, b);
+    b = solve(gram, correlations, first * penalty, { start: b, iterations: 1000 }).coefficients;
     const all = b.reduce((max, _, j) => Math.max(max, contribution(j)), 0);
     const entered = [];
     for (let j = 0; j < channels; j++) {
@@ -72,42 +73,4 @@ function entrances(gram: Float64Array, correlations: Float64Array, steps: number
     above = penalty;
   }
   return scores;
-}
-
-const MAX_SWEEPS = 1000;
-/** Sweeps end when no `|b_j| ||X_j||` has changed by more than this share of the largest. */
-const TOLERANCE = 1e-7;
-
-/** Coordinate descent on `1/2 b'Gb - c'b + penalty |b|_1` from the `b` that is given, in place. */
-function descend(
-  gram: Float64Array,
-  correlations: Float64Array,
-  penalty: number,
-  b: Float64Array,
-): void {
-  const n = b.length;
-  const rest = correlations.slice();
-  for (let j = 0; j < n; j++) if (b[j] !== 0) subtract(rest, gram, j, b[j]!);
-  for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
-    let moved = 0;
-    let most = 0;
-    for (let j = 0; j < n; j++) {
-      const energy = gram[j * n + j]!;
-      if (!(energy > 0)) continue;
-      const pull = rest[j]! + energy * b[j]!;
-      const next = (Math.sign(pull) * Math.max(0, Math.abs(pull) - penalty)) / energy;
-      const change = next - b[j]!;
-      if (change !== 0) {
-        subtract(rest, gram, j, change);
-        b[j] = next;
-      }
-      moved = Math.max(moved, Math.abs(change) * Math.sqrt(energy));
-      most = Math.max(most, Math.abs(next) * Math.sqrt(energy));
-    }
-    if (moved <= TOLERANCE * most) return;
-  }
-}
-
-function subtract(rest: Float64Array, gram: Float64Array, j: number, by: number): void {
-  for (let k = 0; k < rest.length; k++) rest[k]! -= by * gram[j * rest.length + k]!;
 }
