@@ -71,6 +71,9 @@ export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'sco
  * Prunes a model once: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
  * already stays pruned. The model is changed in place. When this throws, no mask has changed; masks are given only
  * once the options are found to be possible.
+ * already stays pruned. The model is changed in place. When this throws, its weights, masks and outputs are
+ * what they were; where it was not the options that were wrong, kernels may have got masks that hide
+ * nothing yet.
  *
  * @throws {NoMatchError} for a target that matches no layer; {OptionError} for a sparsity outside [0, 1),
  *   a criterion that needs data without data, a channel criterion with a granularity that is none of
