@@ -69,8 +69,6 @@ export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'sco
 
 /**
  * Prunes a model once: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
- * already stays pruned. The model is changed in place. When this throws, no mask has changed; masks are given only
- * once the options are found to be possible.
  * already stays pruned. The model is changed in place. When this throws, its weights, masks and outputs are
  * what they were; where it was not the options that were wrong, kernels may have got masks that hide
  * nothing yet.
