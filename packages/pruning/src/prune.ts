@@ -1,6 +1,6 @@
 // `prune`: one round of pruning by any criterion, at any granularity.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkOptions, checkRange, NoMatchError, OptionError } from '@thimble/base';
+import { checkInteger, checkOptions, checkRange, NoMatchError, OptionError } from '@thimble/base';
 import { channelScores } from './channel-scores.ts';
 import { magnitude } from './criteria/magnitude.ts';
 import type { Criterion } from './criterion.ts';
@@ -53,6 +53,11 @@ export interface PruneOptions extends PruneRule, EvidenceOptions {
   sparsity?: number;
   /** Other sparsities for some layers, by name; with scope 'layer'. */
   perLayer?: Readonly<Record<string, number>>;
+  /**
+   * Rounds to reach the sparsity in, each scored anew on what the one before has left; default 1. After
+   * round r of R, `(1 - sparsity)^(r / R)` is left. With `criteria.snip()` this is iterative SNIP.
+   */
+  rounds?: number;
   /** The weights before training by 'layer/weight', for criteria that compare with them. */
   initial?: ReadonlyMap<string, Float32Array>;
 }
@@ -68,7 +73,7 @@ export interface PruneReport {
 export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'scope', 'targets'];
 
 /**
- * Prunes a model once: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
+ * Prunes a model: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
  * already stays pruned. The model is changed in place. When this throws, its weights, masks and outputs are
  * what they were; where it was not the options that were wrong, kernels may have got masks that hide
  * nothing yet.
@@ -82,14 +87,27 @@ export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'sco
  * summarize(model).print();
  */
 export async function prune(model: LayersModel, options: PruneOptions): Promise<PruneReport> {
-  const { sparsity, perLayer, initial, ...rest } = options;
+  const { sparsity, perLayer, initial, rounds = 1, ...rest } = options;
   checkOptions('prune', rest, [...RULE_OPTIONS, ...EVIDENCE_OPTIONS]);
   const rule = resolveRule('prune', rest);
+  checkInteger('prune', 'rounds', rounds, 1);
   checkAmount('prune', rule, options);
   checkEvidence('prune', model, rule.criterion, rest, initial ? ['initial'] : []);
   const weights = targetsOf('prune', model, rule, perLayer);
-  const amount = amountOf(rule, weights, sparsity, perLayer);
-  return pruneWeights('prune', model, weights, rule, amount, rest, initial ? { initial } : {});
+  const recorded = initial ? { initial } : {};
+  const before = weights.map(({ mask }) => mask.dataSync().slice());
+  try {
+    for (let round = 1; ; round++) {
+      const amount = amountOf(rule, weights, sparsity, perLayer, round / rounds);
+      const report = await pruneWeights('prune', model, weights, rule, amount, rest, recorded);
+      if (round === rounds || amount.scope === 'threshold') return report;
+    }
+  } catch (error) {
+    weights.forEach(({ weight }, i) => {
+      setMask(weight, before[i]!);
+    });
+    throw error;
+  }
 }
 
 /** Fills in the defaults of a rule and checks it. */
@@ -176,11 +194,16 @@ function amountOf(
   { criterion, scope }: PruneRule,
   weights: readonly MaskedWeight[],
   sparsity: number | undefined,
-  perLayer: Readonly<Record<string, number>> = {},
+  perLayer: Readonly<Record<string, number>> | undefined,
+  share: number,
 ): Amount {
   if (criterion!.threshold) return { scope: 'threshold' };
-  if (scope === 'global') return { scope, sparsity: sparsity! };
-  const sparsities = weights.map(({ weight }) => perLayer[weight.layer.name] ?? sparsity ?? 0);
+  /** What is gone after this share of the rounds; the sparsity itself, to the bit, after all of them. */
+  const due = (final: number) => (share === 1 ? final : 1 - (1 - final) ** share);
+  if (scope === 'global') return { scope, sparsity: due(sparsity!) };
+  const sparsities = weights.map(({ weight }) =>
+    due(perLayer?.[weight.layer.name] ?? sparsity ?? 0),
+  );
   return { scope: 'layer', sparsities };
 }
 
