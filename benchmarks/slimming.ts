@@ -102,12 +102,6 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
     const errors = await testErrors(model, test);
     return { before: errors, after: errors, weights: weightsOf(model) };
   },
-  'dense, trained on as long': async (seed) => {
-    const model = await trained(seed, false);
-    const before = await testErrors(model, test);
-    await fit(model, train, training(seed + 100));
-    return { before, after: await testErrors(model, test), weights: weightsOf(model) };
-  },
   'network slimming': (seed) => pruned(seed, true, criteria.batchNormScale()),
   'scale, without its penalty': (seed) => pruned(seed, false, criteria.batchNormScale()),
   'L1 norm': (seed) => pruned(seed, false, criteria.magnitude({ norm: 'l1' })),
