@@ -29,7 +29,7 @@ import {
 } from 'thimble';
 import { network } from 'thimble-examples/shared/networks';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const EPOCHS = 6;
 const TUNE = 2;
@@ -232,20 +232,7 @@ async function supermasked(seed: number): Promise<Outcome> {
   return { before, after: await testErrors(model, test), left: left(model) };
 }
 
-const results = [];
-for (const [method, run] of Object.entries(METHODS)) {
-  const outcomes: Outcome[] = [];
-  for (const seed of study.seeds) {
-    const settings = [EPOCHS, TUNE, RATE, SPARSITY, PENALTY_EPOCHS];
-    outcomes.push(await study.once(`${method}, seed ${seed}`, settings, () => run(seed)));
-  }
-  results.push({ method, outcomes });
-}
-const percent = (counts: number[]) =>
-  meanAndSpread(
-    counts.map((count) => count / 100),
-    2,
-  );
+const results = await study.compare(METHODS, [EPOCHS, TUNE, RATE, SPARSITY, PENALTY_EPOCHS]);
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   meanAndSpread(

@@ -14,9 +14,9 @@ import {
   slimming,
   withSeed,
 } from 'thimble';
-import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
+import type { Row } from 'thimble-examples/shared/table';
 import { median } from './statistics.ts';
-import { beginStudy, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const EPOCHS = 30;
 const RATIO = 0.8;
@@ -143,21 +143,8 @@ async function clock() {
   return times;
 }
 
-const results = [];
-for (const [method, run] of Object.entries(METHODS)) {
-  const outcomes: Outcome[] = [];
-  for (const seed of study.seeds) {
-    const settings = [EPOCHS, RATIO, STRENGTH, DECAY];
-    outcomes.push(await study.once(`${method}, seed ${seed}`, settings, () => run(seed)));
-  }
-  results.push({ method, outcomes });
-}
+const results = await study.compare(METHODS, [EPOCHS, RATIO, STRENGTH, DECAY]);
 const milliseconds = await clock();
-const percent = (counts: number[]) =>
-  meanAndSpread(
-    counts.map((count) => count / 100),
-    2,
-  );
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   outcomes[0]!.weights.toLocaleString('en-US'),

@@ -14,8 +14,8 @@ import {
   summarize,
   withSeed,
 } from 'thimble';
-import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, realMnist, testErrors } from './study.ts';
+import type { Row } from 'thimble-examples/shared/table';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const EPOCHS = 5;
 const FINE_TUNE = 2;
@@ -138,20 +138,14 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   'random, least squares': (seed) => pruned(seed, criteria.random(), 'leastSquares'),
 };
 
-const results = [];
-for (const [method, run] of Object.entries(METHODS)) {
-  const outcomes: Outcome[] = [];
-  for (const seed of study.seeds) {
-    const settings = [EPOCHS, FINE_TUNE, RATIO, EXAMPLES, RATE, TUNING_RATE];
-    outcomes.push(await study.once(`${method}, seed ${seed}`, settings, () => run(seed)));
-  }
-  results.push({ method, outcomes });
-}
-const percent = (counts: number[]) =>
-  meanAndSpread(
-    counts.map((count) => count / 100),
-    2,
-  );
+const results = await study.compare(METHODS, [
+  EPOCHS,
+  FINE_TUNE,
+  RATIO,
+  EXAMPLES,
+  RATE,
+  TUNING_RATE,
+]);
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   outcomes[0]!.macs.toLocaleString('en-US'),

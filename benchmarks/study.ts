@@ -7,7 +7,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { startThimble } from '@thimble/backend';
 import { data, evaluate } from 'thimble';
 import { describeRun, type RunRecord } from 'thimble-examples/shared/run-record';
-import { type Row, textTable } from 'thimble-examples/shared/table';
+import { meanAndSpread, type Row, textTable } from 'thimble-examples/shared/table';
 
 /** A run of an experiment: where its results go, and which are there already. */
 export interface Study {
@@ -16,6 +16,11 @@ export interface Study {
   output: string;
   /** Computes a result, or takes it from an earlier run with the same key and settings. */
   once<T>(key: string, settings: unknown, compute: () => Promise<T>): Promise<T>;
+  /** What every method came to under every seed, each computed once. */
+  compare<T>(
+    methods: Readonly<Record<string, (seed: number) => Promise<T>>>,
+    settings: unknown,
+  ): Promise<{ method: string; outcomes: T[] }[]>;
   /** Prints the table and writes result.json. */
   finish(table: Row[], record: object): Promise<void>;
 }
@@ -28,7 +33,7 @@ export async function beginStudy(name: string, folder?: string): Promise<Study> 
   const kept = join(output, 'kept');
   await mkdir(kept, { recursive: true });
   const seeds = [0, 1, 2];
-  return {
+  const study: Study = {
     run,
     seeds,
     output,
@@ -47,12 +52,32 @@ export async function beginStudy(name: string, folder?: string): Promise<Study> 
       );
       return result;
     },
+    async compare(methods, settings) {
+      const results = [];
+      for (const [method, run] of Object.entries(methods)) {
+        const outcomes = [];
+        for (const seed of seeds) {
+          outcomes.push(await study.once(`${method}, seed ${seed}`, settings, () => run(seed)));
+        }
+        results.push({ method, outcomes });
+      }
+      return results;
+    },
     async finish(table, record) {
       console.log(textTable(table));
       const result = { run, seeds, ...record };
       await writeFile(join(output, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
     },
   };
+  return study;
+}
+
+/** Mean and spread, in percent of the 10,000 test images, of counts of errors. */
+export function percent(counts: number[]): string {
+  return meanAndSpread(
+    counts.map((count) => count / 100),
+    2,
+  );
 }
 
 /** Real MNIST, or its distorted form: 55,000 to train on, 5,000 to choose by, 10,000 to test. */

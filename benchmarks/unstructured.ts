@@ -14,8 +14,8 @@ import {
   summarize,
 } from 'thimble';
 import { type NetworkName, network } from 'thimble-examples/shared/networks';
-import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, realMnist, testErrors } from './study.ts';
+import type { Row } from 'thimble-examples/shared/table';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 interface Plan {
   denseEpochs: number;
@@ -151,23 +151,14 @@ const METHODS: Record<string, (name: NetworkName, seed: number) => Promise<Outco
 /** What LeNet-5, which takes ten times as long, leaves out. */
 const SMALL_ONLY = /trained on|blocks|at initialisation/;
 
-const results: { method: string; outcomes: Outcome[] }[] = [];
-for (const [method, run] of Object.entries(METHODS)) {
-  if (net === 'lenet5' && SMALL_ONLY.test(method)) continue;
-  const outcomes: Outcome[] = [];
-  for (const seed of study.seeds) {
-    const key = `${net}, ${method}, seed ${seed}`;
-    outcomes.push(await study.once(key, [PLANS[net], RATE, RETRAIN], () => run(net, seed)));
-  }
-  results.push({ method, outcomes });
-}
+const methods = Object.entries(METHODS)
+  .filter(([method]) => net !== 'lenet5' || !SMALL_ONLY.test(method))
+  .map(([method, run]) => [`${net}, ${method}`, (seed: number) => run(net, seed)] as const);
+const results = await study.compare(Object.fromEntries(methods), [PLANS[net], RATE, RETRAIN]);
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   (100 * outcomes[0]!.left).toFixed(2),
-  meanAndSpread(
-    outcomes.map(({ errors }) => errors / 100),
-    2,
-  ),
+  percent(outcomes.map(({ errors }) => errors)),
   outcomes.map(({ errors }) => errors).join(', '),
 ]);
 await study.finish([['method', 'weights left %', 'test error %', 'errors'], ...rows], {
