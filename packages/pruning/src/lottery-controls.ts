@@ -135,8 +135,8 @@ function rearranged(
   const result = values.slice();
   for (const [i, place] of places.entries()) {
     const moved = values[places[order[i]!]!]!;
-    const kept = control === 'shuffledSign';
-    result[place] = kept ? Math.sign(values[place]!) * Math.abs(moved) : moved;
+    const size = values[place]! < 0 ? -Math.abs(moved) : Math.abs(moved);
+    result[place] = control === 'shuffledSign' ? size : moved;
   }
   return result;
 }

@@ -1,29 +1,10 @@
 // The lottery-ticket experiment: iterative magnitude pruning with rewinding, and its controls.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import {
-  checkInteger,
-  checkOptions,
-  hashSeed,
-  OptionError,
-  type ProgressOption,
-  readBytes,
-  startProgress,
-  writeBytes,
-} from '@thimble/base';
-import {
-  decodeState,
-  encodeState,
-  type FitData,
-  type FitOptions,
-  type StateValue,
-  type WeightValues,
-  writeWeights,
-} from '@thimble/core';
-import { magnitude } from './criteria/magnitude.ts';
+import { OptionError, type ProgressOption, startProgress, UnsupportedError } from '@thimble/base';
+import { type FitData, type FitOptions, type WeightValues, writeWeights } from '@thimble/core';
 import type { WeightCriterion } from './criterion.ts';
 import {
   drawn,
-  LOTTERY_CONTROLS,
   type LotteryControl,
   type Masked,
   makeControl,
@@ -31,9 +12,11 @@ import {
   setValues,
   valuesOf,
 } from './lottery-controls.ts';
-import { type Outcome, type TrainingSetup, trainWatched, type Wanted } from './lottery-training.ts';
-import { outputLayers } from './masked-weights.ts';
-import { checkSparsity, pruneWeights } from './prune.ts';
+import { branchName, type Kept, readBranch, writeBranch } from './lottery-files.ts';
+import { OWNER, type ResolvedLottery, resolveLottery } from './lottery-options.ts';
+import { type Outcome, trainWatched, type Wanted } from './lottery-training.ts';
+import { storedValues } from './masked-weights.ts';
+import { pruneWeights } from './prune.ts';
 
 /** Options of {@link lotteryTicket}. */
 export interface LotteryTicketOptions {
@@ -59,13 +42,16 @@ export interface LotteryTicketOptions {
   controlRounds?: readonly number[];
   /** One experiment for each; default [0]. */
   seeds?: readonly (number | string)[];
-  /** Default magnitude; criteria that look at the weights and their initial values. */
+  /** Default magnitude; a criterion that looks at the weights and their initial values alone. */
   criterion?: WeightCriterion;
-  /** How each network is trained: the options of `fit`. */
-  training: FitOptions;
+  /**
+   * How each network is trained: the options of `fit`, with the optimizer by name. A seed, validation data
+   * and a checkpoint each training is given by the experiment.
+   */
+  training: Omit<FitOptions, 'seed' | 'validationData' | 'checkpoint'>;
   /** Steps between two looks at the validation data; default 100. */
   evaluateEvery?: number;
-  /** Where finished trainings are kept; one that is there is not trained again. */
+  /** A folder where finished trainings are kept; one that is there is not trained again. */
   folder?: string;
   progress?: ProgressOption;
   signal?: AbortSignal;
@@ -88,8 +74,6 @@ export interface LotteryReport {
   branches: LotteryBranch[];
 }
 
-const OWNER = 'lotteryTicket';
-
 /**
  * Finds winning tickets (Frankle, Carbin, "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural
  * Networks", 2019): train the network, prune the `fraction` of each layer that is lowest (of the output
@@ -101,10 +85,14 @@ const OWNER = 'lotteryTicket';
  * 2019, tell what matters: see {@link LotteryControl}. With `rewindTo: k` it is late rewinding (Frankle et
  * al., "Linear Mode Connectivity and the Lottery Ticket Hypothesis", 2020).
  *
- * With `folder` every training is kept under a hash of all that it depends on, so an interrupted experiment
- * goes on where it was, and one with more rounds, seeds or controls trains only what is new.
+ * With `folder` every training is kept under a hash of what it depends on, so an interrupted experiment
+ * goes on where it was, and one with more rounds, seeds or controls trains only what is new. Losses, metrics
+ * and steps that are functions are known by their text, criteria by their names, callbacks by their number:
+ * where only what is inside them changes, use another folder. Other data of the same size is an error.
  *
- * @throws OptionError for unknown or impossible options; the signal's reason when aborted.
+ * @throws OptionError for unknown or impossible options; NoMatchError for a layer of `perLayer` that is not
+ *   there; UnsupportedError for a model without kernels, and where nothing would be left of a layer;
+ *   CheckpointError for a damaged file; the signal's reason when aborted.
  * @example
  * const [training, validation] = train.split(0.2);
  * const report = await lotteryTicket({
@@ -114,7 +102,7 @@ const OWNER = 'lotteryTicket';
  * report.branches.map(({ kind, round, remaining }) => `${kind} ${round}: ${remaining}`);
  */
 export async function lotteryTicket(options: LotteryTicketOptions): Promise<LotteryReport> {
-  const resolved = resolve(options);
+  const resolved = await resolveLottery(options);
   const { seeds, rounds, controls, controlRounds, signal, progress } = resolved;
   const perSeed = 1 + rounds + controls.length * controlRounds.length;
   const bar = startProgress(progress, 'lottery tickets', seeds.length * perSeed);
@@ -133,81 +121,8 @@ export async function lotteryTicket(options: LotteryTicketOptions): Promise<Lott
   return { branches };
 }
 
-type Resolved = ReturnType<typeof resolve>;
-
-function resolve(options: LotteryTicketOptions) {
-  checkOptions(OWNER, options, [
-    'model',
-    'data',
-    'validationData',
-    'testData',
-    'rounds',
-    'fraction',
-    'perLayer',
-    'rewindTo',
-    'controls',
-    'controlRounds',
-    'seeds',
-    'criterion',
-    'training',
-    'evaluateEvery',
-    'folder',
-    'progress',
-    'signal',
-    'onBranch',
-  ]);
-  const { model, rounds = 10, fraction = 0.2, rewindTo = 0, evaluateEvery = 100 } = options;
-  const { controls = ['reinit', 'random'], criterion = magnitude(), progress = true } = options;
-  checkInteger(OWNER, 'rounds', rounds, 1);
-  checkInteger(OWNER, 'rewindTo', rewindTo, 0);
-  checkInteger(OWNER, 'evaluateEvery', evaluateEvery, 1);
-  const controlRounds = options.controlRounds ?? Array.from({ length: rounds }, (_, i) => i + 1);
-  for (const round of controlRounds) checkInteger(OWNER, 'controlRounds', round, 1, rounds);
-  for (const control of controls) {
-    if (!LOTTERY_CONTROLS.includes(control)) {
-      throw new OptionError(
-        `${OWNER}: unknown control "${control}". Controls: ${LOTTERY_CONTROLS.join(', ')}.`,
-      );
-    }
-  }
-  const halved = [...outputLayers(model)].map(({ name }) => [name, fraction / 2] as const);
-  const perLayer = options.perLayer ?? Object.fromEntries(halved);
-  for (const value of [fraction, ...Object.values(perLayer)]) checkSparsity(OWNER, value);
-  const setup: TrainingSetup = {
-    data: options.data,
-    validationData: options.validationData,
-    testData: options.testData,
-    training: { progress: false, signal: options.signal, ...options.training },
-    evaluateEvery,
-  };
-  return {
-    ...options,
-    rounds,
-    fraction,
-    perLayer,
-    rewindTo,
-    controls,
-    controlRounds,
-    seeds: options.seeds ?? [0],
-    criterion,
-    progress,
-    setup,
-  };
-}
-
-/** What a training leaves for those that stand on it. */
-interface Kept {
-  branch: LotteryBranch;
-  /** The masks of the next round. */
-  masks: Uint8Array[] | null;
-  /** The trained kernels of round 0, for one-shot pruning. */
-  trained: Float32Array[] | null;
-  /** The weights to rewind to, where they are not the initial ones. */
-  start: WeightValues | null;
-}
-
 async function experiment(
-  options: Resolved,
+  options: ResolvedLottery,
   seed: number | string,
   done: (branch: LotteryBranch) => void,
 ): Promise<void> {
@@ -215,7 +130,8 @@ async function experiment(
   const wanted: Wanted | undefined = rewindTo > 0 ? { step: rewindTo } : undefined;
   const dense = await train(options, seed, 'ticket', 0, { wanted });
   done(dense.branch);
-  let masks = dense.masks!;
+  // Always anew: the dense network serves experiments with other fractions and criteria too.
+  let masks = await afterDense(options, seed, dense.trained!, 1);
   for (let round = 1; round <= rounds; round++) {
     const start = dense.start ?? undefined;
     const ticket = await train(options, seed, 'ticket', round, { masks, start });
@@ -228,56 +144,66 @@ async function experiment(
   }
 }
 
+/** What a training starts from, beside its seed. */
+interface From {
+  masks?: readonly Uint8Array[];
+  start?: WeightValues | undefined;
+  trained?: readonly Float32Array[];
+  wanted?: Wanted | undefined;
+}
+
 /** One training, or what is kept of it. */
 async function train(
-  options: Resolved,
+  options: ResolvedLottery,
   seed: number | string,
   kind: LotteryBranch['kind'],
   round: number,
-  from: {
-    masks?: readonly Uint8Array[];
-    start?: WeightValues | undefined;
-    trained?: readonly Float32Array[];
-    wanted?: Wanted | undefined;
-  },
+  from: From,
 ): Promise<Kept> {
-  const path = options.folder && `${options.folder}/${branchName(options, seed, kind, round)}`;
-  const kept = path ? await readBytes(path) : undefined;
-  if (kept) return decodeState(kept) as unknown as Kept;
+  const { folder, fingerprint } = options;
+  const path = folder && `${folder}/${branchName(options, seed, kind, round)}`;
+  const kept = path ? await readBranch(path, fingerprint) : undefined;
+  // An experiment that ended with this round may not have needed the masks of the next.
+  const goesOn = kind === 'ticket' && round > 0 && round < options.rounds;
+  if (kept && (kept.masks || !goesOn)) return kept;
   options.signal?.throwIfAborted();
   const network = drawn(OWNER, options.model, seed);
   try {
+    const initial = storedValues(network.weights);
     const ones = network.weights.map(({ mask }) => new Uint8Array(mask.size).fill(1));
     const masks = await prepare(options, network, kind, seed, round, { masks: ones, ...from });
-    const initial = initialValues(network);
     setMasks(network, masks);
     let next: Uint8Array[] | null = null;
     let trained: Float32Array[] | null = null;
+    let refused: unknown;
     const setup = { ...options.setup, training: { ...options.setup.training, seed } };
     const outcome = await trainWatched(network.model, setup, {
       ...(from.wanted ? { wanted: from.wanted } : {}),
       trained: async () => {
         if (kind !== 'ticket') return;
         if (round === 0) trained = network.weights.map(({ weight }) => valuesOf(weight.variable));
-        if (round < options.rounds) next = await prunedMasks(options, network, round + 1, initial);
+        try {
+          next = await prunedMasks(options, network, round + 1, seed, initial);
+        } catch (error) {
+          if (!(error instanceof UnsupportedError)) throw error;
+          refused = error;
+        }
       },
     });
     if (from.wanted && !from.wanted.values) {
       throw new OptionError(
-        `${OWNER}: rewindTo is ${from.wanted.step}, but training takes ${outcome.steps} steps.`,
+        `${OWNER}: rewindTo is ${from.wanted.step}, but training ended after ${outcome.steps} steps.`,
       );
     }
     const branch = { seed, kind, round, remaining: shareOf(masks), ...outcome };
-    const result: Kept = { branch, masks: next, trained, start: from.wanted?.values ?? null };
-    if (path) await writeBytes(path, encodeState(result as unknown as StateValue));
+    const start = from.wanted?.values ?? null;
+    const result: Kept = { branch, masks: next, trained, start, data: fingerprint };
+    if (path) await writeBranch(path, result);
+    if (refused && goesOn) throw refused;
     return result;
   } finally {
     network.model.dispose();
   }
-}
-
-function initialValues({ weights }: Masked): Map<string, Float32Array> {
-  return new Map(weights.map(({ name, weight }) => [name, valuesOf(weight.variable)]));
 }
 
 /** Share of all entries that is kept. */
@@ -289,26 +215,33 @@ function shareOf(masks: readonly Uint8Array[]): number {
 
 /** Gives a network the weights that a branch starts from; the result is its masks. */
 async function prepare(
-  options: Resolved,
+  options: ResolvedLottery,
   network: Masked,
   kind: LotteryBranch['kind'],
   seed: number | string,
   round: number,
-  from: {
-    masks: readonly Uint8Array[];
-    start?: WeightValues | undefined;
-    trained?: readonly Float32Array[];
-  },
+  { masks, start, trained }: From & Required<Pick<From, 'masks'>>,
 ): Promise<readonly Uint8Array[]> {
-  if (from.start) writeWeights(network.model, from.start);
-  if (kind === 'ticket') return from.masks;
-  if (kind !== 'oneShot') return makeControl(kind, network, options.model, from.masks, seed);
+  if (start) writeWeights(network.model, start);
+  if (kind === 'ticket') return masks;
+  if (kind === 'oneShot') return afterDense(options, seed, trained!, round);
+  return makeControl(kind, network, options.model, masks, seed);
+}
+
+/** The masks that the trained dense network gives at the sparsity of a round. */
+async function afterDense(
+  options: ResolvedLottery,
+  seed: number | string,
+  trained: readonly Float32Array[],
+  round: number,
+): Promise<Uint8Array[]> {
   const dense = drawn(OWNER, options.model, seed);
   try {
+    const initial = storedValues(dense.weights);
     dense.weights.forEach(({ weight }, i) => {
-      setValues(weight.variable, from.trained![i]!);
+      setValues(weight.variable, trained[i]!);
     });
-    return await prunedMasks(options, dense, round, initialValues(network));
+    return await prunedMasks(options, dense, round, seed, initial);
   } finally {
     dense.model.dispose();
   }
@@ -316,9 +249,10 @@ async function prepare(
 
 /** Prunes a trained network to the sparsity of a round and gives its masks. */
 async function prunedMasks(
-  { fraction, perLayer, criterion }: Resolved,
+  { fraction, perLayer, criterion }: ResolvedLottery,
   network: Masked,
   round: number,
+  seed: number | string,
   initial: ReadonlyMap<string, Float32Array>,
 ): Promise<Uint8Array[]> {
   const sparsities = network.weights.map(
@@ -330,44 +264,8 @@ async function prunedMasks(
     network.weights,
     { criterion, granularity: 'element' },
     { scope: 'layer', sparsities },
-    {},
+    { seed },
     { initial },
   );
   return network.weights.map(({ mask }) => Uint8Array.from(mask.dataSync()));
-}
-
-/** A file name that tells what a training is, and a hash of all that it depends on. */
-function branchName(
-  options: Resolved,
-  seed: number | string,
-  kind: LotteryBranch['kind'],
-  round: number,
-): string {
-  const { model, fraction, perLayer, rewindTo, criterion, setup } = options;
-  const { signal: _, progress: __, callbacks = [], ...training } = setup.training;
-  const fractions = model.layers.map(({ name }) => perLayer[name] ?? fraction);
-  const sizeOf = (data: FitData | undefined) => (data as { size?: number } | undefined)?.size ?? 0;
-  const described = JSON.stringify(
-    {
-      architecture: architectureOf(model),
-      training: [training, callbacks.length],
-      evaluateEvery: setup.evaluateEvery,
-      sizes: [setup.data, setup.validationData, setup.testData].map(sizeOf),
-      ...(round === 0 ? {} : { fractions, criterion: criterion.name }),
-      rewindTo,
-    },
-    (_key, value) => (typeof value === 'function' ? String(value) : value),
-  );
-  const hash = [1, 2].map((salt) => hashSeed(salt, described).toString(16).padStart(8, '0'));
-  return `seed-${seed}-${kind}-${round}-${hash.join('')}.branch`;
-}
-
-/** What a network is, without the names of its layers: tfjs numbers them through from model to model. */
-function architectureOf(model: LayersModel): string {
-  const names = model.layers.map(({ name }) => name);
-  return JSON.stringify(model.getConfig(), (key, value) => {
-    if (key === 'name' && value === model.name) return 'model';
-    const place = typeof value === 'string' ? names.indexOf(value) : -1;
-    return place < 0 ? value : `layer ${place}`;
-  });
 }

@@ -1,5 +1,6 @@
 // One training of a lottery-ticket experiment: watched by validation loss, tested where that was lowest.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { NonFiniteError } from '@thimble/base';
 import {
   evaluate,
   type FitData,
@@ -83,12 +84,17 @@ export async function trainWatched(
     callbacks: [...(training.callbacks ?? []), watch],
   });
   if (curve.at(-1)?.step !== steps) await look(steps);
-  const lowest = curve.reduce((a, b) => (b.loss < a.loss ? b : a));
+  if (!bestWeights) {
+    throw new NonFiniteError(
+      'lotteryTicket: the validation loss was never a number. Check the validation data and its labels.',
+    );
+  }
+  const lowest = curve.find(({ loss }) => loss === best)!;
   const test = async () =>
     testData && (await evaluate(model, testData, { metrics: ['accuracy'], ...pass })).accuracy;
   const finalTestAccuracy = await test();
   await trained?.();
-  writeWeights(model, bestWeights!);
+  writeWeights(model, bestWeights);
   const testAccuracy = await test();
   return {
     curve,
