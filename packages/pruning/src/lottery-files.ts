@@ -1,5 +1,5 @@
 // The files of finished trainings: what they are named by, and what they hold.
-import type { LayersModel } from '@tensorflow/tfjs-layers';
+import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { CheckpointError, hashSeed, Random, readBytes, writeBytes } from '@thimble/base';
 import {
   type BatchSource,
@@ -154,15 +154,23 @@ function withSchedule(training: FitOptions, size: number): object {
 /** What a network is, without the names of its layers: tfjs numbers them through from model to model. */
 function architectureOf(model: LayersModel): string {
   const layers = walkLayers(model);
-  // A Bidirectional shows the layer that its two were made from.
-  const patterns = layers.flatMap((layer) => {
-    const { layer: pattern, forwardLayer } = layer as unknown as Record<string, { name: string }>;
-    return pattern && forwardLayer ? [pattern] : [];
-  });
-  const names = [...layers, ...patterns].map(({ name }) => name);
+  const names = [...layers, ...layers.flatMap(hiddenIn)].map(({ name }) => name);
   return JSON.stringify(model.getConfig(), (key, value) => {
     if (key === 'name' && value === model.name) return 'model';
     const place = typeof value === 'string' ? names.indexOf(value) : -1;
     return place < 0 ? value : `layer ${place}`;
   });
+}
+
+/** What a layer's config names beside the layers inside it: the pattern of a Bidirectional, cells. */
+function hiddenIn(layer: layers.Layer): layers.Layer[] {
+  const { layer: pattern, cell, cells = [] } = layer as unknown as Inner;
+  const found = [pattern, cell, ...cells].filter((inner) => inner !== undefined);
+  return found.flatMap((inner) => [inner, ...hiddenIn(inner)]);
+}
+
+interface Inner {
+  layer?: layers.Layer;
+  cell?: layers.Layer;
+  cells?: layers.Layer[];
 }
