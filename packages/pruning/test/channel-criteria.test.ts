@@ -164,8 +164,8 @@ describe('lda', () => {
   });
 
   it('sees no variance in what is constant but for rounding', () => {
-    // 0.1 + 0.1 + 0.1 over 3 is not 0.1.
-    const labels = [0, 0, 0, 1, 1];
+    // Six times a sixth of 0.1 is not 0.1.
+    const labels = [0, 1, 2, 3, 4, 5];
     const constant = activations(
       labels.map(() => [0.1]),
       { labels },
