@@ -51,7 +51,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'structured-pruning': {
     about:
-      'every structured criterion on distorted MNIST, three seeds (about 40 minutes; resumable)',
+      'every structured criterion on distorted MNIST, three seeds (about half an hour; resumable)',
     program: 'benchmarks/dist/structured.js',
     args: [],
   },
