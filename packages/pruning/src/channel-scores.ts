@@ -139,7 +139,8 @@ export async function channelScores(
     }
     const thresholds = criterion.threshold ? { threshold: criterion.threshold(entries) } : {};
     const kept = Uint8Array.from(mask.dataSync());
-    return { target, scores: entries, kept, reduction: 'mean', ...thresholds };
+    // All entries of a channel have its score; those that are pruned already do not count in 'max'.
+    return { target, scores: entries, kept, reduction: 'max', ...thresholds };
   });
 }
 

@@ -2,7 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, Random, UnsupportedError, withSeed } from '@thimble/base';
 import { channelGroups, fit, summarize, withChannelsZeroed } from '@thimble/core';
-import { criteria, prune, removalReport, removeChannels } from '@thimble/pruning';
+import {
+  criteria,
+  maskedWeights,
+  prune,
+  removalReport,
+  removeChannels,
+  setMask,
+} from '@thimble/pruning';
 import {
   expectNoLeaks,
   expectSameOutputs,
@@ -265,4 +272,32 @@ describe('compensation', () => {
     expect(smaller.layers[1]!.getWeights()[1]!).toBeAllClose([0.25 + 4 * 0.5]);
     expectSameOutputs(smaller, constant, xs);
   });
+});
+
+it('a channel that is partly pruned keeps its score', async () => {
+  const make = () =>
+    tfl.sequential({
+      layers: [
+        dense({ name: 'a', units: 2, useBias: false, inputShape: [4], weights: [tf.ones([4, 2])] }),
+        dense({
+          name: 'b',
+          units: 2,
+          useBias: false,
+          weights: [
+            tf.tensor2d([
+              [2, 2],
+              [1, 1],
+            ]),
+          ],
+        }),
+      ],
+    });
+  // NISP scores unit 0 of a twice as high as unit 1. Three quarters of unit 0 are masked already.
+  const model = make();
+  await prune(model, { targets: 'a', granularity: 'element', sparsity: 0 });
+  setMask(model.layers[0]!, [0, 1, 0, 1, 0, 1, 1, 1]);
+  const options = { criterion: criteria.nisp(), granularity: 'neuron', targets: 'a' } as const;
+  await prune(model, { ...options, sparsity: 0.5 });
+  const [weight] = maskedWeights(model);
+  expect(Array.from(weight!.mask.dataSync())).toEqual([0, 0, 0, 0, 0, 0, 1, 0]);
 });
