@@ -76,6 +76,22 @@ function warmUp(steps: number, after: number | Schedule): Schedule {
 }
 
 /**
+ * The schedule starts anew every so many epochs, each time as for a run of that many. For learning-rate
+ * rewinding (Renda, Frankle, Carbin, "Comparing Rewinding and Fine-tuning in Neural Network Pruning", 2020)
+ * give it the epochs between two prunings.
+ */
+function restart(schedule: Schedule, { every }: { every: number }): Schedule {
+  checkInteger('schedules.restart', 'every', every, 1);
+  return ({ epoch, step, stepsPerEpoch }) =>
+    schedule({
+      epoch: epoch % every,
+      step: step % (every * stepsPerEpoch),
+      stepsPerEpoch,
+      epochs: every,
+    });
+}
+
+/**
  * Learning-rate schedules for the `learningRate` option of `fit`.
  *
  * @example
@@ -88,4 +104,5 @@ export const schedules: {
   exponential: typeof exponential;
   cosine: typeof cosine;
   warmUp: typeof warmUp;
-} = { constant, step, multiStep, exponential, cosine, warmUp };
+  restart: typeof restart;
+} = { constant, step, multiStep, exponential, cosine, warmUp, restart };

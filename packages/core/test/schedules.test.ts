@@ -57,6 +57,25 @@ describe('schedules', () => {
     expect(atStep(schedules.warmUp(2, 1), 0)).toBe(0.5);
   });
 
+  it('restart begins anew every so many epochs, as a run of that many', () => {
+    const steps = schedules.restart(schedules.step(8, { every: 1, factor: 0.5 }), { every: 3 });
+    expect([0, 1, 2, 3, 4, 5, 6, 99].map((epoch) => atEpoch(steps, epoch))).toEqual([
+      8, 4, 2, 8, 4, 2, 8, 8,
+    ]);
+    // Half a cosine wave from 0.3 down to 0.1 in every 4 epochs of 10 steps.
+    const wave = schedules.restart(schedules.cosine(0.3, { final: 0.1 }), { every: 4 });
+    expect([0, 20, 39, 40, 60].map((step) => atStep(wave, step))).toEqual([
+      expect.closeTo(0.3, 12),
+      expect.closeTo(0.2, 12),
+      expect.closeTo(0.2 + 0.1 * Math.cos((Math.PI * 39) / 40), 12),
+      expect.closeTo(0.3, 12),
+      expect.closeTo(0.2, 12),
+    ]);
+    const warm = schedules.restart(schedules.warmUp(4, 0.8), { every: 2 });
+    expect([0, 1, 19, 20, 21].map((step) => atStep(warm, step))).toEqual([0.2, 0.4, 0.8, 0.2, 0.4]);
+    expect(() => schedules.restart(wave, { every: 0 })).toThrow(OptionError);
+  });
+
   it('refuses a negative rate', () => {
     expect(() => schedules.constant(-1)).toThrow(OptionError);
   });

@@ -34,6 +34,7 @@ export type {
 } from './criterion.ts';
 export { type DeadNeurons, deadNeurons, removeDeadNeurons } from './dead-neurons.ts';
 export type { EvidenceOptions } from './evidence.ts';
+export { type FromScratchOptions, type FromScratchResult, fromScratch } from './from-scratch.ts';
 export {
   type GradualPruning,
   type GradualPruningOptions,

@@ -122,9 +122,13 @@ describe('winning tickets', () => {
 
 describe('a training', () => {
   it('is looked at every so many steps and at the end, and stopped where validation was best', async () => {
-    const { report, seen } = await watched({ rounds: 1, evaluateEvery: 3 });
-    const test = blobs(24, 'test');
-    const validation = blobs(24, 'validation');
+    const test = blobs(96, 'test');
+    const { xs, ys } = blobs(24, 'validation');
+    const validation = { xs, ys: tf.reverse(ys, 1) }; // wrong labels: the longer, the worse
+    const options = { validationData: validation, testData: test, evaluateEvery: 3 };
+    const { report, seen } = await watched({ rounds: 1, ...options });
+    expect(report.branches.map(({ earlyStop }) => earlyStop)).toEqual([3, 3]);
+    expect(report.branches[0]!.testAccuracy).not.toBe(report.branches[0]!.finalTestAccuracy);
     for (const [i, branch] of report.branches.entries()) {
       expect(branch.curve.map(({ step }) => step)).toEqual([3, 6, 8]);
       expect(branch.steps).toBe(8);
