@@ -13,8 +13,8 @@ import { type Report, textReport, writeReport } from './report.ts';
 
 const HELP = `Finds winning lottery tickets on handwritten digits (Frankle and Carbin, 2019).
 
-  --preset quick|study|paper   quick: 2 epochs a network, about five minutes; study: 6 epochs and all
-                         controls, twenty minutes a seed; paper: 50,000 steps, hours
+  --preset quick|study|paper   quick: 2 epochs a network, about five minutes; study: 6 epochs,
+                         twenty minutes a seed; paper: 50,000 steps and all controls, hours
   --model ${NETWORKS.join('|')}   default lenet300 (LeNet-300-100)
   --seeds N              repeat with N seeds and show mean and spread (default 1)
   --first-seed N         the first of them (default 0); several processes may share an output folder
