@@ -1,5 +1,5 @@
 // The experiments of the presets.
-
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import type { data } from 'thimble';
 import {
   type LotteryBranch,
@@ -54,6 +54,18 @@ const SETTINGS: Record<NetworkName, { rate: number; convolutions: number }> = {
   conv4: { rate: 3e-4, convolutions: 0.1 },
 };
 
+const FRACTION = 0.2;
+
+/** What goes in a round from the layers that do not lose {@link FRACTION}: half of it from the output. */
+export function fractionsOf(name: NetworkName, model: LayersModel): Record<string, number> {
+  const convolutions = model.layers.filter((layer) => layer.name.startsWith('conv'));
+  const fraction = SETTINGS[name].convolutions;
+  return {
+    ...Object.fromEntries(convolutions.map((layer) => [layer.name, fraction])),
+    output: FRACTION / 2,
+  };
+}
+
 export interface ExperimentOptions {
   model: NetworkName;
   preset: Preset;
@@ -69,11 +81,8 @@ export interface ExperimentOptions {
 export async function runExperiment(options: ExperimentOptions): Promise<LotteryBranch[]> {
   const { model: name, preset, test, seeds, folder, progress, signal } = options;
   const [train, validation] = options.train.split(1 / 12, 'lottery ticket');
-  const { rate, convolutions } = SETTINGS[name];
+  const { rate } = SETTINGS[name];
   const model = network(name, 0);
-  const half = model.layers
-    .filter((layer) => layer.name.startsWith('conv'))
-    .map((layer) => [layer.name, convolutions] as const);
   const all = new Map<string, LotteryBranch>();
   for (const { controls, rounds } of preset.controls) {
     const { branches } = await lotteryTicket({
@@ -82,8 +91,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Lottery
       validationData: validation,
       testData: test,
       rounds: preset.rounds,
-      fraction: 0.2,
-      perLayer: { ...Object.fromEntries(half), output: 0.1 },
+      fraction: FRACTION,
+      perLayer: fractionsOf(name, model),
       controls,
       controlRounds: rounds,
       seeds,
