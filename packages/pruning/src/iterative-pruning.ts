@@ -305,7 +305,9 @@ function checkIterative(options: IterativePruningOptions): void {
  * - Han et al. retrain the weights that survive: leave `rewind` out, give `fit` a reduced `learningRate`,
  *   and `adjustDropout: true` where the network has dropout.
  * - `rewind: 0` (with `denseEpochs`) finds lottery tickets; `rewind: k` rewinds to epoch k.
- * - With `bound` it ends when accuracy falls too low, and the model is the last good one.
+ * - With `bound` it ends when accuracy falls too low, and the model is the last good one. The early stopping
+ *   of `fit` is no substitute: its best weights may be those of a round before, masks included.
+ * - A criterion that compares with initial weights compares with those at the beginning of the run.
  *
  * Papers: Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural Networks",
  * 2015, section 3; Frankle, Carbin, "The Lottery Ticket Hypothesis", 2019; Renda, Frankle, Carbin,

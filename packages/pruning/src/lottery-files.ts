@@ -61,22 +61,25 @@ export async function sourcesOf(
 const LOOKED_AT = 32;
 
 /** Tells data sets of one size apart, by some examples of each; those that vary are not looked at. */
-export function fingerprintOf(sources: readonly (BatchSource | undefined)[]): string {
-  const prints = sources.map((source) => {
-    if (!source || source.varies) return '-';
+export async function fingerprintOf(
+  sources: readonly (BatchSource | undefined)[],
+): Promise<string> {
+  const prints: string[] = [];
+  for (const source of sources) {
+    if (!source || source.varies) {
+      prints.push('-');
+      continue;
+    }
     const count = Math.min(LOOKED_AT, source.size);
     const places = Uint32Array.from({ length: count }, (_, i) =>
       Math.floor((i * source.size) / count),
     );
     const batch = source.batch(places, new Random('lottery', 'data'));
     const tensors = ('xs' in batch ? [batch.xs, batch.ys] : [batch.images, batch.labels]).flat();
-    const values = tensors.map((tensor) => {
-      const text = tensor.dataSync().join();
-      tensor.dispose();
-      return text;
-    });
-    return hashSeed(...values).toString(16);
-  });
+    const values = await Promise.all(tensors.map((tensor) => tensor.data()));
+    for (const tensor of tensors) tensor.dispose();
+    prints.push(hashSeed(...values.map((numbers) => numbers.join())).toString(16));
+  }
   return prints.join(' ');
 }
 

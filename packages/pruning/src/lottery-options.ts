@@ -115,7 +115,7 @@ export async function resolveLottery(options: LotteryTicketOptions): Promise<Res
     criterion,
     progress,
     setup,
-    fingerprint: fingerprintOf([sources.data, sources.validationData, sources.testData]),
+    fingerprint: await fingerprintOf([sources.data, sources.validationData, sources.testData]),
   };
 }
 

@@ -94,13 +94,19 @@ describe('whole neurons go from all layers but those that give the outputs', () 
 it('gives layers of nested models masks of their own, equal names or not', async () => {
   const part = () => tfl.sequential({ layers: [dense('same', INPUTS, { inputShape: [INPUTS] })] });
   const x = input();
-  const model = tfl.model({ inputs: x, outputs: part().apply(part().apply(x)) as never });
-  const report = await prune(model, { granularity: 'element', sparsity: 0.5 });
-  expect(report.weights).toEqual([
+  const [a, b] = [part(), part()];
+  const model = tfl.model({ inputs: x, outputs: b.apply(a.apply(x)) as never });
+  const first = (layer: unknown) => layer === a.layers[0];
+  const element = { granularity: 'element', sparsity: 0.5 } as const;
+  expect((await prune(model, { ...element, targets: first })).weights).toEqual([
     { name: 'same/kernel', total: 36, kept: 18 },
-    { name: 'same/kernel#2', total: 36, kept: 18 },
   ]);
-  expect(maskedWeights(model).map(goneIn)).toEqual([18, 18]);
+  const report = await prune(model, { ...element, sparsity: 0.75 });
+  expect(report.weights).toEqual([
+    { name: 'same/kernel', total: 36, kept: 9 },
+    { name: 'same/kernel#2', total: 36, kept: 9 },
+  ]);
+  expect(maskedWeights(model).map(goneIn)).toEqual([27, 27]);
 });
 
 describe('options that are wrong add no mask', () => {
