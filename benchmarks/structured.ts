@@ -36,7 +36,8 @@ function network(seed: number): tfl.Sequential {
     tfl.layers;
   const block = (name: string, filters: number, kernelSize: number, more: object = {}) => [
     conv2d({ name, filters, kernelSize, padding: 'same', kernelInitializer: 'heNormal', ...more }),
-    batchNormalization({ name: `${name}-norm` }),
+    // A short memory: with tfjs's 0.99 the statistics would be stale after the few steps of fine-tuning.
+    batchNormalization({ name: `${name}-norm`, momentum: 0.9 }),
     activation({ name: `${name}-relu`, activation: 'relu' }),
   ];
   return withSeed(seed, () =>
