@@ -103,7 +103,11 @@ function losersOf(
 }
 
 /** Numbers of the outputs of a layer that are left. */
-function keptOutputs(path: string, groups: readonly ChannelGroup[], removed: Removed): number[] {
+export function keptOutputs(
+  path: string,
+  groups: readonly ChannelGroup[],
+  removed: Removed,
+): number[] {
   const gone = new Set<number>();
   let size = 0;
   for (const group of groups) {

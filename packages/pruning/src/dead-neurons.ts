@@ -11,6 +11,7 @@ import {
   withLayerOutputs,
   withoutChannels,
 } from '@thimble/core';
+import { keptOutputs } from './compensation.ts';
 import { inputOf, linearPart, type Reader, readersOf } from './contributions.ts';
 
 /** The dead channels of a group. */
@@ -195,24 +196,8 @@ function foldConstants(
     for (const [path, shift] of constants.shifts(group, gone)) {
       if (shift.every((value) => value === 0)) continue;
       const { bias } = layers.get(path) as unknown as { bias: { read(): tf.Variable } };
-      const kept = shift.filter((_, output) => !outputGone(path, output, groups, removed));
+      const kept = Float32Array.from(keptOutputs(path, groups, removed), (o) => shift[o]!);
       tf.tidy(() => bias.read().assign(tf.add(bias.read(), tf.tensor1d(kept))));
     }
   }
-}
-
-/** True where an answer of a layer is a channel that goes itself. */
-function outputGone(
-  path: string,
-  output: number,
-  groups: readonly ChannelGroup[],
-  removed: Readonly<Record<string, readonly number[]>>,
-): boolean {
-  return groups.some(({ name, members }) => {
-    const maker = members.find(
-      ({ layer, weight, role }) => layer === path && role === 'out' && /kernel$/i.test(weight),
-    );
-    const channel = maker?.channels[output] ?? -1;
-    return channel >= 0 && (removed[name] ?? []).includes(channel);
-  });
 }
