@@ -126,27 +126,20 @@ function constantsOf(model: LayersModel): Constants {
   const traced = trace(model);
   const answers = ({ layer, channels }: Reader, chosen: ReadonlySet<number>): tf.Tensor[] =>
     tf.tidy(() => {
-      const found: tf.Tensor[] = [];
+      const read: tf.Tensor[] = [];
       const watch = (_: unknown, __: unknown, ___: unknown, input: tf.Tensor): undefined => {
+        read.push(tf.keep(tf.clone(input)));
+      };
+      const inputs = model.inputs.map(({ shape }) => tf.zeros(shape.map((size) => size ?? 1)));
+      withLayerOutputs([layer], watch, () => model.predict(inputs));
+      const found = read.map((input) => {
         const part = linearPart(
           layer,
           inputOf(input, channels, (c) => chosen.has(c)),
         );
-        found.push(tf.keep(tf.reshape(part, [-1, part.shape.at(-1)!])));
-      };
-      const inputs = model.inputs.map(({ shape }) => tf.zeros(shape.map((size) => size ?? 1)));
-      let inside = false;
-      withLayerOutputs(
-        [layer],
-        (...seen) => {
-          if (inside) return undefined;
-          inside = true;
-          watch(...seen);
-          inside = false;
-          return undefined;
-        },
-        () => model.predict(inputs),
-      );
+        return tf.reshape(part, [-1, part.shape.at(-1)!]);
+      });
+      tf.dispose(read);
       return found;
     });
   return {
