@@ -60,6 +60,55 @@ export function extreme(
   }
 }
 
+/**
+ * out[i] = a[i] b[i]. With `oneA` the first value of a stands for all of them, with `oneB` that of b. Out
+ * may be a or b.
+ */
+export function multiply(
+  a: usize,
+  b: usize,
+  out: usize,
+  count: i32,
+  oneA: bool,
+  oneB: bool,
+): void {
+  if (oneA || oneB) {
+    const factor = load<f32>(oneA ? a : b);
+    multiplyBy(oneA ? b : a, factor, out, count);
+    return;
+  }
+  for (; count >= 16; count -= 16) {
+    v128.store(out, f32x4.mul(v128.load(a), v128.load(b)));
+    v128.store(out, f32x4.mul(v128.load(a, 16), v128.load(b, 16)), 16);
+    v128.store(out, f32x4.mul(v128.load(a, 32), v128.load(b, 32)), 32);
+    v128.store(out, f32x4.mul(v128.load(a, 48), v128.load(b, 48)), 48);
+    a += 64;
+    b += 64;
+    out += 64;
+  }
+  for (; count > 0; count--) {
+    store<f32>(out, load<f32>(a) * load<f32>(b));
+    a += 4;
+    b += 4;
+    out += 4;
+  }
+}
+
+/** out[i] = factor x[i]. */
+function multiplyBy(x: usize, factor: f32, out: usize, count: i32): void {
+  const factors = f32x4.splat(factor);
+  for (; count >= 4; count -= 4) {
+    v128.store(out, f32x4.mul(v128.load(x), factors));
+    x += 16;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    store<f32>(out, load<f32>(x) * factor);
+    x += 4;
+    out += 4;
+  }
+}
+
 /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
 export function sign(x: usize, out: usize, count: i32): void {
   const zero = f32x4.splat(0);

@@ -293,6 +293,11 @@ export interface Kernels {
     oneB: boolean,
     least: boolean,
   ): void;
+  /**
+   * out[i] = a[i] b[i]. With `oneA` the first value of a stands for all, with `oneB` that of b. Out may be a
+   * or b.
+   */
+  multiply(a: Pointer, b: Pointer, out: Pointer, count: number, oneA: boolean, oneB: boolean): void;
   /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
   sign(x: Pointer, out: Pointer, count: number): void;
   /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all. */

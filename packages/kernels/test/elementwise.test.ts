@@ -5,6 +5,7 @@ import {
   check,
   expectExact,
   expectWithin,
+  inOut,
   input,
   integers,
   output,
@@ -64,6 +65,23 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
         out,
         Array.from({ length: count }, (_, i) => choose(p[oneA ? 0 : i]!, q[oneB ? 0 : i]!)),
       );
+    }));
+
+  test('multiply is a b, also in place', () =>
+    check(counts, 300, ({ count, a: oneA, b: oneB, c: inPlace, seed }) => {
+      const [p, q] = [special(oneA ? 1 : count, seed), special(oneB ? 1 : count, seed + 1)];
+      const both = oneA && oneB && count > 1; // one value times one value is one value
+      if (both) return;
+      const over = inPlace && !oneA;
+      const { a, out } = run(
+        { a: over ? inOut(p) : input(p), b: input(q), out: output(over ? 0 : count) },
+        (at) => kernels.multiply(at.a, at.b, over ? at.a : at.out, count, oneA, oneB),
+        seed,
+      );
+      const expected = Float32Array.from({ length: count }, (_, i) =>
+        Math.fround(p[oneA ? 0 : i]! * q[oneB ? 0 : i]!),
+      );
+      expectExact(over ? a : out, expected);
     }));
 
   test('sign is 1, -1 or 0', () =>

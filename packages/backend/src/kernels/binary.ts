@@ -9,6 +9,7 @@ import {
   Maximum,
   Minimum,
   Mod,
+  Multiply,
   Pow,
   Prelu,
   RealDiv,
@@ -17,7 +18,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Tensors } from '../stock.ts';
 import { runsOf } from './broadcast.ts';
-import { extreme, prelu as preluFloat } from './elementwise.ts';
+import { extreme, prelu as preluFloat, product } from './elementwise.ts';
 import { overrideKernel } from './override.ts';
 
 interface Binary {
@@ -28,7 +29,7 @@ interface Binary {
   /** Whether stock is right for int32. */
   int?: true;
   /** What serves for float32; default stock. */
-  float?: (backend: BackendWasm, a: TensorInfo, b: TensorInfo) => TensorInfo;
+  float?: (backend: BackendWasm, a: TensorInfo, b: TensorInfo) => TensorInfo | undefined;
 }
 
 // On int32 stock traps at x / 0 and mod(x, 0), after which the whole module is lost; on bool it reads and
@@ -43,6 +44,7 @@ const BINARY: Record<string, Binary> = {
   },
   [Minimum]: { value: Math.min, int: true, float: (backend, a, b) => extreme(backend, a, b, true) },
   [Mod]: { value: (a, b) => a - b * Math.floor(a / b) },
+  [Multiply]: { value: (a, b) => a * b, int: true, float: product },
   [Pow]: { value: (a, b) => a ** b },
   [RealDiv]: { value: (a, b) => a / b },
 };

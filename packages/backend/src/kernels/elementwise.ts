@@ -42,6 +42,25 @@ export function extreme(
   );
 }
 
+/**
+ * a b of operands of one shape, or of which one is a single value; undefined for other shapes. Stock makes
+ * and frees an XNNPACK operator for every product.
+ */
+export function product(
+  backend: BackendWasm,
+  a: TensorInfo,
+  b: TensorInfo,
+): TensorInfo | undefined {
+  const same = util.arraysEqual(a.shape, b.shape);
+  const oneA = !same && util.sizeFromShape(a.shape) === 1 && a.shape.length <= b.shape.length;
+  const oneB = !same && util.sizeFromShape(b.shape) === 1 && b.shape.length <= a.shape.length;
+  if (!same && !oneA && !oneB) return undefined;
+  const out = backend.makeOutput(oneA ? b.shape : a.shape, 'float32');
+  const [atA, atB, to] = [address(backend, a), address(backend, b), address(backend, out)];
+  simd().multiply(atA, atB, to, util.sizeFromShape(out.shape), oneA, oneB);
+  return out;
+}
+
 /** alpha x where x < 0, else x; alpha broadcasts to x. */
 export function prelu(backend: BackendWasm, x: TensorInfo, alpha: TensorInfo): TensorInfo {
   return inRuns(backend, x, alpha, (at, atAlpha, to, { length, oneA, oneB }) => {
