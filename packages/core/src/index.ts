@@ -64,6 +64,7 @@ export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';
 export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
+export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
 export { type Summary, summarize } from './summarize.ts';
 export { lossAndGradients, supervisedStep } from './supervised-step.ts';
