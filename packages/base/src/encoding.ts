@@ -3,13 +3,18 @@
 /** How the values of a weight tensor are coded, before any entropy coding. */
 export type ValueCode =
   | { type: 'float'; bits: 32 | 16 }
-  /** value = scale * (code - zeroPoint); one scale and zero point per slice along `axis`, or one in all. */
+  /**
+   * value = scale * (code - zeroPoint); one scale and zero point per slice along `axis`, or one in all. With
+   * `group`: one per run of `group` entries along `axis` (the last may be shorter), for every position
+   * along the other axes, row by row.
+   */
   | {
       type: 'affine';
       bits: number;
       scale: Float32Array;
       zeroPoint: Int32Array;
       axis: number | null;
+      group?: number;
     }
   /** value = centroids[code] */
   | { type: 'codebook'; bits: number; centroids: Float32Array }

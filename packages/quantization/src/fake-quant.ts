@@ -1,18 +1,27 @@
 // Fake quantisation: compute in float with the values that low-precision codes can express.
 import * as tf from '@tensorflow/tfjs-core';
-import { checkInteger, checkOptions } from '@thimble/base';
+import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
 import { type Grid, type GridOptions, gridOf, inside, snap } from './grid.ts';
+import { GROUP_AXIS, type Groups, groupsAlong, inGroups, outOfGroups } from './groups.ts';
 
 /** Options of {@link fakeQuant}. */
 export interface FakeQuantOptions extends GridOptions {
   /** True: a range of its own for every output unit or filter. Default false: one for the weight. */
   perChannel?: boolean;
+  /**
+   * A range of its own for every so many entries along the input axis, for every output and position
+   * (the last group may be smaller); along the only axis of a vector. Not together with `perChannel`.
+   */
+  groupSize?: number;
 }
 
-/** The state of fake quantisation at one weight: the axis that has a range per slice, or none. */
+/** The state of fake quantisation at one weight. */
 export interface FakeQuantState {
+  /** The axis that has a range per slice, or that is cut into groups; none with one range in all. */
   axis: number | null;
+  /** How the weight is cut into groups, if it is. */
+  groups?: Groups;
 }
 
 /** A transform that quantises a weight; made by {@link fakeQuant}. */
@@ -24,8 +33,9 @@ const CLASS_NAME = 'ThimbleFakeQuant';
  * Trains a weight as it will be stored: rounded to one of `2^bits` evenly spaced values over its own
  * present range.
  *
- * - range: the smallest and largest entry at every evaluation (per output channel with `perChannel`),
- *   widened to include 0 and nudged so that 0 is exact; zeros stay zeros, so it composes with masks
+ * - range: the smallest and largest entry at every evaluation (per output channel with `perChannel`, per
+ *   run of inputs with `groupSize`), widened to include 0 and nudged so that 0 is exact; zeros stay zeros,
+ *   so it composes with masks
  * - forward: `q = clip(round(w / s) + z, low, high)`, `w' = s (q - z)`; halves round to even
  * - backward (straight-through): `dL/dw = dL/dw'` where `s (low - z) <= w <= s (high - z)`, else 0;
  *   nothing flows into the range
@@ -43,28 +53,53 @@ const CLASS_NAME = 'ThimbleFakeQuant';
  * parametrize(tfl.layers.dense({ units: 300 }), { kernel: [fakeQuant({ bits: 8 })] });
  */
 export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
-  checkOptions('fakeQuant', options, ['bits', 'symmetric', 'narrowRange', 'perChannel']);
+  const known = ['bits', 'symmetric', 'narrowRange', 'perChannel', 'groupSize'];
+  checkOptions('fakeQuant', options, known);
   checkBits('fakeQuant', options.bits);
-  const { perChannel = false, ...grid } = options;
-  const gridFor = (weight: tf.Tensor, { axis }: FakeQuantState) => {
-    const axes = weight.shape.map((_, i) => i).filter((i) => i !== axis);
+  const { perChannel = false, groupSize, ...grid } = options;
+  if (groupSize !== undefined) {
+    checkInteger('fakeQuant', 'groupSize', groupSize, 1);
+    if (perChannel) {
+      throw new OptionError(
+        'fakeQuant: groupSize gives every output its own ranges already; leave out perChannel.',
+      );
+    }
+  }
+  const gridFor = (weight: tf.Tensor, { axis, groups }: FakeQuantState) => {
+    const axes = weight.shape
+      .map((_, i) => i)
+      .filter((i) => (groups ? i === GROUP_AXIS : i !== axis));
     return gridOf(tf.min(weight, axes, true), tf.max(weight, axes, true), grid);
   };
+  /** `body` on the weight as it is, or on its groups. */
+  const within = (
+    { groups }: FakeQuantState,
+    weight: tf.Tensor,
+    body: (w: tf.Tensor) => tf.Tensor,
+  ) => (groups ? outOfGroups(body(inGroups(weight, groups)), groups) : body(weight));
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
-    build: (site) => ({ axis: perChannel ? site.axes.out : null }),
-    apply: (weight, state) => snapStraightThrough(weight, [], (w) => gridFor(w, state)),
-    bake: (weight, state) => snap(weight, gridFor(weight, state)),
+    build({ axes, shape }) {
+      if (groupSize === undefined) return { axis: perChannel ? axes.out : null };
+      const axis = Math.max(axes.in, 0);
+      return { axis, groups: groupsAlong(shape, axis, groupSize) };
+    },
+    apply: (weight, state) =>
+      within(state, weight, (values) => snapStraightThrough(values, [], (w) => gridFor(w, state))),
+    bake: (weight, state) =>
+      within(state, weight, (values) => snap(values, gridFor(values, state))),
     encoding(weight, state) {
-      const { scale, zeroPoint } = gridFor(weight, state);
+      const { axis, groups } = state;
+      const { scale, zeroPoint } = gridFor(groups ? inGroups(weight, groups) : weight, state);
       return {
         values: {
           type: 'affine',
           bits: options.bits,
           scale: Float32Array.from(scale.dataSync()),
           zeroPoint: Int32Array.from(zeroPoint.dataSync()),
-          axis: state.axis,
+          axis,
+          ...(groupSize === undefined ? {} : { group: groupSize }),
         },
       };
     },

@@ -25,3 +25,8 @@ describeTransformContract('fakeQuant per channel', {
   // A symmetric narrow grid ends exactly at the largest magnitude: the gradient passes everywhere.
   gradient: (_stored, upstream) => upstream,
 });
+
+describeTransformContract('fakeQuant per group', {
+  make: () => fakeQuant({ bits: 8, symmetric: true, narrowRange: true, groupSize: 2 }),
+  gradient: (_stored, upstream) => upstream,
+});

@@ -126,6 +126,52 @@ describe('fakeQuant', () => {
     });
   });
 
+  // quic/aimet, TestQuantizationFunctions.cpp: block-wise quantisation of 2x2x2x2 with a step per pair
+  // (first axis, last axis). Here the pair's groups run along the two axes between, laid out as the
+  // input axis of a dense kernel: 4 inputs, 2 outputs, for each half of the figures. The steps there are
+  // given, so the ranges here are made to give them: 8 bits over [-64, 63.5], [-128, 127] ...
+  it('has a scale per group of inputs and output', () => {
+    const x = [-125.1, -125.1, 48.3, 48.3, 68.3, 68.3, -3.1, -3.1];
+    const expected = [
+      [-64, -125, 48.5, 48, 63.5, 68, -3, -3],
+      [-126, -124, 48, 48, 68, 68, -4, -4],
+    ];
+    const ends = [
+      [-64, -128, 63.5, 127],
+      [-256, -512, 254, 508],
+    ];
+    // Each group: the four figures, clipped to the range, and the two ends of the range.
+    const kernel = ends.flatMap(([min0, min1, max0, max1]) => [
+      ...[0, 1, 2, 3].map((i) => [
+        Math.min(max0!, Math.max(min0!, x[2 * i]!)),
+        Math.min(max1!, Math.max(min1!, x[2 * i + 1]!)),
+      ]),
+      [min0!, min1!],
+      [max0!, max1!],
+    ]);
+    const weight = kernelOf(kernel, { bits: 8, groupSize: 6 });
+    const baked = weight.bake().arraySync() as number[][];
+    expect(baked.slice(0, 4).flat()).toBeAllClose(expected[0]!, 1e-6);
+    expect(baked.slice(6, 10).flat()).toBeAllClose(expected[1]!, 1e-6);
+    expect(weight.encoding().values).toEqual({
+      type: 'affine',
+      bits: 8,
+      scale: Float32Array.of(0.5, 1, 2, 4),
+      zeroPoint: Int32Array.of(128, 128, 128, 128),
+      axis: 0,
+      group: 6,
+    });
+  });
+
+  it('has a smaller last group where the size does not divide the inputs', () => {
+    // Inputs 1..3 in groups of 2, 2 bits: steps 2/3 for [1, 2], 1 for [3].
+    const weight = kernelOf([[1], [2], [3]], { bits: 2, groupSize: 2 });
+    expect(weight.bake()).toBeAllClose([[4 / 3], [2], [3]]);
+    expect(weight.encoding().values).toMatchObject({ scale: Float32Array.of(2 / 3, 1) });
+    // 3 codes of 2 bits, 2 scales and 2-bit zero points
+    expect(encodedBits(weight.encoding())).toBe(3 * 2 + 2 * (32 + 2));
+  });
+
   it('keeps a weight of zeros at zero, and lets its gradient pass', () => {
     const weight = kernelOf([[0, 0]], { bits: 8 });
     expect(weight.bake()).toBeAllClose([[0, 0]], 0);
@@ -145,6 +191,10 @@ describe('fakeQuant', () => {
       'fakeQuant: bits must be a whole number from 2 to 16',
     );
     expect(() => fakeQuant({ bits: 17 })).toThrow('bits');
+    expect(() => fakeQuant({ bits: 8, groupSize: 0 })).toThrow('groupSize');
+    expect(() => fakeQuant({ bits: 8, groupSize: 4, perChannel: true })).toThrow(
+      'leave out perChannel',
+    );
     expect(() => fakeQuant({ bits: 8, perchannel: true } as never)).toThrow('"perchannel"');
   });
 });
