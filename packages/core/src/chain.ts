@@ -90,7 +90,10 @@ export class Chain implements ParametrizedWeight {
       key: `${stored.name}/${this.links.length}`,
       shape: stored.shape as number[],
       axes,
+      variable: this.variable,
+      trained: () => layer.trainableWeights.includes(stored),
       read: () => this.bake(),
+      encoding: () => this.encoding(),
       addWeight: (name, shape, initial, trainable) => {
         if (typeof initial !== 'number' && initial.shape.join() !== shape.join()) {
           throw new ShapeError(

@@ -54,12 +54,14 @@ export {
 export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
+export { expectedKernels, kernelNames } from './kernel-names.ts';
 export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
 export type { MetricFunction } from './metrics.ts';
+export { namedOp } from './named-op.ts';
 export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';
 export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';

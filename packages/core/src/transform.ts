@@ -25,8 +25,14 @@ export interface Site {
   readonly key: string;
   readonly shape: number[];
   readonly axes: Axes;
+  /** The stored weight, at which the chain begins. */
+  readonly variable: Variable;
+  /** False while the layer, or the stored weight, is frozen. */
+  trained(): boolean;
   /** The weight as this link gets it now, at test time: a new tensor. Zeros while a model is loaded. */
   read(): Tensor;
+  /** What the earlier links say of the weight now. */
+  encoding(): Encoding;
   /**
    * Adds a weight of the transform's own (mask, range, gain, centroids) to the layer, so that it is
    * saved, loaded, checkpointed and, if `trainable`, trained with it.

@@ -1,9 +1,8 @@
 // Layers with masks on their kernels.
 import * as tfl from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
-import { parametrize } from '@thimble/core';
+import { expectedKernels, parametrize } from '@thimble/core';
 import { type MaskOptions, mask } from './mask.ts';
-import { expectedKernels } from './masked-weights.ts';
 
 /** Arguments of {@link maskedDense}: those of `tf.layers.dense`, and those of the mask. */
 export type MaskedDenseArgs = Parameters<typeof tfl.layers.dense>[0] & MaskOptions;

@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { NoMatchError, UnsupportedError } from '@thimble/base';
 import {
+  kernelNames,
   type ParametrizedWeight,
   parametrize,
   parametrizedWeights,
@@ -24,9 +25,6 @@ export interface MaskedWeight {
   /** 'layer/kernel', or 'layer/kernel#2' where an earlier layer of a nested model has the same name. */
   readonly name: string;
 }
-
-/** The weights that a layer multiplies its input with, by the names that layers give them. */
-const KERNELS = ['kernel', 'depthwiseKernel', 'pointwiseKernel', 'recurrentKernel', 'embeddings'];
 
 /** The candidates, called `what` in messages, that the rules match, each rule at least one. */
 export function matchLayers(
@@ -56,54 +54,11 @@ export function matchLayers(
   throw new NoMatchError(`${owner}: targets is an empty list. ${known()}`);
 }
 
-/** The kernels of a layer by name; of a recurrent layer those of its cell. */
-export function kernelNames(layer: layers.Layer): string[] {
-  const owner = ((layer as { cell?: object }).cell ?? layer) as Record<string, unknown>;
-  return KERNELS.filter((name) => {
-    const weight = owner[name] as { read?: unknown } | null | undefined;
-    return typeof weight?.read === 'function';
-  });
-}
-
 /** The kernels of a built layer with their shapes. */
 export function kernelShapes(layer: layers.Layer): [name: string, shape: number[]][] {
   const owner = (layer as { cell?: object }).cell ?? layer;
   const weights = owner as Record<string, { shape: number[] }>;
   return kernelNames(layer).map((name) => [name, weights[name]!.shape]);
-}
-
-/** The kernels of tfjs's own layers, and of the cells of its recurrent ones, before they are built. */
-const KERNELS_OF: Readonly<Record<string, readonly string[]>> = {
-  Dense: ['kernel'],
-  Conv1D: ['kernel'],
-  Conv2D: ['kernel'],
-  Conv3D: ['kernel'],
-  Conv2DTranspose: ['kernel'],
-  Conv3DTranspose: ['kernel'],
-  DepthwiseConv2D: ['depthwiseKernel'],
-  SeparableConv2D: ['depthwiseKernel', 'pointwiseKernel'],
-  Embedding: ['embeddings'],
-  SimpleRNNCell: ['kernel', 'recurrentKernel'],
-  LSTMCell: ['kernel', 'recurrentKernel'],
-  GRUCell: ['kernel', 'recurrentKernel'],
-  ConvLSTM2DCell: ['kernel', 'recurrentKernel'],
-};
-
-/**
- * The kernels that a layer has, or will have once it is built; of a wrapper those of the layer inside.
- * Empty also for a class that is not tfjs's own and not built.
- */
-export function expectedKernels(layer: layers.Layer): readonly string[] {
-  const inner = layer as unknown as Record<
-    'forwardLayer' | 'layer' | 'cell',
-    layers.Layer | undefined
-  >;
-  const wrapped = inner.forwardLayer ?? inner.layer;
-  if (wrapped) return expectedKernels(wrapped);
-  const found = kernelNames(layer);
-  if (found.length > 0) return found;
-  const { className } = (inner.cell ?? layer).constructor as unknown as { className: string };
-  return KERNELS_OF[className] ?? [];
 }
 
 /** The layers of a model that have kernels; wrappers stand for nothing, their inner layers do. */
