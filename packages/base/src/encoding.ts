@@ -18,7 +18,7 @@ export type ValueCode =
     }
   /** value = centroids[code] */
   | { type: 'codebook'; bits: number; centroids: Float32Array }
-  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all. */
+  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all; none: it is 1. */
   | { type: 'binary'; bits: 1; scale: Float32Array; axis: number | null };
 
 /** A stored weight: its shape, how its values are coded, and which of its entries are kept. */

@@ -1,4 +1,17 @@
 export {
+  type BinaryConnectOptions,
+  type BinaryConnectState,
+  type BinaryConnectTransform,
+  binaryConnect,
+} from './binary-connect.ts';
+export {
+  type BinaryConv2dArgs,
+  type BinaryDenseArgs,
+  binarized,
+  binaryConv2d,
+  binaryDense,
+} from './binary-layers.ts';
+export {
   type FakeQuantOptions,
   type FakeQuantState,
   type FakeQuantTransform,

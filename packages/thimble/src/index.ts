@@ -9,6 +9,7 @@ import {
   maskedDense,
   maskedDepthwiseConv2d,
 } from '@thimble/pruning';
+import { binaryConv2d, binaryDense } from '@thimble/quantization';
 
 export * from '@thimble/base';
 export * from '@thimble/core';
@@ -27,10 +28,12 @@ export const callbacks: {
 
 /** Layers, made as those of `tf.layers` are. */
 export const layers: {
+  binaryConv2d: typeof binaryConv2d;
+  binaryDense: typeof binaryDense;
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
-} = { maskedDense, maskedConv2d, maskedDepthwiseConv2d };
+} = { binaryConv2d, binaryDense, maskedDense, maskedConv2d, maskedDepthwiseConv2d };
 
 /** Losses by name, those of the techniques among them. */
 export const losses: typeof coreLosses & { distillation: typeof distillationLoss } = {
