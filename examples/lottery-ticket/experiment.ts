@@ -33,7 +33,7 @@ export const PRESETS: Record<string, Preset> = {
     rounds: 15,
     controls: [
       { controls: ['reinit'], rounds: [3, 7, 11, 15] },
-      { controls: ['random', ...SIGNS], rounds: MARKS },
+      { controls: ['random', ...SIGNS, ...OTHERS], rounds: MARKS },
     ],
   },
   paper: {
