@@ -1,5 +1,6 @@
 // Weights pruned one by one on real MNIST: Han's iterative pruning to a twelfth on LeNet-300-100 or, with
-// --net lenet5, LeNet-5; SNIP at initialisation; each beside random pruning and beside doing nothing.
+// --net lenet5, LeNet-5; SNIP at initialisation; each beside random pruning and beside doing nothing, also with
+// the dropout and for the time that the pruned network is trained on.
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
@@ -26,6 +27,8 @@ interface Plan {
   lastEpochs: number;
   /** Share of each layer that is left in the end (Han et al., table 4). */
   left: Record<string, number>;
+  /** Dropout before the dense layers while pruning and after; default none. */
+  drop?: number;
 }
 
 const PLANS: Partial<Record<NetworkName, Plan>> = {
@@ -35,6 +38,7 @@ const PLANS: Partial<Record<NetworkName, Plan>> = {
     roundEpochs: 2,
     lastEpochs: 14,
     left: { fc1: 0.08, fc2: 0.09, output: 0.26 },
+    drop: 0.1,
   },
   lenet5: {
     denseEpochs: 8,
@@ -101,14 +105,31 @@ function held(rate: number, until: number): Schedule {
   };
 }
 
+/** The dense network of a seed trained on as the pruned ones are, with a callback that prunes it or without. */
+async function retrained(
+  name: NetworkName,
+  seed: number,
+  callbacks: FitOptions['callbacks'] = [],
+): Promise<Outcome> {
+  const { rounds, roundEpochs, lastEpochs, drop } = PLANS[name]!;
+  const model = network(name, seed, drop);
+  model.setWeights((await dense(name, seed)).getWeights());
+  const pruning = (rounds - 1) * roundEpochs;
+  await fit(model, train, {
+    ...training(seed + 100, pruning + lastEpochs, RATE),
+    learningRate: held(RATE, pruning),
+    callbacks,
+  });
+  return outcome(model);
+}
+
 async function iterated(
   name: NetworkName,
   seed: number,
   criterion: Criterion,
   granularity: Granularity,
 ): Promise<Outcome> {
-  const { rounds, roundEpochs, lastEpochs, left } = PLANS[name]!;
-  const model = await dense(name, seed);
+  const { rounds, roundEpochs, left } = PLANS[name]!;
   const fraction = (share: number) => 1 - share ** (1 / rounds);
   const callback = iterativePruning({
     rounds,
@@ -119,13 +140,7 @@ async function iterated(
     granularity,
     seed,
   });
-  const pruning = (rounds - 1) * roundEpochs;
-  await fit(model, train, {
-    ...training(seed + 100, pruning + lastEpochs, RATE),
-    learningRate: held(RATE, pruning),
-    callbacks: [callback],
-  });
-  return outcome(model);
+  return retrained(name, seed, [callback]);
 }
 
 async function atInitialisation(name: NetworkName, seed: number, criterion: Criterion) {
@@ -145,6 +160,7 @@ async function atInitialisation(name: NetworkName, seed: number, criterion: Crit
 
 const METHODS: Record<string, (name: NetworkName, seed: number) => Promise<Outcome>> = {
   dense: async (name, seed) => outcome(await dense(name, seed)),
+  'dense, trained on as long': (name, seed) => retrained(name, seed),
   'magnitude, iterative (Han)': (name, seed) =>
     iterated(name, seed, criteria.magnitude(), 'element'),
   'random, iterative': (name, seed) => iterated(name, seed, criteria.random(), 'element'),
