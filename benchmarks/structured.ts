@@ -166,6 +166,21 @@ const rows: Row[] = results.map(({ method, outcomes }) => [
   percent(outcomes.map(({ recalibrated }) => recalibrated)),
   percent(outcomes.map(({ after }) => after)),
 ]);
+/** The methods whose mean error is not below that of random channels. */
+function noBetterThanRandom(stage: 'before' | 'recalibrated' | 'after'): string[] {
+  const meanOf = ({ outcomes }: (typeof results)[number]) =>
+    outcomes.reduce((sum, outcome) => sum + outcome[stage], 0) / outcomes.length;
+  const random = meanOf(results.find(({ method }) => method === 'random')!);
+  return results
+    .filter((result) => result.method !== 'random' && meanOf(result) >= random)
+    .map(({ method }) => method);
+}
+const losers = {
+  before: noBetterThanRandom('before'),
+  recalibrated: noBetterThanRandom('recalibrated'),
+  after: noBetterThanRandom('after'),
+};
+console.log('No better than random:', losers);
 await study.finish(
   [['criterion', 'MACs', 'test error before tuning %', 'recalibrated %', 'tuned %'], ...rows],
   {
@@ -179,5 +194,6 @@ await study.finish(
       tuningRate: TUNING_RATE,
     },
     results,
+    noBetterThanRandom: losers,
   },
 );
