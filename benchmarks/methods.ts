@@ -101,7 +101,7 @@ const once = (options: PruneOptions) => async (seed: number) => {
     data: train,
     loss,
     seed,
-    ...(options.criterion?.threshold ? {} : { sparsity: SPARSITY }),
+    ...(options.criterion?.threshold || options.perLayer ? {} : { sparsity: SPARSITY }),
     ...((needs as readonly string[]).includes('initial') ? { initial } : {}),
     ...options,
   });
@@ -154,7 +154,10 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   'magnitude, normalised, global': by(criteria.normalized(criteria.magnitude()), {
     scope: 'global',
   }),
-  'magnitude, connected': by(criteria.connected(criteria.magnitude(), { firstLayers: ['fc1'] })),
+  // Each of the 100 units before the output keeps a weight there, which is more than 5 % of 1,000.
+  'magnitude, connected': by(criteria.connected(criteria.magnitude(), { firstLayers: ['fc1'] }), {
+    perLayer: { fc1: SPARSITY, fc2: SPARSITY, output: 0.85 },
+  }),
   'absolute threshold 0.08': by(criteria.threshold({ value: 0.08 })),
   'q std, q = 1.8 (Han)': by(criteria.deviations({ q: 1.8 })),
   'percentile 95': by(criteria.percentile({ percent: 95 })),
