@@ -54,6 +54,12 @@ export {
 export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
+export {
+  type FoldReport,
+  foldBatchNorm,
+  foldReport,
+  type KeptBatchNorm,
+} from './fold-batch-norm.ts';
 export { expectedKernels, kernelNames } from './kernel-names.ts';
 export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
