@@ -83,9 +83,9 @@ export class Chain implements ParametrizedWeight {
 
   #site(prefix: string): Site {
     const { layer, weight, axes, stored } = this;
-    const owner = internals(ownerOf(layer));
     return {
       layer: layer.name,
+      owner: layer,
       weight,
       key: `${stored.name}/${this.links.length}`,
       shape: stored.shape as number[],
@@ -95,36 +95,13 @@ export class Chain implements ParametrizedWeight {
       read: () => this.bake(),
       encoding: () => this.encoding(),
       addWeight: (name, shape, initial, trainable) => {
-        if (typeof initial !== 'number' && initial.shape.join() !== shape.join()) {
-          throw new ShapeError(
-            `${stored.originalName}: initial ${name} has shape [${initial.shape}], not [${shape}].`,
-          );
-        }
-        const initializer = {
-          apply: () => (typeof initial === 'number' ? tf.fill(shape, initial) : tf.clone(initial)),
-        };
-        const fullName = prefix + this.#freeName(name);
-        const added = owner.addWeight(
-          fullName,
-          shape,
-          'float32',
-          initializer,
-          undefined,
-          trainable,
-        );
+        // 'kernel_mask', or 'kernel_mask2' where the chain has another mask already.
+        const wanted = `${localName(stored)}_${name}`;
+        const added = addedWeight(layer, prefix, wanted, shape, initial, trainable);
         this.added.push(added);
         return added.read() as tf.Variable;
       },
     };
-  }
-
-  /** 'kernel_mask', or 'kernel_mask_1' where the chain has another mask already. */
-  #freeName(name: string): string {
-    const taken = new Set(variablesOf(this.layer).map(localName));
-    const base = `${localName(this.stored)}_${name}`;
-    let free = base;
-    for (let i = 1; taken.has(free); i++) free = `${base}_${i}`;
-    return free;
   }
 
   /** Takes the stored weight from the trainable ones for good, also when `layer.trainable` is set. */
@@ -220,6 +197,34 @@ export class Chain implements ParametrizedWeight {
     }
     return value;
   }
+}
+
+/**
+ * A new weight of a layer; a number is added to its name where the layer has one of that name (without
+ * '_', with which tfjs numbers equal names of other layers). `prefix`
+ * is what the name needs in front outside the layer's scope.
+ */
+export function addedWeight(
+  layer: Layer,
+  prefix: string,
+  name: string,
+  shape: number[],
+  initial: tf.Tensor | number,
+  trainable: boolean,
+): LayerVariable {
+  if (typeof initial !== 'number' && initial.shape.join() !== shape.join()) {
+    throw new ShapeError(
+      `${layer.name}: initial ${name} has shape [${initial.shape}], not [${shape}].`,
+    );
+  }
+  const initializer = {
+    apply: () => (typeof initial === 'number' ? tf.fill(shape, initial) : tf.clone(initial)),
+  };
+  const taken = new Set(variablesOf(layer).map(localName));
+  let free = name;
+  for (let i = 1; taken.has(free); i++) free = `${name}${i + 1}`;
+  const owner = internals(ownerOf(layer));
+  return owner.addWeight(prefix + free, shape, 'float32', initializer, undefined, trainable);
 }
 
 /** Number of entries that are not zero. */

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { ThimbleError, UnsupportedError } from '@thimble/base';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
-import { chainsOf } from './parametrize.ts';
+import { chainsOf, hasCallTransforms } from './parametrize.ts';
 import { PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
 import { innerLayers, walkLayers } from './walk.ts';
@@ -19,7 +19,7 @@ export interface KeptLayer {
  * that it changes, and its own weights are gone. Works on Sequential and functional models with shared
  * layers, nested models, wrappers, several inputs and outputs. Layers of Thimble's own that do more than
  * transform weights stay in the model; {@link finalizeReport} lists them, and whoever loads the model
- * needs the package that defines them.
+ * needs the package that defines them. Layers with call transforms (quantised activations) stay too, as they are.
  *
  * The model given stays as it was and shares nothing with the new one: each can be disposed of. The new
  * model is not compiled, and a stateful recurrent layer starts from its initial state.
@@ -82,12 +82,15 @@ function withoutChains(value: unknown): unknown {
   );
   if (copy.className !== PARAMETRIZED) return copy;
   const { config, saved } = splitConfig(copy.config as tf.serialization.ConfigDict);
+  if (saved.calls) return copy;
   return { ...copy, className: saved.className, config };
 }
 
 function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, tf.Tensor>): void {
   const originals = new Map(variablesOf(from).map((variable) => [localName(variable), variable]));
-  const chains = new Map(chainsOf(from).map((chain) => [chain.stored, chain]));
+  // A layer with call transforms keeps its chains, and what is stored with them.
+  const baked = hasCallTransforms(to) ? [] : chainsOf(from);
+  const chains = new Map(baked.map((chain) => [chain.stored, chain]));
   for (const target of variablesOf(to)) {
     const original = originals.get(localName(target));
     if (!original) throw mismatch(from, target.originalName);

@@ -12,6 +12,13 @@ export {
 export { axesOf } from './axes.ts';
 export { type FitData, toSource, type Values } from './batches.ts';
 export {
+  type CallCodes,
+  type CallSite,
+  type CallTransform,
+  type CallTransformFactory,
+  registerCallTransform,
+} from './call-transform.ts';
+export {
   type FitCallback,
   type Logs,
   ThimbleCallback,
@@ -70,7 +77,14 @@ export type { MetricFunction } from './metrics.ts';
 export { namedOp } from './named-op.ts';
 export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';
-export { type Chains, parametrize, parametrizedWeights } from './parametrize.ts';
+export {
+  type CallLink,
+  type Chains,
+  callLinks,
+  decorateCall,
+  parametrize,
+  parametrizedWeights,
+} from './parametrize.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';

@@ -1,10 +1,10 @@
 // What of one layer goes into a graph: its operation, its arguments, its weights.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
-import type { Attribute, GraphWeight } from '@thimble/graph';
+import type { Attribute, GraphNode, GraphWeight } from '@thimble/graph';
 import { countNonzero } from './chain.ts';
 import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
-import { chainsOf, classNameOf } from './parametrize.ts';
+import { callLinks, callWeights, chainsOf, classNameOf } from './parametrize.ts';
 
 /** Classes whose function of `tf.layers` is not the class name with a small first letter. */
 const IRREGULAR: Record<string, string> = {
@@ -40,6 +40,16 @@ export function attributesOf(layer: Layer): Record<string, Attribute> {
   ) as Record<string, Attribute>;
 }
 
+/** How a layer's inputs and output are coded, as its call transforms say. */
+export function codesOf(layer: Layer): GraphNode['codes'] {
+  let codes: GraphNode['codes'];
+  for (const { transform, state } of callLinks(layer)) {
+    const said = transform.codes?.(state);
+    if (said) codes = { ...codes, ...said };
+  }
+  return codes;
+}
+
 /** The layers that own weights of this one, with what their weights' names get in front. */
 export function cellsOf(layer: Layer): [Layer, string][] {
   const cells = internals(ownerOf(layer)).cells;
@@ -56,7 +66,11 @@ interface StoredWeight {
 export function weightsToStore(layer: Layer): StoredWeight[] {
   const owner = ownerOf(layer);
   const chains = [...chainsOf(layer), ...(owner === layer ? [] : chainsOf(owner))];
-  const brought = new Set(chains.flatMap((chain) => chain.added));
+  const brought = new Set([
+    ...chains.flatMap((chain) => chain.added),
+    ...callWeights(layer),
+    ...callWeights(owner),
+  ]);
   const roles = new Map(
     Object.entries(weightsOf(layer)).map(([role, weight]) => [weight.originalName, role]),
   );

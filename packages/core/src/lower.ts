@@ -3,7 +3,7 @@ import type { LayersModel, LayerVariable, SymbolicTensor } from '@tensorflow/tfj
 import { UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode, Shape, Source } from '@thimble/graph';
 import { internals, type Layer } from './internals.ts';
-import { attributesOf, cellsOf, opOf, weightsToStore } from './lower-layer.ts';
+import { attributesOf, cellsOf, codesOf, opOf, weightsToStore } from './lower-layer.ts';
 
 /**
  * The network as plain data, for counting, writing and running without TensorFlow.js: every application
@@ -175,6 +175,7 @@ class Lowering implements Traced {
     const attributes = attributesOf(layer);
     if (lead.length > 0) attributes.timeDistributed = true;
     const outputs = shapes.map((shape) => [...lead, ...shape]);
+    const codes = this.#store ? codesOf(layer) : undefined;
     return this.#add({
       name,
       op: opOf(layer),
@@ -183,6 +184,7 @@ class Lowering implements Traced {
       outputs,
       attributes,
       weights,
+      ...(codes ? { codes } : {}),
     });
   }
 

@@ -2,10 +2,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
-import { Chain, type ParametrizedWeight } from './chain.ts';
+import type { CallTransform } from './call-transform.ts';
+import { addedWeight, Chain, type ParametrizedWeight } from './chain.ts';
 import { currentContext } from './context.ts';
-import { internals, isBuilt, type Layer, weightsOf } from './internals.ts';
+import { internals, isBuilt, type Layer, variablesOf, weightsOf } from './internals.ts';
 import {
+  callsFromConfig,
   chainsFromConfig,
   PARAMETRIZED,
   rememberConfig,
@@ -42,11 +44,34 @@ export type Chains = Record<string, WeightTransform[]>;
  */
 export function parametrize<L extends Layer>(layer: L, chains: Chains): L {
   checkChains(layer, chains);
-  decorate(layer, chains);
+  decorate(layer, chains, []);
   return layer;
 }
 
-function decorate(layer: Layer, chains: Chains, pattern?: Layer): void {
+/**
+ * Lets transforms take part in the calls of a layer: the first gets the layer's inputs and gives its
+ * output, and in between runs the next, the last one the layer itself. Their weights become weights of
+ * the layer. Works wherever {@link parametrize} does, before or after it; `finalize` keeps such a layer as
+ * it is, with its chains, and reports it.
+ *
+ * @example
+ * const noisy: CallTransform = {
+ *   getClassName: () => 'MyNoise',
+ *   getConfig: () => ({}),
+ *   build: () => null,
+ *   call: (run, [x], _, { training }) => run([training ? tf.add(x, tf.randomNormal(x.shape)) : x]),
+ * };
+ * const layer = decorateCall(tfl.layers.dense({ units: 300 }), [noisy]);
+ */
+export function decorateCall<L extends Layer>(layer: L, transforms: CallTransform[]): L {
+  if (!Array.isArray(transforms) || transforms.length === 0) {
+    throw new OptionError(`decorateCall: layer "${layer.name}" was given no transform.`);
+  }
+  decorate(layer, {}, transforms);
+  return layer;
+}
+
+function decorate(layer: Layer, chains: Chains, calls: CallTransform[], pattern?: Layer): void {
   const { layers, layer: wrapped } = internals(layer);
   if (layers) {
     throw new UnsupportedError(
@@ -56,10 +81,12 @@ function decorate(layer: Layer, chains: Chains, pattern?: Layer): void {
   if (wrapped) {
     // A Bidirectional saves its pattern (`wrapped`), not the two layers that were made from it.
     for (const inner of new Set([wrapped, ...innerLayers(layer)])) {
-      decorate(inner, chains, inner === wrapped ? undefined : wrapped);
+      decorate(inner, chains, calls, inner === wrapped ? undefined : wrapped);
     }
   } else {
-    (parametrizations.get(layer) ?? new Parametrization(layer, pattern)).add(chains);
+    const known = parametrizations.get(layer) ?? new Parametrization(layer, pattern);
+    known.add(chains);
+    known.addCalls(calls);
   }
 }
 
@@ -83,6 +110,32 @@ export function chainsOf(layer: Layer): Chain[] {
   return [...(parametrizations.get(layer)?.chains.values() ?? [])];
 }
 
+/** A call transform with its state at one layer. */
+export interface CallLink {
+  readonly transform: CallTransform;
+  readonly state: unknown;
+}
+
+/**
+ * The call transforms of one layer with their states; empty where it has none or is not built.
+ *
+ * @example
+ * for (const { transform } of callLinks(layer)) console.log(transform.getClassName());
+ */
+export function callLinks(layer: Layer): readonly CallLink[] {
+  return parametrizations.get(layer)?.calls ?? [];
+}
+
+/** The weights of a layer that its call transforms brought. */
+export function callWeights(layer: Layer): readonly LayerVariable[] {
+  return parametrizations.get(layer)?.callWeights ?? [];
+}
+
+/** True for a layer that transforms of its calls were given, built or not. */
+export function hasCallTransforms(layer: Layer): boolean {
+  return (parametrizations.get(layer)?.askedCalls.length ?? 0) > 0;
+}
+
 const parametrizations = new WeakMap<Layer, Parametrization>();
 
 /** The name of the class of a layer, also where {@link parametrize} has changed what the layer says. */
@@ -97,6 +150,9 @@ class Parametrization {
   /** What was asked for, in order; the saved form. */
   readonly asked: Chains = {};
   readonly chains = new Map<string, Chain>();
+  readonly askedCalls: CallTransform[] = [];
+  readonly calls: CallLink[] = [];
+  readonly callWeights: LayerVariable[] = [];
   /** For the layers inside a Bidirectional: the pattern from which they were made. */
   readonly pattern: Layer | undefined;
 
@@ -117,6 +173,8 @@ class Parametrization {
       for (const [weight, transforms] of Object.entries(this.asked)) {
         this.#attach(weight, transforms, false);
       }
+      const several = Array.isArray(inputShape[0]) ? inputShape.length : 1;
+      for (const transform of this.askedCalls) this.#attachCall(transform, several, '');
     };
     target.call = (inputs, kwargs) =>
       tf.tidy(() => {
@@ -124,7 +182,15 @@ class Parametrization {
         const chains = [...this.chains.values()];
         try {
           for (const chain of chains) chain.hold(context);
-          return call.call(layer, inputs, kwargs);
+          const plain = (given: tf.Tensor[]) =>
+            call.call(layer, Array.isArray(inputs) ? given : given[0]!, kwargs);
+          const run = this.calls.reduceRight<typeof plain>(
+            (next, { transform, state }) =>
+              (given) =>
+                transform.call(next, given, state, context),
+            plain,
+          );
+          return run(Array.isArray(inputs) ? inputs : [inputs]);
         } finally {
           for (const chain of chains) chain.release();
         }
@@ -135,7 +201,7 @@ class Parametrization {
       const shown = target.getClassName;
       target.getClassName = getClassName;
       try {
-        const config = toConfig(getConfig.call(layer), this.className, this.asked);
+        const config = toConfig(getConfig.call(layer), this.className, this.asked, this.askedCalls);
         rememberConfig(config, layer);
         return config;
       } finally {
@@ -149,6 +215,35 @@ class Parametrization {
     for (const [weight, transforms] of Object.entries(chains)) {
       if (built) this.#attach(weight, transforms, true);
       this.asked[weight] = [...(this.asked[weight] ?? []), ...transforms];
+    }
+  }
+
+  addCalls(transforms: readonly CallTransform[]): void {
+    const { layer } = this;
+    if (isBuilt(layer)) {
+      const several = layer.inboundNodes[0]?.inputShapes.length ?? 1;
+      const [first] = variablesOf(layer);
+      const scope = first?.originalName.split('/').slice(0, -1) ?? [];
+      const prefix = scope.map((part) => `${part}/`).join('') || `${layer.name}/`;
+      for (const transform of transforms) this.#attachCall(transform, several, prefix);
+    }
+    this.askedCalls.push(...transforms);
+  }
+
+  #attachCall(transform: CallTransform, inputs: number, prefix: string): void {
+    const { layer } = this;
+    const state = transform.build({
+      layer,
+      inputs,
+      addWeight: (name, shape, initial, trainable) => {
+        const added = addedWeight(layer, prefix, name, shape, initial, trainable);
+        this.callWeights.push(added);
+        return added.read() as tf.Variable;
+      },
+    });
+    this.calls.push({ transform, state });
+    if (transform.penalty) {
+      this.#addPenalty(() => transform.penalty!(state, currentContext(true)));
     }
   }
 
@@ -184,7 +279,9 @@ export function parametrizeFromConfig(
   saved: SavedChains,
   pattern: Layer | undefined,
 ): void {
-  new Parametrization(layer, pattern).add(chainsFromConfig(saved));
+  const made = new Parametrization(layer, pattern);
+  made.add(chainsFromConfig(saved));
+  made.addCalls(callsFromConfig(saved));
 }
 
 function checkChains(layer: Layer, chains: Chains): void {

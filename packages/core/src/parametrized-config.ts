@@ -1,6 +1,7 @@
 // The saved form of a decorated layer: the config of the layer itself with one key more, so that
 // whoever reads or changes a layer's config (Bidirectional sets `goBackwards`) finds it where it was.
 import type { serialization } from '@tensorflow/tfjs-core';
+import { type CallTransform, callTransformFromConfig } from './call-transform.ts';
 import type { Layer } from './internals.ts';
 import type { WeightTransform } from './transform.ts';
 import { transformFromConfig, transformToConfig } from './transforms.ts';
@@ -15,12 +16,15 @@ export const PARAMETRIZED = 'ThimbleParametrized';
 export interface SavedChains {
   className: string;
   chains: { name: string; transforms: serialization.ConfigDict[] }[];
+  /** Absent where there are none. */
+  calls?: serialization.ConfigDict[];
 }
 
 export function toConfig(
   config: serialization.ConfigDict,
   className: string,
   chains: Record<string, WeightTransform[]>,
+  calls: readonly CallTransform[],
 ): serialization.ConfigDict {
   const saved: SavedChains = {
     className,
@@ -28,6 +32,7 @@ export function toConfig(
       name,
       transforms: transforms.map(transformToConfig),
     })),
+    ...(calls.length > 0 ? { calls: calls.map(transformToConfig) } : {}),
   };
   return { ...config, parametrized: saved as unknown as serialization.ConfigDict };
 }
@@ -45,6 +50,10 @@ export function chainsFromConfig(saved: SavedChains): Record<string, WeightTrans
   return Object.fromEntries(
     saved.chains.map(({ name, transforms }) => [name, transforms.map(transformFromConfig)]),
   );
+}
+
+export function callsFromConfig({ calls = [] }: SavedChains): CallTransform[] {
+  return calls.map(callTransformFromConfig);
 }
 
 const origins = new WeakMap<object, Layer>();

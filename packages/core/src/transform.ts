@@ -2,6 +2,7 @@
 import type { Scalar, serialization, Tensor, Variable } from '@tensorflow/tfjs-core';
 import type { Encoding } from '@thimble/base';
 import type { Context } from './context.ts';
+import type { Layer } from './internals.ts';
 
 /** Which axis of a weight means what; -1 where the weight has no such axis. */
 export interface Axes {
@@ -19,6 +20,8 @@ export interface Axes {
 export interface Site {
   /** Name of the layer. */
   readonly layer: string;
+  /** The layer itself, for state that several links or a call transform of one layer share. */
+  readonly owner: Layer;
   /** Name of the weight as the layer calls it: 'kernel', 'depthwiseKernel', 'recurrentKernel' ... */
   readonly weight: string;
   /** Names this link among all links of a model; for `Context.random`. */

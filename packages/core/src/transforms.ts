@@ -26,7 +26,9 @@ export function registerTransform(className: string, factory: TransformFactory):
 }
 
 /** The saved form of a transform. */
-export function transformToConfig(transform: WeightTransform): serialization.ConfigDict {
+export function transformToConfig(
+  transform: Pick<WeightTransform, 'getClassName' | 'getConfig'>,
+): serialization.ConfigDict {
   return { className: transform.getClassName(), config: transform.getConfig() };
 }
 

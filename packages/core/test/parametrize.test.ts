@@ -43,7 +43,7 @@ describe('parametrize', () => {
     expect(Object.keys(snapshot(model))).toEqual([
       'dense/kernel',
       'dense/kernel_offset',
-      'dense/kernel_offset_1',
+      'dense/kernel_offset2',
       'after/kernel',
       'after/bias',
     ]);

@@ -20,6 +20,18 @@ export type Attribute =
   | Attribute[]
   | { [key: string]: Attribute };
 
+/**
+ * How an activation is coded: value = scale * (code - zeroPoint) for whole codes from `low` to `high`; one
+ * scale for all of it.
+ */
+export interface ActivationCode {
+  bits: number;
+  scale: number;
+  zeroPoint: number;
+  low: number;
+  high: number;
+}
+
 /** One application of an operation. */
 export interface GraphNode {
   /** Unique in the graph. */
@@ -35,6 +47,8 @@ export interface GraphNode {
   attributes: Record<string, Attribute>;
   /** Keys of {@link Graph.weights} by the name that the operation gives the weight: 'kernel', 'bias' ... */
   weights: Record<string, string>;
+  /** How what it gets and gives is rounded to codes; absent or null where it is not. */
+  codes?: { inputs?: (ActivationCode | null)[]; output?: ActivationCode | null };
 }
 
 /** A stored weight; several nodes may use it. */

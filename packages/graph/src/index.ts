@@ -1,3 +1,11 @@
 export { type Cost, type CostReport, cost, type LayerCost, type NodeCost } from './cost.ts';
-export type { Attribute, Graph, GraphNode, GraphWeight, Shape, Source } from './graph.ts';
+export type {
+  ActivationCode,
+  Attribute,
+  Graph,
+  GraphNode,
+  GraphWeight,
+  Shape,
+  Source,
+} from './graph.ts';
 export { validateGraph } from './validate.ts';

@@ -1,0 +1,85 @@
+// What a layer gets and gives, seen through transforms: the counterpart of weight transforms for activations.
+import type { Scalar, serialization, Tensor, Variable } from '@tensorflow/tfjs-core';
+import { NoMatchError, OptionError } from '@thimble/base';
+import type { ActivationCode } from '@thimble/graph';
+import type { Context } from './context.ts';
+import type { Layer } from './internals.ts';
+
+/** Where a call transform lives, and a place for its own state. */
+export interface CallSite {
+  readonly layer: Layer;
+  /** How many tensors the layer gets at a call. */
+  readonly inputs: number;
+  /**
+   * Adds a weight of the transform's own to the layer, so that it is saved, loaded, checkpointed and, if
+   * `trainable`, trained with it.
+   */
+  addWeight(name: string, shape: number[], initial: Tensor | number, trainable: boolean): Variable;
+}
+
+/** How the activations at a layer are coded, for a graph of plain data; null where they are not. */
+export interface CallCodes {
+  inputs?: (ActivationCode | null)[];
+  output?: ActivationCode | null;
+}
+
+/**
+ * Takes part in the call of a layer. `S` is its own state at one layer, made by `build`; the object itself
+ * holds options only. All methods but `build` run inside a tidy.
+ */
+export interface CallTransform<S = unknown> {
+  /** Name under which `registerCallTransform` knows it, for loading; prefixed with Thimble. */
+  getClassName(): string;
+  /** Options; string values must be in camelCase or start with a capital (TensorFlow.js rewrites them). */
+  getConfig(): serialization.ConfigDict;
+  build(site: CallSite): S;
+  /**
+   * The output of the layer. `run` is the layer itself, or the next transform; the layer's weights are
+   * seen through their chains meanwhile.
+   */
+  call(
+    run: (inputs: Tensor[]) => Tensor | Tensor[],
+    inputs: Tensor[],
+    state: S,
+    context: Context,
+  ): Tensor | Tensor[];
+  /** A term added to the loss; reaches tfjs's own model.fit too. */
+  penalty?(state: S, context: Context): Scalar;
+  /** For `lower`. */
+  codes?(state: S): CallCodes;
+}
+
+/** Makes a call transform from what its `getConfig` returned. */
+export type CallTransformFactory = (config: serialization.ConfigDict) => CallTransform;
+
+const factories = new Map<string, CallTransformFactory>();
+
+/**
+ * Makes a kind of call transform known for loading saved models, as `registerTransform` does for
+ * transforms of weights.
+ *
+ * @throws {OptionError} when another one has the name already.
+ * @example
+ * registerCallTransform('MyNoise', () => noise());
+ */
+export function registerCallTransform(className: string, factory: CallTransformFactory): void {
+  if (factories.has(className)) {
+    throw new OptionError(
+      `A call transform named ${className} is registered already; choose another name, or load the package only once.`,
+    );
+  }
+  factories.set(className, factory);
+}
+
+/** The call transform that was saved as `saved`. */
+export function callTransformFromConfig(saved: serialization.ConfigDict): CallTransform {
+  const className = saved.className as string;
+  const factory = factories.get(className);
+  if (!factory) {
+    throw new NoMatchError(
+      `No call transform named ${className} is registered: import the package that defines it before loading the model. ` +
+        `Registered: ${[...factories.keys()].join(', ') || 'none'}.`,
+    );
+  }
+  return factory((saved.config ?? {}) as serialization.ConfigDict);
+}
