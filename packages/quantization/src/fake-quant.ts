@@ -2,7 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
-import { type Grid, type GridOptions, gridOf, inside, snap } from './grid.ts';
+import { codesOf, untracked, valuesOf } from './codes.ts';
+import { type Grid, type GridOptions, gridOf, snap } from './grid.ts';
 import { GROUP_AXIS, type Groups, groupsAlong, inGroups, outOfGroups } from './groups.ts';
 
 /** Options of {@link fakeQuant}. */
@@ -69,7 +70,7 @@ export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
     const axes = weight.shape
       .map((_, i) => i)
       .filter((i) => (groups ? i === GROUP_AXIS : i !== axis));
-    return gridOf(tf.min(weight, axes, true), tf.max(weight, axes, true), grid);
+    return untracked(() => gridOf(tf.min(weight, axes, true), tf.max(weight, axes, true), grid));
   };
   /** `body` on the weight as it is, or on its groups. */
   const within = (
@@ -85,8 +86,11 @@ export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
       const axis = Math.max(axes.in, 0);
       return { axis, groups: groupsAlong(shape, axis, groupSize) };
     },
-    apply: (weight, state) =>
-      within(state, weight, (values) => snapStraightThrough(values, [], (w) => gridFor(w, state))),
+    apply(weight, state) {
+      if (state.groups)
+        return within(state, weight, (values) => snapTo(values, gridFor(values, state)));
+      return snapTo(weight, gridFor(weight, state), state.axis);
+    },
     bake: (weight, state) =>
       within(state, weight, (values) => snap(values, gridFor(values, state))),
     encoding(weight, state) {
@@ -127,37 +131,25 @@ export function fakeQuantize(
   const toTensor = (bound: tf.Tensor | number) =>
     typeof bound === 'number' ? tf.scalar(bound) : bound;
   return tf.tidy(() =>
-    snapStraightThrough(values, [toTensor(min), toTensor(max)], (_values, [bottom, top]) =>
-      gridOf(bottom!, top!, options),
+    snapTo(
+      values,
+      untracked(() => gridOf(toTensor(min), toTensor(max), options)),
     ),
   );
 }
 
-function checkBits(owner: string, bits: number): void {
+/** Throws unless there are 2 to 16 bits. */
+export function checkBits(owner: string, bits: number): void {
   checkInteger(owner, 'bits', bits, 2, 16);
 }
 
-/**
- * `snap`, with the gradient of the identity inside the grid and 0 outside. The backward pass makes the
- * grid again rather than keep a mask as large as the values.
- */
-function snapStraightThrough(
-  values: tf.Tensor,
-  bounds: tf.Tensor[],
-  makeGrid: (values: tf.Tensor, bounds: tf.Tensor[]) => Grid,
-): tf.Tensor {
-  const op = tf.customGrad((...args) => {
-    const save = args.pop() as tf.GradSaveFunc;
-    const inputs = args as tf.Tensor[];
-    save(inputs);
-    const [x, ...ends] = inputs as [tf.Tensor, ...tf.Tensor[]];
-    return {
-      value: snap(x, makeGrid(x, ends)),
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [x, ...ends] = saved as [tf.Tensor, ...tf.Tensor[]];
-        return [tf.mul(dy, inside(x, makeGrid(x, ends))), ...ends.map((end) => tf.zerosLike(end))];
-      },
-    };
-  });
-  return op(values, ...bounds);
+/** `snap`, with the gradient of the identity inside the grid and 0 outside. */
+function snapTo(values: tf.Tensor, grid: Grid, axis: number | null = null): tf.Tensor {
+  const { scale, zeroPoint, low, high } = grid;
+  const coding = untracked(() => ({
+    scale,
+    low: tf.sub(low, zeroPoint),
+    high: tf.sub(high, zeroPoint),
+  }));
+  return valuesOf({ codes: codesOf(values, coding), scale, axis });
 }

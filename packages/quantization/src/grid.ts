@@ -63,14 +63,3 @@ export function snap(values: tf.Tensor, grid: Grid): tf.Tensor {
     return tf.mul(tf.sub(codes, zeroPoint), scale);
   });
 }
-
-/** 1 where a value lies in the range that the grid covers, ends included, else 0. */
-export function inside(values: tf.Tensor, grid: Grid): tf.Tensor {
-  const { scale, zeroPoint, low, high } = grid;
-  return tf.tidy(() => {
-    const bottom = tf.mul(tf.sub(low, zeroPoint), scale);
-    const top = tf.mul(tf.sub(high, zeroPoint), scale);
-    const within = tf.logicalAnd(tf.greaterEqual(values, bottom), tf.lessEqual(values, top));
-    return tf.cast(within, 'float32');
-  });
-}

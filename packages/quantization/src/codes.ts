@@ -1,0 +1,96 @@
+// Values as whole numbers of steps, in float32: what fake quantisation computes with.
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Values on a grid: `codes * scale`. */
+export interface Coded {
+  /** Whole numbers, the zero point taken off, so that 0 stands for 0. */
+  codes: tf.Tensor;
+  /** The step: one, or one per slice along `axis`, in a shape that broadcasts against the codes. */
+  scale: tf.Tensor;
+  axis: number | null;
+}
+
+/** What a rounding to codes is made of; tensors must broadcast against the values. */
+export interface Coding {
+  scale: tf.Tensor;
+  /** Smallest and largest code, the zero point taken off. */
+  low: tf.Tensor | number;
+  high: tf.Tensor | number;
+  /** True when the gradient goes into the scale too. */
+  learned?: boolean;
+}
+
+/**
+ * The codes of values: `k = clip(round(x / s), low, high)`, halves to even. The gradient is that of `x / s`
+ * within the range, ends included, and 0 outside:
+ *
+ * - `dL/dx = dL/dk / s` where `low <= x / s <= high`, else 0
+ * - `dL/ds = sum of dL/dk * (-x / s^2)` over the same, if learned
+ *
+ * so that `k s` has the straight-through gradient, and for a learned step that of LSQ.
+ */
+export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
+  const { scale, low, high, learned = false } = coding;
+  const bounds = typeof low === 'number' || typeof high === 'number' ? [] : [low, high];
+  /** Tensors among the bounds are saved for the backward pass: others are gone by then. */
+  const boundsOf = (saved: tf.Tensor[]) =>
+    saved.length > 0 ? (saved as [tf.Tensor, tf.Tensor]) : ([low, high] as [number, number]);
+  const op = tf.customGrad((...args) => {
+    const save = args.pop() as tf.GradSaveFunc;
+    const inputs = args as tf.Tensor[];
+    save(inputs);
+    const [x, s, ...ends] = inputs as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+    return {
+      value: clip(tf.round(tf.div(x, s)), boundsOf(ends)),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [x, s, ...ends] = saved as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+        const [low, high] = boundsOf(ends);
+        const above = tf.greaterEqual(x, tf.mul(low, s));
+        const passes = tf.logicalAnd(above, tf.lessEqual(x, tf.mul(high, s)));
+        const dx = tf.where(passes, tf.div(dy, s), tf.zerosLike(dy));
+        const ds = learned ? sumTo(tf.neg(tf.mul(dx, tf.div(x, s))), s.shape) : tf.zerosLike(s);
+        return [dx, ds, ...ends.map((end) => tf.zerosLike(end))];
+      },
+    };
+  });
+  return op(values, scale, ...bounds);
+}
+
+function clip(x: tf.Tensor, [low, high]: (tf.Tensor | number)[]): tf.Tensor {
+  if (typeof low === 'number' && typeof high === 'number') return tf.clipByValue(x, low, high);
+  return tf.minimum(tf.maximum(x, low!), high!);
+}
+
+/** The sum of a tensor over the axes along which one of the given shape is broadcast to it. */
+export function sumTo(x: tf.Tensor, shape: number[]): tf.Tensor {
+  const lead = x.rank - shape.length;
+  const axes = x.shape.map((_, i) => i).filter((i) => i < lead || shape[i - lead] === 1);
+  return tf.reshape(tf.sum(x, axes), shape);
+}
+
+const known = new WeakMap<tf.Tensor, Coded>();
+
+/** The values, whose codes {@link codedValues} knows from now on. */
+export function valuesOf(coded: Coded): tf.Tensor {
+  const values = tf.mul(coded.codes, coded.scale);
+  known.set(values, coded);
+  return values;
+}
+
+/** The codes of values made by {@link valuesOf}, while their tensors live. */
+export function codedValues(values: tf.Tensor): Coded | undefined {
+  const coded = known.get(values);
+  return coded && !coded.codes.isDisposed && !coded.scale.isDisposed ? coded : undefined;
+}
+
+/** What `body` computes, as constants: no gradient flows into it, and none of it is kept for one. */
+export function untracked<T>(body: () => T): T {
+  const { state } = tf.engine();
+  // As inside a kernel, whose ops are not recorded.
+  state.kernelDepth++;
+  try {
+    return body();
+  } finally {
+    state.kernelDepth--;
+  }
+}
