@@ -25,6 +25,8 @@ export type {
   PercentileObserverOptions,
   SearchObserverOptions,
 } from './histogram-observers.ts';
+export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
+export type { KmeansStart } from './kmeans-starts.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
 export type { Observer, ObserverOptions, ValueRange } from './observer.ts';
 export { observers } from './observers.ts';
