@@ -16,8 +16,11 @@ export type ValueCode =
       axis: number | null;
       group?: number;
     }
-  /** value = centroids[code] */
-  | { type: 'codebook'; bits: number; centroids: Float32Array }
+  /**
+   * value = centroids[code]; with an `axis`, one codebook after the other, all of one size, for the slices
+   * along it
+   */
+  | { type: 'codebook'; bits: number; centroids: Float32Array; axis?: number | null }
   /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all; none: it is 1. */
   | { type: 'binary'; bits: 1; scale: Float32Array; axis: number | null };
 

@@ -1,8 +1,9 @@
 // One weight of one layer, and the chain of transforms through which the layer sees it.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
-import { type Encoding, OptionError, ShapeError } from '@thimble/base';
+import { type Encoding, encodedBits, OptionError, ShapeError, type ValueCode } from '@thimble/base';
 import { axesOf } from './axes.ts';
+import { codebookOf } from './codebook-of.ts';
 import { type Context, currentContext } from './context.ts';
 import { internals, type Layer, localName, ownerOf, variablesOf } from './internals.ts';
 import type { Axes, Site, WeightTransform } from './transform.ts';
@@ -67,21 +68,39 @@ export class Chain implements ParametrizedWeight {
     return this.links.some(({ transform }) => transform.update);
   }
 
-  /** Adds a link at the end; `prefix` is what a state weight's name needs outside the layer's scope. */
-  append(transform: WeightTransform, prefix: string): Link {
-    if (transform.source && this.links.length > 0) {
-      throw new OptionError(
-        `${transform.getClassName()} replaces the stored weight, so it must be the first transform of ` +
-          `"${this.weight}" of layer "${this.layer.name}", not number ${this.links.length + 1}.`,
-      );
-    }
-    const link = { transform, state: transform.build(this.#site(prefix)) };
-    this.links.push(link);
-    if (transform.source || transform.freezes) this.#freeze();
+  /**
+   * Adds a link at the end; one with a source, if it is `first` of those that are added together, at the
+   * front. `prefix` is what a state weight's name needs outside the layer's scope.
+   */
+  add(transform: WeightTransform, prefix: string, first: boolean): Link {
+    const { source, freezes } = transform;
+    if (source) this.#checkSource(transform, first);
+    const link = { transform, state: undefined as unknown };
+    const at = source ? 0 : this.links.length;
+    link.state = transform.build(this.#site(prefix, () => this.#before(link, at)));
+    this.links.splice(at, 0, link);
+    if (source || freezes) this.#freeze();
     return link;
   }
 
-  #site(prefix: string): Site {
+  #checkSource(transform: WeightTransform, first: boolean): void {
+    const name = transform.getClassName();
+    const where = `"${this.weight}" of layer "${this.layer.name}"`;
+    const other = this.links.find((link) => link.transform.source)?.transform.getClassName();
+    if (other) {
+      throw new OptionError(
+        `${name} and ${other} both replace the stored ${where}: keep one of them.`,
+      );
+    }
+    if (!first) {
+      throw new OptionError(
+        `${name} replaces the stored weight, so it must be the first transform of ${where}, not number ` +
+          `${this.links.length + 1}.`,
+      );
+    }
+  }
+
+  #site(prefix: string, before: () => readonly Link[]): Site {
     const { layer, weight, axes, stored } = this;
     return {
       layer: layer.name,
@@ -92,8 +111,9 @@ export class Chain implements ParametrizedWeight {
       axes,
       variable: this.variable,
       trained: () => layer.trainableWeights.includes(stored),
-      read: () => this.bake(),
+      read: () => this.#baked(before()),
       encoding: () => this.encoding(),
+      kept: () => this.encoding().mask,
       addWeight: (name, shape, initial, trainable) => {
         // 'kernel_mask', or 'kernel_mask2' where the chain has another mask already.
         const wanted = `${localName(stored)}_${name}`;
@@ -163,33 +183,48 @@ export class Chain implements ParametrizedWeight {
   }
 
   bake(): tf.Tensor {
-    return tf.tidy(() => tf.clone(this.#walk(() => {})));
+    return this.#baked(this.links);
+  }
+
+  /** The links in front of one; while it is being built it is not there, but comes to place `at`. */
+  #before(link: Link, at: number): readonly Link[] {
+    const place = this.links.indexOf(link);
+    return this.links.slice(0, place < 0 ? at : place);
+  }
+
+  #baked(links: readonly Link[]): tf.Tensor {
+    return tf.tidy(() => tf.clone(this.#walk(links, () => {})));
   }
 
   encoding(): Encoding {
-    return tf.tidy(() => {
-      let values: Encoding['values'] = { type: 'float', bits: 32 };
-      let mask: Uint8Array | undefined;
-      const baked = this.#walk((weight, { transform, state }) => {
-        const part = transform.encoding(weight, state);
-        values = part.values ?? values;
-        const next = part.mask;
+    const codes: ValueCode[] = [];
+    let mask: Uint8Array | undefined;
+    const data = tf.tidy(() => {
+      const baked = this.#walk(this.links, (weight, { transform, state }) => {
+        const { values, mask: next } = transform.encoding(weight, state);
+        if (values) codes.push(values);
         mask = mask && next ? mask.map((keep, i) => keep & next[i]!) : (next ?? mask);
       });
-      return {
-        shape: this.variable.shape.slice(),
-        values,
-        ...(mask ? { mask } : {}),
-        nonzero: countNonzero(baked.dataSync()),
-      };
+      return baked.dataSync();
     });
+    const encoding: Encoding = {
+      shape: this.variable.shape.slice(),
+      values: codes.at(-1) ?? { type: 'float', bits: 32 },
+      ...(mask ? { mask } : {}),
+      nonzero: countNonzero(data),
+    };
+    const codebook = codes.findLast((code) => code.type === 'codebook');
+    if (!codebook || codebook === encoding.values) return encoding;
+    // A link that comes after a codebook leaves as many values as there were: they are a codebook still.
+    const shared = codebookOf(data, { ...encoding, values: codebook });
+    return shared && encodedBits(shared) < encodedBits(encoding) ? shared : encoding;
   }
 
-  /** The weight at test time; shows each link the weight that it gets. */
-  #walk(visit: (weight: tf.Tensor, link: Link) => void): tf.Tensor {
+  /** The weight at test time after some links; shows each of them the weight that it gets. */
+  #walk(links: readonly Link[], visit: (weight: tf.Tensor, link: Link) => void): tf.Tensor {
     const context = currentContext(false);
     let value: tf.Tensor = this.variable;
-    for (const link of this.links) {
+    for (const link of links) {
       const { transform, state } = link;
       if (transform.source) value = transform.source(state, context);
       visit(value, link);

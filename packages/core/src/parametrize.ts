@@ -29,7 +29,8 @@ export type Chains = Record<string, WeightTransform[]>;
  * - Weights are named as the layer names them: kernel, bias, depthwiseKernel, pointwiseKernel,
  *   recurrentKernel, embeddings, gamma, beta, alpha.
  * - TimeDistributed and Bidirectional pass the chains on to the layers inside them.
- * - A second call for the same weight adds its transforms at the end of the chain.
+ * - A second call for the same weight adds its transforms at the end of the chain. If the first of them
+ *   has a source, that one goes to the front: what is there already then works on the source.
  * - Works before and after the layer is built, also on a layer inside a model. A model that has been
  *   compiled must be compiled again when a transform brings trainable weights.
  * - A chain is evaluated once per call of the layer: for a recurrent layer once per sequence, inside
@@ -213,8 +214,17 @@ class Parametrization {
   add(chains: Chains): void {
     const built = isBuilt(this.layer);
     for (const [weight, transforms] of Object.entries(chains)) {
+      const before = this.asked[weight] ?? [];
+      const [first, ...others] = transforms;
+      const moved = before.length > 0 && first?.source !== undefined;
+      if (moved && before[0]!.source) {
+        throw new OptionError(
+          `${first.getClassName()} and ${before[0]!.getClassName()} both replace the stored "${weight}" of ` +
+            `layer "${this.layer.name}": keep one of them.`,
+        );
+      }
       if (built) this.#attach(weight, transforms, true);
-      this.asked[weight] = [...(this.asked[weight] ?? []), ...transforms];
+      this.asked[weight] = moved ? [first, ...before, ...others] : [...before, ...transforms];
     }
   }
 
@@ -252,8 +262,8 @@ class Parametrization {
     const chain = this.chains.get(weight) ?? new Chain(layer, weight, findWeight(layer, weight));
     const scope = chain.stored.originalName.split('/').slice(0, -1);
     const prefix = late ? scope.map((part) => `${part}/`).join('') : '';
-    for (const transform of transforms) {
-      const link = chain.append(transform, prefix);
+    for (const [i, transform] of transforms.entries()) {
+      const link = chain.add(transform, prefix, i === 0);
       if (transform.penalty) this.#addPenalty(() => chain.penalty(link));
     }
     if (!this.chains.has(weight)) {

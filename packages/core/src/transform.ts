@@ -32,10 +32,15 @@ export interface Site {
   readonly variable: Variable;
   /** False while the layer, or the stored weight, is frozen. */
   trained(): boolean;
-  /** The weight as this link gets it now, at test time: a new tensor. Zeros while a model is loaded. */
+  /**
+   * The weight as this link gets it now, at test time: a new tensor. Zeros while a model is loaded. May be
+   * called later too.
+   */
   read(): Tensor;
   /** What the earlier links say of the weight now. */
   encoding(): Encoding;
+  /** 0 where a link of the chain as it is now hides the entry, else 1; undefined where none hides any. */
+  kept(): Uint8Array | undefined;
   /**
    * Adds a weight of the transform's own (mask, range, gain, centroids) to the layer, so that it is
    * saved, loaded, checkpointed and, if `trainable`, trained with it.
@@ -54,7 +59,10 @@ export interface WeightTransform<S = unknown> {
   /** Options; string values must be in camelCase or start with a capital (TensorFlow.js rewrites them). */
   getConfig(): serialization.ConfigDict;
   build(site: Site): S;
-  /** For a first link that replaces the stored weight (a codebook, hashing); the stored one is frozen. */
+  /**
+   * For a first link that replaces the stored weight (a codebook, hashing); the stored one is frozen. Given
+   * to `parametrize` for a weight that has a chain, it goes to the front.
+   */
   source?(state: S, context: Context): Tensor;
   /** The weight that the next link, or the layer, sees. Owns its gradient (tf.customGrad). */
   apply(weight: Tensor, state: S, context: Context): Tensor;
