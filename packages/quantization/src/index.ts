@@ -12,6 +12,14 @@ export {
   binaryDense,
 } from './binary-layers.ts';
 export {
+  type ClusterOptions,
+  type CodebookOptions,
+  type CodebookState,
+  type CodebookTransform,
+  clusterWeights,
+  codebook,
+} from './codebook.ts';
+export {
   type FakeQuantOptions,
   type FakeQuantState,
   type FakeQuantTransform,
@@ -30,3 +38,4 @@ export type { KmeansStart } from './kmeans-starts.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
 export type { Observer, ObserverOptions, ValueRange } from './observer.ts';
 export { observers } from './observers.ts';
+export type { LayerTargets } from './targets.ts';
