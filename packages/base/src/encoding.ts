@@ -22,6 +22,9 @@ export type ValueCode =
    */
   | { type: 'codebook'; bits: number; centroids: Float32Array; axis?: number | null }
   /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all; none: it is 1. */
+  /** value = weights[hash of the entry's number] * (+1 or -1, by another hash): entries take no bits */
+  | { type: 'hashed'; bits: 0; weights: Float32Array; seed: number }
+  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all. */
   | { type: 'binary'; bits: 1; scale: Float32Array; axis: number | null };
 
 /** A stored weight: its shape, how its values are coded, and which of its entries are kept. */
@@ -48,6 +51,8 @@ function tableBits(values: ValueCode): number {
       return 32 * values.scale.length + values.bits * values.zeroPoint.length;
     case 'codebook':
       return 32 * values.centroids.length;
+    case 'hashed':
+      return 32 * values.weights.length;
     case 'binary':
       return 32 * values.scale.length;
   }

@@ -27,6 +27,12 @@ export {
   fakeQuantize,
 } from './fake-quant.ts';
 export type { GridOptions } from './grid.ts';
+export {
+  type HashedOptions,
+  type HashedState,
+  type HashedTransform,
+  hashed,
+} from './hashed.ts';
 export type {
   HistogramObserverOptions,
   MseObserverOptions,
