@@ -33,6 +33,13 @@ function run({
   const ids = backend.typedArrayFromHeap(segmentIds);
   const sums = backend.typedArrayFromHeap(out).fill(0);
   const size = util.sizeFromShape(rest);
+  if (size === 1) {
+    for (let row = 0; row < ids.length; row++) {
+      const id = ids[row] as number;
+      if (id >= 0 && id < numSegments) (sums[id] as number) += values[row] as number;
+    }
+    return out;
+  }
   for (let row = 0; row < ids.length; row++) {
     const id = ids[row] as number;
     if (id < 0 || id >= numSegments) continue;
