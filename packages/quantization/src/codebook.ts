@@ -46,6 +46,8 @@ export interface CodebookState {
   /** For every entry the number of its value, counted through all slices. */
   indices: tf.Variable;
   axis: number | null;
+  /** The numbers as integers, and the data that they were read from: a variable that is set gets other data. */
+  numbers: { of: object; list: Int32Array };
 }
 
 /** A transform that takes a weight from a codebook; made by {@link codebook}. */
@@ -106,11 +108,12 @@ export function codebook(options: CodebookOptions): CodebookTransform {
         centroids: site.addWeight('centroids', [rows, trained], values, true),
         indices: site.addWeight('indices', site.shape, numbers, false),
         axis,
+        numbers: { of: {}, list: new Int32Array(0) },
       };
       tf.dispose([values, numbers]);
       return state;
     },
-    source: (state) => tf.gather(tableOf(state), tf.cast(state.indices, 'int32')),
+    source: (state) => tf.gather(tableOf(state), numbersOf(state)),
     apply: (weight) => weight,
     bake: (weight) => weight,
     encoding: (_weight, state) => ({
@@ -179,6 +182,14 @@ function clustersOf(owner: string, { clusters, bits }: CodebookOptions): number 
   if (bits !== undefined) checkInteger(owner, 'bits', bits, 1, 16);
   if (clusters !== undefined) checkInteger(owner, 'clusters', clusters, 2, 65536);
   return clusters ?? 2 ** bits!;
+}
+
+function numbersOf({ indices, numbers }: CodebookState): tf.Tensor {
+  if (numbers.of !== indices.dataId) {
+    numbers.list = Int32Array.from(indices.dataSync());
+    numbers.of = indices.dataId;
+  }
+  return tf.tensor(numbers.list, indices.shape, 'int32');
 }
 
 /** Numbers are counted through all slices. */
