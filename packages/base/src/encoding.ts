@@ -21,10 +21,11 @@ export type ValueCode =
    * along it
    */
   | { type: 'codebook'; bits: number; centroids: Float32Array; axis?: number | null }
-  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all; none: it is 1. */
+  /** value = 0 or +-2^n, n whole, from `top` - 2^(bits-2) + 1 to `top`; the code 0 is the value 0 */
+  | { type: 'powersOfTwo'; bits: number; top: number }
   /** value = weights[hash of the entry's number] * (+1 or -1, by another hash): entries take no bits */
   | { type: 'hashed'; bits: 0; weights: Float32Array; seed: number }
-  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all. */
+  /** value = scale * (+1 or -1); one scale per slice along `axis`, or one in all; none: it is 1. */
   | { type: 'binary'; bits: 1; scale: Float32Array; axis: number | null };
 
 /** A stored weight: its shape, how its values are coded, and which of its entries are kept. */
@@ -42,7 +43,7 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
-/** Bits that the side tables of a code take: scales, zero points (32 bits each), centroids. */
+/** Bits that the side tables of a code take: scales, centroids (32 bits each), zero points, exponents (8). */
 function tableBits(values: ValueCode): number {
   switch (values.type) {
     case 'float':
@@ -51,6 +52,8 @@ function tableBits(values: ValueCode): number {
       return 32 * values.scale.length + values.bits * values.zeroPoint.length;
     case 'codebook':
       return 32 * values.centroids.length;
+    case 'powersOfTwo':
+      return 8;
     case 'hashed':
       return 32 * values.weights.length;
     case 'binary':

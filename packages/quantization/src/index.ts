@@ -39,9 +39,20 @@ export type {
   PercentileObserverOptions,
   SearchObserverOptions,
 } from './histogram-observers.ts';
+export {
+  type IncrementalQuantization,
+  type IncrementalQuantizationOptions,
+  incrementalQuantization,
+} from './incremental-quantization.ts';
 export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 export type { KmeansStart } from './kmeans-starts.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
 export type { Observer, ObserverOptions, ValueRange } from './observer.ts';
 export { observers } from './observers.ts';
+export {
+  type PowersOfTwoOptions,
+  type PowersOfTwoState,
+  type PowersOfTwoTransform,
+  powersOfTwo,
+} from './powers-of-two.ts';
 export type { LayerTargets } from './targets.ts';
