@@ -61,7 +61,8 @@ export function binaryConnect(options: BinaryConnectOptions = {}): BinaryConnect
     );
   }
   const stochastic = mode === 'stochastic';
-  const bake = stochastic ? clipped : signsOf;
+  const bake = (weight: tf.Tensor, state: BinaryConnectState) =>
+    stochastic ? clipped(weight) : signsOf(weight, pruned(weight, state));
   return {
     stochastic,
     getClassName: () => CLASS_NAME,

@@ -12,6 +12,12 @@ export {
   binaryDense,
 } from './binary-layers.ts';
 export {
+  type BinaryWeightsOptions,
+  type BinaryWeightsState,
+  type BinaryWeightsTransform,
+  binaryWeights,
+} from './binary-weights.ts';
+export {
   type ClusterOptions,
   type CodebookOptions,
   type CodebookState,
@@ -27,12 +33,7 @@ export {
   fakeQuantize,
 } from './fake-quant.ts';
 export type { GridOptions } from './grid.ts';
-export {
-  type HashedOptions,
-  type HashedState,
-  type HashedTransform,
-  hashed,
-} from './hashed.ts';
+export { type HashedOptions, type HashedState, type HashedTransform, hashed } from './hashed.ts';
 export type {
   HistogramObserverOptions,
   MseObserverOptions,
@@ -56,3 +57,21 @@ export {
   powersOfTwo,
 } from './powers-of-two.ts';
 export type { LayerTargets } from './targets.ts';
+export {
+  type TernaryWeightsOptions,
+  type TernaryWeightsState,
+  type TernaryWeightsTransform,
+  ternaryWeights,
+} from './ternary-weights.ts';
+export {
+  type ThresholdWeightsOptions,
+  type ThresholdWeightsState,
+  type ThresholdWeightsTransform,
+  thresholdWeights,
+} from './threshold-weights.ts';
+export {
+  type TrainedTernaryOptions,
+  type TrainedTernaryState,
+  type TrainedTernaryTransform,
+  trainedTernary,
+} from './trained-ternary.ts';

@@ -21,9 +21,9 @@ export function latentAt({ variable, trained, encoding }: Site): Latent {
   return { variable, trained, keepsZeros: encoding().values.type === 'float' };
 }
 
-/** The signs of a weight, that of 0 being +1; entries that earlier links have pruned stay 0. */
-export function signsOf(weight: tf.Tensor, place: Latent): tf.Tensor {
-  return pruned(weight, place) ? tf.sign(weight) : binarySign(weight);
+/** The signs of a weight, that of 0 being +1; with `zeros`, that of 0 being 0. */
+export function signsOf(weight: tf.Tensor, zeros: boolean): tf.Tensor {
+  return zeros ? tf.sign(weight) : binarySign(weight);
 }
 
 /** True where zeros of the weight must stay zeros. */
