@@ -1,6 +1,7 @@
 // The parts of a tfjs layer that its types hide, and which layer object owns the weights.
 import type { serialization, Tensor } from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import type { Encoding } from '@thimble/base';
 
 export type Layer = tfl.layers.Layer;
 type Shape = (number | null)[];
@@ -37,6 +38,12 @@ export interface LayerInternals {
   backwardLayer?: Layer;
   units?: number;
   filters?: number;
+  /** Of Thimble's own layers: how a weight that no transform sees is stored, where not as floats. */
+  storedAs?(
+    weight: string,
+    data: Float32Array,
+    shape: readonly number[],
+  ): Partial<Encoding> | undefined;
 }
 
 export function internals(layer: Layer): LayerInternals {

@@ -16,9 +16,9 @@ const IRREGULAR: Record<string, string> = {
   ConvLSTM2D: 'convLstm2d',
 };
 
-/** 'conv2d' for Conv2D: the name of the layer's function of `tf.layers`. */
+/** 'conv2d' for Conv2D: the name of the layer's function of `tf.layers`, or of Thimble's layers. */
 export function opOf(layer: Layer): string {
-  const className = classNameOf(layer);
+  const className = classNameOf(layer).replace(/^Thimble/, '');
   const regular = className.replace(/^[A-Z]/, lowerCase).replace(/\dD/g, lowerCase);
   return IRREGULAR[className] ?? regular;
 }
@@ -80,7 +80,7 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
       const role = roles.get(variable.originalName) ?? localName(variable);
       const chain = chains.find(({ stored }) => stored === variable);
       const store = (): GraphWeight => {
-        if (!chain) return dense(variable);
+        if (!chain) return plain(layer, role, variable);
         const data = tf.tidy(() => Float32Array.from(chain.bake().dataSync()));
         return { encoding: chain.encoding(), data };
       };
@@ -88,14 +88,16 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
     });
 }
 
-/** A weight that is stored as it is. */
-function dense(variable: LayerVariable): GraphWeight {
+/** A weight that is stored as it is, in floats where the layer does not know better. */
+function plain(layer: Layer, role: string, variable: LayerVariable): GraphWeight {
   const data = Float32Array.from(variable.read().dataSync());
+  const shape = variable.shape as number[];
   return {
     encoding: {
-      shape: variable.shape as number[],
+      shape,
       values: { type: 'float', bits: 32 },
       nonzero: countNonzero(data),
+      ...internals(layer).storedAs?.(role, data, shape),
     },
     data,
   };

@@ -37,6 +37,8 @@ const rules: Record<string, Rule> = {
   conv3d: perOutput,
   depthwiseConv2d: perOutput,
   separableConv2d: perOutput,
+  xnorDense: perOutput,
+  xnorConv2d: perOutput,
   conv2dTranspose: perInput,
   conv3dTranspose: perInput,
   simpleRNN: perInput,

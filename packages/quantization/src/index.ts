@@ -1,4 +1,9 @@
 export {
+  type BinaryActivationArgs,
+  type BinaryActivationOptions,
+  binaryActivation,
+} from './binary-activation.ts';
+export {
   type BinaryConnectOptions,
   type BinaryConnectState,
   type BinaryConnectTransform,
@@ -75,3 +80,10 @@ export {
   type TrainedTernaryTransform,
   trainedTernary,
 } from './trained-ternary.ts';
+export {
+  type XnorConv2dArgs,
+  type XnorDenseArgs,
+  type XnorOptions,
+  xnorConv2d,
+  xnorDense,
+} from './xnor-layers.ts';

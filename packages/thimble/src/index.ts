@@ -9,7 +9,13 @@ import {
   maskedDense,
   maskedDepthwiseConv2d,
 } from '@thimble/pruning';
-import { binaryConv2d, binaryDense } from '@thimble/quantization';
+import {
+  binaryActivation,
+  binaryConv2d,
+  binaryDense,
+  xnorConv2d,
+  xnorDense,
+} from '@thimble/quantization';
 
 export * from '@thimble/base';
 export * from '@thimble/core';
@@ -28,12 +34,24 @@ export const callbacks: {
 
 /** Layers, made as those of `tf.layers` are. */
 export const layers: {
+  binaryActivation: typeof binaryActivation;
   binaryConv2d: typeof binaryConv2d;
   binaryDense: typeof binaryDense;
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
-} = { binaryConv2d, binaryDense, maskedDense, maskedConv2d, maskedDepthwiseConv2d };
+  xnorConv2d: typeof xnorConv2d;
+  xnorDense: typeof xnorDense;
+} = {
+  binaryActivation,
+  binaryConv2d,
+  binaryDense,
+  maskedDense,
+  maskedConv2d,
+  maskedDepthwiseConv2d,
+  xnorConv2d,
+  xnorDense,
+};
 
 /** Losses by name, those of the techniques among them. */
 export const losses: typeof coreLosses & { distillation: typeof distillationLoss } = {
