@@ -53,12 +53,18 @@ function logcosh(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
   return tf.mean(tf.sub(tf.add(difference, softplus), Math.LN2), -1);
 }
 
+/** 1 - t y, with the label 0 of one-hot rows taken for -1. */
+function margin(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
+  const target = tf.where(tf.equal(yTrue, 0), tf.fill(yTrue.shape, -1), yTrue);
+  return atLeast(tf.sub(1, tf.mul(target, yPred)), 0);
+}
+
 function hinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
-  return tf.mean(atLeast(tf.sub(1, tf.mul(yTrue, yPred)), 0), -1);
+  return tf.mean(margin(yTrue, yPred), -1);
 }
 
 function squaredHinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
-  return tf.mean(tf.square(atLeast(tf.sub(1, tf.mul(yTrue, yPred)), 0)), -1);
+  return tf.mean(tf.square(margin(yTrue, yPred)), -1);
 }
 
 function categoricalHinge(yTrue: tf.Tensor, yPred: tf.Tensor): tf.Tensor {
@@ -134,7 +140,8 @@ export type LossName =
 /**
  * The losses by name, as functions of labels and predictions with one value per example. Those whose
  * name ends in FromLogits take the values before softmax or sigmoid, and keep their precision where a
- * probability would be rounded to 0 or 1. The sparse ones take class numbers, the others one-hot rows.
+ * probability would be rounded to 0 or 1. The sparse ones take class numbers, the others one-hot rows;
+ * `hinge` and `squaredHinge` take -1 and +1, and for one-hot rows 0 in place of -1.
  *
  * @example
  * const each = losses.meanSquaredError(tf.tensor2d([[1, 2]]), tf.tensor2d([[1, 4]])); // [2]

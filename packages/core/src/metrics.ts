@@ -33,7 +33,7 @@ function sparseHits(yTrue: tf.Tensor, yPred: tf.Tensor) {
 function hits(loss: LossSpec | undefined): MetricFunction {
   const name = loss?.name ?? '';
   const margin = name === 'hinge' || name === 'squaredHinge';
-  const binary = margin || name.startsWith('binaryCrossentropy');
+  const binary = name.startsWith('binaryCrossentropy');
   const threshold = margin || name.endsWith('FromLogits') ? 0 : 0.5;
   return (yTrue, yPred) => {
     if (binary || yPred.shape.at(-1) === 1) {

@@ -29,6 +29,9 @@ describe('losses', () => {
     ['logcosh', [0, 0], [0, 1], log((E + 1 / E) / 2) / 2],
     ['hinge', [1, -1], [0.5, 2], (0.5 + 3) / 2],
     ['squaredHinge', [1, -1], [0.5, 2], (0.25 + 9) / 2],
+    // one-hot rows: 0 stands for -1
+    ['hinge', [1, 0], [0.5, 2], (0.5 + 3) / 2],
+    ['squaredHinge', [1, 0], [0.5, 2], (0.25 + 9) / 2],
     ['categoricalHinge', [0, 1, 0], [0.2, 0.5, 0.9], 0.9 - 0.5 + 1],
     ['categoricalCrossentropy', [0, 1], [0.25, 0.75], -log(0.75)],
     // Rescaled to sum 1 first, as Keras does.

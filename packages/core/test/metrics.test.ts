@@ -54,6 +54,20 @@ describe('accuracy', () => {
     expect(hits('accuracy', 'binaryCrossentropyFromLogits', labels, [[0.4], [-0.4], [-3]])).toEqual(
       [1, 0, 1],
     );
+    expect(
+      hits(
+        'accuracy',
+        'squaredHinge',
+        [
+          [1, -1, -1],
+          [0, 1, 0],
+        ],
+        [
+          [0.5, 0.4, -2],
+          [3, 1, 2],
+        ],
+      ),
+    ).toEqual([1, 0]);
     expect(hits('accuracy', 'hinge', [[1], [1], [-1]], [[0.1], [-0.1], [-9]])).toEqual([1, 0, 1]);
   });
 
