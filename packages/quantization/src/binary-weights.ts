@@ -74,7 +74,12 @@ export function binaryWeights(options: BinaryWeightsOptions = {}): BinaryWeights
     build(site) {
       const axis = scale === 'filter' ? site.axes.out : null;
       const shared = site.shape.map((_, i) => i).filter((i) => i !== axis);
-      return { ...latentAt(site), axis, shared, centred: centre ? channelsOf(site) : null };
+      return {
+        ...latentAt(site, !centre),
+        axis,
+        shared,
+        centred: centre ? channelsOf(site) : null,
+      };
     },
     apply(weight, state, context) {
       settle(state, context, (w) => settled(w, state));

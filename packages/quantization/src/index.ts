@@ -22,6 +22,7 @@ export {
   type BinaryWeightsTransform,
   binaryWeights,
 } from './binary-weights.ts';
+export { type BopOptions, bop, ThimbleBop } from './bop.ts';
 export {
   type ClusterOptions,
   type CodebookOptions,
@@ -37,6 +38,7 @@ export {
   fakeQuant,
   fakeQuantize,
 } from './fake-quant.ts';
+export { FlipRatio, flipRatio } from './flip-ratio.ts';
 export type { GridOptions } from './grid.ts';
 export { type HashedOptions, type HashedState, type HashedTransform, hashed } from './hashed.ts';
 export type {

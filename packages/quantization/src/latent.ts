@@ -15,9 +15,12 @@ export interface Latent {
 
 const binary = new WeakSet<tf.Variable>();
 
-/** The place of a transform to signs. Notes the weight as binary, which `bop` asks for. */
-export function latentAt({ variable, trained, encoding }: Site): Latent {
-  binary.add(variable);
+/**
+ * The place of a transform to signs. Notes the weight as binary, which `bop` asks for, unless the transform
+ * needs more of the stored weight than its signs.
+ */
+export function latentAt({ variable, trained, encoding }: Site, signsOnly = true): Latent {
+  if (signsOnly) binary.add(variable);
   return { variable, trained, keepsZeros: encoding().values.type === 'float' };
 }
 

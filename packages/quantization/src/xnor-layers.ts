@@ -15,6 +15,8 @@ export interface XnorOptions {
    * 'weightsAndInputs' also by the mean magnitude of the inputs at each place, 'none' by nothing (BNN).
    */
   scaling?: 'weights' | 'weightsAndInputs' | 'none';
+  /** Default true: stored weights are centred, see {@link binaryWeights}; not with `scaling: 'none'`. */
+  centre?: boolean;
   /** Default true: the layer begins with a batch normalization of its own. */
   batchNormalization?: boolean;
 }

@@ -13,6 +13,7 @@ import {
   binaryActivation,
   binaryConv2d,
   binaryDense,
+  flipRatio,
   xnorConv2d,
   xnorDense,
 } from '@thimble/quantization';
@@ -28,9 +29,10 @@ export { data };
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
 export const callbacks: {
   distillation: typeof distillationCallback;
+  flipRatio: typeof flipRatio;
   gradualPruning: typeof gradualPruning;
   iterativePruning: typeof iterativePruning;
-} = { distillation: distillationCallback, gradualPruning, iterativePruning };
+} = { distillation: distillationCallback, flipRatio, gradualPruning, iterativePruning };
 
 /** Layers, made as those of `tf.layers` are. */
 export const layers: {
