@@ -259,7 +259,14 @@ export function addedWeight(
   let free = name;
   for (let i = 1; taken.has(free); i++) free = `${name}${i + 1}`;
   const owner = internals(ownerOf(layer));
-  return owner.addWeight(prefix + free, shape, 'float32', initializer, undefined, trainable);
+  // Layers of loaded and finalized models start all weights from 0: they were to be overwritten.
+  const { fastWeightInitDuringBuild } = owner;
+  owner.fastWeightInitDuringBuild = false;
+  try {
+    return owner.addWeight(prefix + free, shape, 'float32', initializer, undefined, trainable);
+  } finally {
+    owner.fastWeightInitDuringBuild = fastWeightInitDuringBuild;
+  }
 }
 
 /** Number of entries that are not zero. */

@@ -13,6 +13,8 @@ export interface LayerInternals {
   _trainableWeights: tfl.LayerVariable[];
   _nonTrainableWeights: tfl.LayerVariable[];
   initialWeights: Tensor[] | null;
+  /** True in models that are loaded or made from a config: new weights start from 0, whatever they ask for. */
+  fastWeightInitDuringBuild: boolean;
   addWeight(
     name: string,
     shape: number[],

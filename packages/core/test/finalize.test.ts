@@ -8,7 +8,14 @@ import {
   parametrizedWeights,
   walkLayers,
 } from '@thimble/core';
-import { expectNoLeaks, expectSameOutputs, outputs, snapshot, useCpu } from '@thimble/testing';
+import {
+  expectNoLeaks,
+  expectSameOutputs,
+  outputs,
+  savedAndLoaded,
+  snapshot,
+  useCpu,
+} from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 import { constant, scaled, shifted } from './transforms.ts';
 
@@ -119,6 +126,16 @@ describe('finalize', () => {
     expect(finalizeReport(plain)).toEqual([{ name: 'own', className: 'ThimbleTestDoubling' }]);
     expectSameOutputs(model, plain, tf.ones([1, 2]));
     expect(() => finalizeReport(model)).toThrow(UnsupportedError);
+  });
+
+  it('gives and loads layers that take transforms like any other', async () => {
+    const model = tfl.sequential({ layers: [dense({ units: 2, inputShape: [2] })] });
+    for (const copy of [await finalize(model), await savedAndLoaded(model)]) {
+      parametrize(copy.layers[0]!, { kernel: [shifted()] });
+      const [weight] = parametrizedWeights(copy);
+      // 0.5 is where the offset begins.
+      expect(weight!.variables.at(-1)!.dataSync()).toEqual(Float32Array.of(0.5));
+    }
   });
 
   it('refuses a model without weights', async () => {
