@@ -71,6 +71,7 @@ export { expectedKernels, kernelNames } from './kernel-names.ts';
 export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
+export { isLinear, linearPart } from './linear-part.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
 export type { MetricFunction } from './metrics.ts';

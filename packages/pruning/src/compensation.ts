@@ -6,12 +6,13 @@ import {
   type ChannelGroup,
   channelGroups,
   LeastSquares,
+  linearPart,
   type Probe,
   probe,
   type Traced,
   trace,
 } from '@thimble/core';
-import { Contributions, inputOf, linearPart, type Reader, readersOf } from './contributions.ts';
+import { Contributions, inputOf, type Reader, readersOf } from './contributions.ts';
 import { DEFAULT_EXAMPLES, type EvidenceOptions, requireData } from './evidence.ts';
 
 /** What can be done about removed channels. */

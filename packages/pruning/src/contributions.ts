@@ -1,9 +1,8 @@
 // What each channel of a group adds to the answers of the layers that read it, at sampled places.
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
-import * as tfl from '@tensorflow/tfjs-layers';
 import { Random } from '@thimble/base';
-import type { ChannelGroup, Probe, Traced } from '@thimble/core';
+import { type ChannelGroup, linearPart, type Probe, type Traced } from '@thimble/core';
 import type { ContributionEvidence } from './criterion.ts';
 
 /** Places looked at in every example: outputs of a reading layer at some position. */
@@ -32,27 +31,6 @@ export function readersOf(group: ChannelGroup, { layers }: Traced): Reader[] {
       own.find(({ role }) => role === 'in');
     return member ? [{ path, layer, channels: member.channels }] : [];
   });
-}
-
-/**
- * What a layer answers to `input` without its bias and activation: a linear function of the input, for
- * the layers of {@link readersOf}.
- */
-export function linearPart(layer: layers.Layer, input: tf.Tensor): tf.Tensor {
-  const target = layer as unknown as { activation: unknown; bias: unknown; useBias: boolean };
-  const { activation, bias, useBias } = target;
-  Object.assign(target, { activation: linear(), bias: null, useBias: false });
-  try {
-    return tf.tidy(() => layer.call(input, {}) as tf.Tensor);
-  } finally {
-    Object.assign(target, { activation, bias, useBias });
-  }
-}
-
-/** The activation that changes nothing. */
-function linear(): unknown {
-  const layer = tfl.layers.activation({ activation: 'linear' });
-  return (layer as unknown as { activation: unknown }).activation;
 }
 
 /** The part of the input that lies in the chosen channels; the rest is 0. */

@@ -6,13 +6,14 @@ import {
   type ChannelGroup,
   type ChannelMember,
   channelGroups,
+  linearPart,
   lower,
   trace,
   withLayerOutputs,
   withoutChannels,
 } from '@thimble/core';
 import { keptOutputs } from './compensation.ts';
-import { inputOf, linearPart, type Reader, readersOf } from './contributions.ts';
+import { inputOf, type Reader, readersOf } from './contributions.ts';
 
 /** The dead channels of a group. */
 export interface DeadNeurons {
