@@ -144,7 +144,7 @@ export function checkBits(owner: string, bits: number): void {
 }
 
 /** `snap`, with the gradient of the identity inside the grid and 0 outside. */
-function snapTo(values: tf.Tensor, grid: Grid, axis: number | null = null): tf.Tensor {
+export function snapTo(values: tf.Tensor, grid: Grid, axis: number | null = null): tf.Tensor {
   const { scale, zeroPoint, low, high } = grid;
   const coding = untracked(() => ({
     scale,

@@ -38,7 +38,15 @@ export {
   fakeQuant,
   fakeQuantize,
 } from './fake-quant.ts';
+export {
+  type FixedQuantOptions,
+  type FixedQuantState,
+  type FixedQuantTransform,
+  fixedQuant,
+  type WeightRanges,
+} from './fixed-quant.ts';
 export { FlipRatio, flipRatio } from './flip-ratio.ts';
+export { float16 } from './float16.ts';
 export type { GridOptions } from './grid.ts';
 export { type HashedOptions, type HashedState, type HashedTransform, hashed } from './hashed.ts';
 export type {
@@ -52,6 +60,7 @@ export {
   type IncrementalQuantizationOptions,
   incrementalQuantization,
 } from './incremental-quantization.ts';
+export type { QuantizeTargets } from './kernels.ts';
 export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 export type { KmeansStart } from './kmeans-starts.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
@@ -63,6 +72,8 @@ export {
   type PowersOfTwoTransform,
   powersOfTwo,
 } from './powers-of-two.ts';
+export { quantize } from './quantize.ts';
+export type { QuantizeGranularity, QuantizeOptions } from './quantize-options.ts';
 export type { LayerTargets } from './targets.ts';
 export {
   type TernaryWeightsOptions,

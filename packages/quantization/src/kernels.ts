@@ -1,0 +1,117 @@
+// The weights of a model that are worth quantising, and which of them rules mean.
+import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
+import { NoMatchError, UnsupportedError } from '@thimble/base';
+import {
+  kernelNames,
+  parametrize,
+  parametrizedWeights,
+  type WeightTransform,
+  walkLayers,
+} from '@thimble/core';
+
+/** Which layers: names and patterns, or a function. */
+export type QuantizeTargets =
+  | string
+  | RegExp
+  | readonly (string | RegExp)[]
+  | ((layer: layers.Layer) => boolean);
+
+type Weights = Record<string, { shape: number[]; read(): { dataSync(): Float32Array } } | null>;
+
+function weightsOf(layer: layers.Layer): Weights {
+  return ((layer as { cell?: object }).cell ?? layer) as unknown as Weights;
+}
+
+/** The kernels of a layer by name, and its bias. */
+export function kernelsAndBias(layer: layers.Layer): string[] {
+  const { bias } = weightsOf(layer);
+  return [...kernelNames(layer), ...(bias ? ['bias'] : [])];
+}
+
+/** The shape of a weight of a layer. */
+export function shapeOf(layer: layers.Layer, weight: string): number[] {
+  return weightsOf(layer)[weight]!.shape;
+}
+
+/** The values of a weight as the layer computes with it. */
+export function valuesOf(layer: layers.Layer, weight: string): Float32Array {
+  return weightsOf(layer)[weight]!.read().dataSync();
+}
+
+/** The layers of a model that have kernels; wrappers stand for nothing, the layers inside do. */
+export function layersWithKernels(owner: string, model: LayersModel): layers.Layer[] {
+  const found = walkLayers(model).filter((layer) => kernelNames(layer).length > 0);
+  if (found.length > 0) return found;
+  throw new UnsupportedError(
+    `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
+      'give its first layer an inputShape.',
+  );
+}
+
+/** The layers with kernels that the rules match, each rule at least one. */
+export function chooseLayers(
+  owner: string,
+  model: LayersModel,
+  targets: QuantizeTargets | undefined,
+): layers.Layer[] {
+  const candidates = layersWithKernels(owner, model);
+  if (targets === undefined) return candidates;
+  const rules =
+    typeof targets === 'string' || targets instanceof RegExp || typeof targets === 'function'
+      ? [targets]
+      : targets;
+  const fits = (rule: (typeof rules)[number], layer: layers.Layer) => {
+    if (typeof rule === 'function') return rule(layer);
+    return typeof rule === 'string' ? rule === layer.name : rule.test(layer.name);
+  };
+  const unmatched = rules.find((rule) => !candidates.some((layer) => fits(rule, layer)));
+  if (unmatched !== undefined || rules.length === 0) {
+    const shown = typeof unmatched === 'string' ? `"${unmatched}"` : String(unmatched ?? '[]');
+    const names = candidates.map(({ name }) => name).join(', ');
+    throw new NoMatchError(
+      `${owner}: the target ${shown} matches no layer with a kernel. There are: ${names}.`,
+    );
+  }
+  return candidates.filter((layer) => rules.some((rule) => fits(rule, layer)));
+}
+
+/**
+ * Puts a transform on weights of a layer. What is inside a Bidirectional gets it by way of the Bidirectional,
+ * which saves what itself was given; both directions then have it.
+ */
+export function giveTransforms(
+  model: LayersModel,
+  layer: layers.Layer,
+  names: readonly string[],
+  transform: WeightTransform,
+): void {
+  const wrapper = walkLayers(model).find((candidate) => {
+    const { forwardLayer, backwardLayer } = candidate as unknown as Record<string, unknown>;
+    return forwardLayer === layer || backwardLayer === layer;
+  });
+  const done = new Set(parametrizedWeights(layer).flatMap(linkedAs(transform.getClassName())));
+  const bare = names.filter((name) => !done.has(name));
+  if (bare.length === 0) return;
+  parametrize(wrapper ?? layer, Object.fromEntries(bare.map((name) => [name, [transform]])));
+}
+
+const linkedAs =
+  (className: string) =>
+  ({ weight, links }: ReturnType<typeof parametrizedWeights>[number]): string[] =>
+    links.some(({ transform }) => transform.getClassName() === className) ? [weight] : [];
+
+/** Throws where a weight is stored in less than full precision already. */
+export function checkNotQuantized(owner: string, model: LayersModel): void {
+  for (const { layer, weight, encoding } of parametrizedWeights(model).map((each) => ({
+    layer: each.layer,
+    weight: each.weight,
+    encoding: each.encoding(),
+  }))) {
+    const { type, bits } = encoding.values;
+    if (type === 'float' && bits === 32) continue;
+    throw new UnsupportedError(
+      `${owner}: "${weight}" of layer "${layer.name}" is quantised already (${type}, ${bits} bits). ` +
+        'Quantise the model that it was made from, or finalize it first.',
+    );
+  }
+}
