@@ -1,3 +1,5 @@
+export type { LeftChannels } from './channel-cuts.ts';
+export { type EqualizeOptions, type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
 export {
   type BinaryActivationArgs,
   type BinaryActivationOptions,
