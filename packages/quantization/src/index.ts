@@ -1,5 +1,4 @@
-export type { LeftChannels } from './channel-cuts.ts';
-export { type EqualizeOptions, type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
+export { type BiasCorrection, correctBias } from './bias-correction.ts';
 export {
   type BinaryActivationArgs,
   type BinaryActivationOptions,
@@ -25,6 +24,7 @@ export {
   binaryWeights,
 } from './binary-weights.ts';
 export { type BopOptions, bop, ThimbleBop } from './bop.ts';
+export type { LeftChannels } from './channel-cuts.ts';
 export {
   type ClusterOptions,
   type CodebookOptions,
@@ -33,6 +33,7 @@ export {
   clusterWeights,
   codebook,
 } from './codebook.ts';
+export { type EqualizeOptions, type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
 export {
   type FakeQuantOptions,
   type FakeQuantState,
@@ -65,6 +66,7 @@ export {
 export type { QuantizeTargets } from './kernels.ts';
 export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 export type { KmeansStart } from './kmeans-starts.ts';
+export type { ReferenceOptions } from './layer-pairs.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
 export type { Observer, ObserverOptions, ValueRange } from './observer.ts';
 export { observers } from './observers.ts';

@@ -1,0 +1,108 @@
+// Bias correction: what quantising a kernel adds to the answers of its layer on average is taken off its bias.
+import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
+import { checkOptions, NoMatchError, startProgress } from '@thimble/base';
+import {
+  checkReference,
+  eachAnswer,
+  linearPairs,
+  REFERENCE_OPTIONS,
+  type ReferenceOptions,
+} from './layer-pairs.ts';
+
+/** What {@link correctBias} did. */
+export interface BiasCorrection {
+  /** The layers with a new bias, and by how much it moved on average over its channels. */
+  corrected: { layer: string; moved: number }[];
+  /** Dense layers and convolutions without a bias. */
+  left: string[];
+}
+
+/**
+ * Corrects the biases of a quantised model, in place, layer by layer in the order of computation:
+ *
+ * - `b <- b + E[W x] - E[W' x']`
+ *
+ * W x are the answers in full precision, W' x' those of the quantised layer to what the quantised and already
+ * corrected layers before it give, without bias and activation; the means are over examples and positions,
+ * per channel. Dense layers and convolutions with a bias are corrected; labels are not looked at.
+ *
+ * Paper: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
+ * section 4.2 and appendix D (empirical bias correction).
+ *
+ * @throws {UnsupportedError} when the two models have not the same layers; {NoMatchError} when no layer has a
+ *   bias; {DataError}, {ShapeError} for data that does not fit.
+ * @example
+ * const q = await quantize(model, { bits: 4 });
+ * await correctBias(q, { original: model, calibration: train, examples: 200 });
+ */
+export async function correctBias(
+  model: LayersModel,
+  options: ReferenceOptions,
+): Promise<BiasCorrection> {
+  checkOptions(OWNER, options, REFERENCE_OPTIONS);
+  checkReference(OWNER, options);
+  const all = linearPairs(OWNER, model, options.original);
+  const pairs = all.filter(({ quantized }) => biasOf(quantized));
+  if (pairs.length === 0) {
+    throw new NoMatchError(`${OWNER}: no dense layer or convolution of the model has a bias.`);
+  }
+  const before = pairs.map(({ quantized }) => tf.clone(biasOf(quantized)!));
+  const corrected: BiasCorrection['corrected'] = [];
+  const progress = startProgress(options.progress ?? true, 'correcting biases', pairs.length);
+  try {
+    const originals = pairs.map(({ original }) => original);
+    const wanted = await meanAnswers(options.original, originals, options);
+    for (const [i, { name, quantized }] of pairs.entries()) {
+      const [found] = await meanAnswers(model, [quantized], options);
+      const shift = wanted[i]!.map((mean, channel) => mean - found![channel]!);
+      const bias = biasOf(quantized)!;
+      tf.tidy(() => bias.assign(tf.add(bias, tf.tensor1d(Float32Array.from(shift)))));
+      corrected.push({
+        layer: name,
+        moved: shift.reduce((sum, by) => sum + Math.abs(by), 0) / shift.length,
+      });
+      progress.update(i + 1);
+    }
+  } catch (error) {
+    pairs.forEach(({ quantized }, i) => {
+      biasOf(quantized)!.assign(before[i]!);
+    });
+    throw error;
+  } finally {
+    tf.dispose(before);
+    progress.stop();
+  }
+  const left = all.filter((pair) => !pairs.includes(pair)).map(({ name }) => name);
+  return { corrected, left };
+}
+
+const OWNER = 'correctBias';
+
+/** The bias of a layer as it is stored. */
+function biasOf(layer: layers.Layer): tf.Variable | undefined {
+  const { bias } = layer as unknown as { bias?: { read(): tf.Variable } | null };
+  return bias?.read();
+}
+
+/** The mean answer of each channel of each layer. */
+async function meanAnswers(
+  model: LayersModel,
+  layers: readonly layers.Layer[],
+  options: ReferenceOptions,
+): Promise<Float64Array[]> {
+  const sums: Float64Array[] = [];
+  const rows = new Float64Array(layers.length);
+  await eachAnswer(model, layers, options, (place, answer) => {
+    const { dataFormat } = layers[place] as unknown as { dataFormat?: string };
+    const channels = dataFormat === 'channelsFirst' ? 1 : answer.rank - 1;
+    const over = answer.shape.map((_, axis) => axis).filter((axis) => axis !== channels);
+    const total = tf.sum(answer, over).dataSync();
+    sums[place] ??= new Float64Array(total.length);
+    total.forEach((sum, channel) => {
+      sums[place]![channel]! += sum;
+    });
+    rows[place]! += answer.size / total.length;
+  });
+  return sums.map((sum, place) => sum.map((value) => value / rows[place]!));
+}
