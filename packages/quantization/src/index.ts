@@ -1,3 +1,9 @@
+export {
+  type AdaRoundLearning,
+  type AdaRoundOptions,
+  adaRound,
+  type RoundedLayer,
+} from './adaround.ts';
 export { type BiasCorrection, correctBias } from './bias-correction.ts';
 export {
   type BinaryActivationArgs,
@@ -76,7 +82,7 @@ export {
   type PowersOfTwoTransform,
   powersOfTwo,
 } from './powers-of-two.ts';
-export { quantize } from './quantize.ts';
+export { type QuantizeReport, quantize, quantizeReport } from './quantize.ts';
 export type { QuantizeGranularity, QuantizeOptions } from './quantize-options.ts';
 export type { LayerTargets } from './targets.ts';
 export {

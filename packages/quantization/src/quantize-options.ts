@@ -2,6 +2,7 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
 import type { FitData, PassOptions } from '@thimble/core';
+import { type AdaRoundLearning, checkLearning, LEARNING } from './adaround.ts';
 import { checkFixedQuant, type FixedQuantOptions, type WeightRanges } from './fixed-quant.ts';
 import { layersWithKernels, type QuantizeTargets } from './kernels.ts';
 
@@ -30,6 +31,15 @@ export interface QuantizeOptions extends PassOptions {
   examples?: number;
   /** Whether batch normalisation becomes part of the layers before it first. Default true. */
   foldBatchNorm?: boolean;
+  /** Whether channels are scaled first so that layers lose less, as by `equalize`. Default false. */
+  equalize?: boolean;
+  /**
+   * How weights are rounded: to the nearest code (default), or as AdaRound learns from the calibration data
+   * (`adaRound`), with its settings.
+   */
+  rounding?: 'nearest' | 'adaptive' | AdaRoundLearning;
+  /** Whether biases make up for what rounding adds on average, as by `correctBias`. Default false. */
+  biasCorrection?: boolean;
 }
 
 const KNOWN = [
@@ -43,6 +53,9 @@ const KNOWN = [
   'calibration',
   'examples',
   'foldBatchNorm',
+  'equalize',
+  'rounding',
+  'biasCorrection',
   'batchSize',
   'progress',
   'signal',
@@ -71,10 +84,38 @@ export function resolveQuantize(options: QuantizeOptions): ResolvedQuantize {
     }
   }
   checkInteger(OWNER, 'examples', examples, 1);
+  checkSteps(options, type, foldBatchNorm);
   return { ...options, type, bits, perLayer, examples, foldBatchNorm };
 }
 
 const OWNER = 'quantize';
+
+/** Checks what is done besides rounding to nearest. */
+function checkSteps(
+  { equalize, rounding = 'nearest', biasCorrection, calibration }: QuantizeOptions,
+  type: string,
+  foldBatchNorm: boolean,
+): void {
+  if (equalize && !foldBatchNorm) {
+    throw new OptionError(`${OWNER}: equalize needs foldBatchNorm.`);
+  }
+  if (typeof rounding === 'object') {
+    checkOptions(`${OWNER} rounding`, rounding, LEARNING);
+    checkLearning(`${OWNER} rounding`, rounding);
+  } else if (rounding !== 'nearest' && rounding !== 'adaptive') {
+    throw new OptionError(
+      `${OWNER}: rounding must be nearest, adaptive or settings of AdaRound, not "${String(rounding)}".`,
+    );
+  }
+  const adaptive = rounding !== 'nearest';
+  if (adaptive && type === 'float') {
+    throw new OptionError(`${OWNER}: rounding does not go with type 'float'.`);
+  }
+  if (calibration === undefined && (adaptive || biasCorrection)) {
+    const what = adaptive ? 'adaptive rounding' : 'biasCorrection';
+    throw new OptionError(`${OWNER}: ${what} needs calibration, some examples to look at.`);
+  }
+}
 
 /** What the transform of a layer's kernels is to be. */
 export function fixedQuantOptions(

@@ -2,6 +2,9 @@
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { NonFiniteError, UnsupportedError } from '@thimble/base';
 import { copyModel, foldBatchNorm, kernelNames, walkLayers } from '@thimble/core';
+import { adaRound, type RoundedLayer } from './adaround.ts';
+import { type BiasCorrection, correctBias } from './bias-correction.ts';
+import { type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
 import { type FixedQuantTransform, fixedQuant } from './fixed-quant.ts';
 import { float16, LARGEST_HALF } from './float16.ts';
 import {
@@ -28,6 +31,10 @@ import {
  * - Batch normalisation becomes part of the layer before it first (`foldBatchNorm`). Where there is any, the
  *   transforms that the model has are baked by that: a mask is then zeros among the weights.
  *
+ * - Then, where it is asked for: equal channels first ({@link equalize}), rounding that is learned
+ *   ({@link adaRound}), biases that make up for the rest ({@link correctBias}). {@link quantizeReport} tells what
+ *   came of it.
+ *
  * Paper: Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper",
  * 2018, section 3.
  *
@@ -38,6 +45,10 @@ import {
  * const q = await quantize(model, { bits: 8, granularity: 'channel' });
  * summarize(q).print();
  * const half = await quantize(model, { type: 'float' });
+ * const better = await quantize(model, {
+ *   bits: 4, ranges: 'mse', calibration: train, rounding: { iterations: 50 }, biasCorrection: true,
+ * });
+ * console.log(quantizeReport(better).rounded);
  */
 export async function quantize(
   model: LayersModel,
@@ -48,26 +59,66 @@ export async function quantize(
   checkPerLayer(model, resolved.perLayer);
   checkNotQuantized(OWNER, model);
   checkFinite(model);
-  const copy = await prepared(model, resolved);
+  const original = await prepared(model, resolved);
+  const copy = copyModel(original);
   try {
     if (resolved.type === 'float') halve(copy, resolved);
     else quantizeKernels(copy, resolved);
+    reports.set(copy, await refine(copy, original, resolved));
     return copy;
   } catch (error) {
     copy.dispose();
     throw error;
+  } finally {
+    original.dispose();
   }
 }
+
+/** What {@link quantize} did besides rounding to nearest; parts are absent that were not asked for. */
+export interface QuantizeReport {
+  equalized?: EqualizeReport;
+  rounded?: RoundedLayer[];
+  biases?: BiasCorrection;
+}
+
+/** What was done to a model that {@link quantize} made. */
+export function quantizeReport(quantized: LayersModel): QuantizeReport {
+  const report = reports.get(quantized);
+  if (report) return report;
+  throw new UnsupportedError(`quantizeReport: model "${quantized.name}" was not made by quantize.`);
+}
+
+const reports = new WeakMap<LayersModel, QuantizeReport>();
 
 const OWNER = 'quantize';
 
 /** A copy to work on. */
 async function prepared(
   model: LayersModel,
-  { foldBatchNorm: fold }: ResolvedQuantize,
+  { foldBatchNorm: fold, equalize: scale }: ResolvedQuantize,
 ): Promise<LayersModel> {
+  if (scale) return equalize(model);
   const normalized = walkLayers(model).some((layer) => 'movingVariance' in layer);
   return fold && normalized ? foldBatchNorm(model) : copyModel(model);
+}
+
+/** Makes up for some of what rounding to nearest has cost. */
+async function refine(
+  model: LayersModel,
+  original: LayersModel,
+  options: ResolvedQuantize,
+): Promise<QuantizeReport> {
+  const { rounding = 'nearest', biasCorrection, calibration, examples } = options;
+  const { batchSize, progress, signal } = options;
+  const reference = { original, calibration: calibration!, examples, batchSize, progress, signal };
+  const report: QuantizeReport = {};
+  if (options.equalize) report.equalized = equalizeReport(original);
+  if (rounding !== 'nearest') {
+    const learning = rounding === 'adaptive' ? {} : rounding;
+    report.rounded = await adaRound(model, { ...reference, ...learning });
+  }
+  if (biasCorrection) report.biases = await correctBias(model, reference);
+  return report;
 }
 
 function checkFinite(model: LayersModel): void {

@@ -1,9 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
+  DataError,
   NoMatchError,
   NonFiniteError,
   OptionError,
+  ShapeError,
   UnsupportedError,
   withSeed,
 } from '@thimble/base';
@@ -274,6 +276,9 @@ describe('half precision', () => {
   });
 });
 
+const nothing = () => [tf.zeros([0, 8, 8, 1]), tf.zeros([0, 3])] as const;
+const other = () => [tf.ones([2, 3]), tf.ones([2, 3])] as const;
+
 describe('refuses', () => {
   const quantized = (layer: string, transform: Parameters<typeof parametrize>[1]['kernel']) => {
     const model = network();
@@ -292,6 +297,39 @@ describe('refuses', () => {
     ['schemes of floats', network, { type: 'float', scheme: 'affine' }, OptionError, /scheme/],
     ['an unknown layer', network, { perLayer: { no: 4 } }, NoMatchError, /"no".*conv, depthwise/],
     ['bits of a layer', network, { perLayer: { conv: 1 } }, OptionError, /perLayer.conv/],
+    [
+      'equalising without folding',
+      network,
+      { equalize: true, foldBatchNorm: false },
+      OptionError,
+      /equalize needs/,
+    ],
+    ['rounding', network, { rounding: 'up' as never }, OptionError, /rounding must be/],
+    ['settings of rounding', network, { rounding: { warmUp: 2 } }, OptionError, /rounding: warmUp/],
+    ['other settings', network, { rounding: { rate: 2 } as never }, OptionError, /option "rate"/],
+    ['rounding without data', network, { rounding: 'adaptive' }, OptionError, /needs calibration/],
+    [
+      'correction without data',
+      network,
+      { biasCorrection: true },
+      OptionError,
+      /needs calibration/,
+    ],
+    [
+      'no data',
+      network,
+      { biasCorrection: true, calibration: nothing() },
+      DataError,
+      /no examples/,
+    ],
+    ['other data', network, { biasCorrection: true, calibration: other() }, ShapeError, /input/],
+    [
+      'rounding of halves',
+      network,
+      { type: 'float', rounding: 'adaptive', calibration: other() },
+      OptionError,
+      /rounding does not go/,
+    ],
     ['an unknown target', network, { targets: 'no' }, NoMatchError, /target "no" matches no layer/],
     ['no targets', network, { targets: [] }, NoMatchError, /target \[\]/],
     ['NaN', () => dense([[Number.NaN]]), {}, NonFiniteError, /"dense" has NaN/],
