@@ -29,6 +29,12 @@ export {
   type BinaryWeightsTransform,
   binaryWeights,
 } from './binary-weights.ts';
+export {
+  type BitBudgetOptions,
+  type BudgetBits,
+  bitsForBudget,
+  quantizeByBits,
+} from './bits-for-budget.ts';
 export { type BopOptions, bop, ThimbleBop } from './bop.ts';
 export type { LeftChannels } from './channel-cuts.ts';
 export {
@@ -56,6 +62,7 @@ export {
 } from './fixed-quant.ts';
 export { FlipRatio, flipRatio } from './flip-ratio.ts';
 export { float16 } from './float16.ts';
+export { type GradualBits, type GradualBitsOptions, gradualBits } from './gradual-bits.ts';
 export type { GridOptions } from './grid.ts';
 export { type HashedOptions, type HashedState, type HashedTransform, hashed } from './hashed.ts';
 export type {
@@ -84,6 +91,12 @@ export {
 } from './powers-of-two.ts';
 export { type QuantizeReport, quantize, quantizeReport } from './quantize.ts';
 export type { QuantizeGranularity, QuantizeOptions } from './quantize-options.ts';
+export {
+  type BitSensitivity,
+  type BitSensitivityRow,
+  type SensitivityBitsOptions,
+  sensitivityBits,
+} from './sensitivity-bits.ts';
 export type { LayerTargets } from './targets.ts';
 export {
   type TernaryWeightsOptions,
