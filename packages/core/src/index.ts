@@ -2,6 +2,7 @@ import './chained-ops.ts';
 import './parametrized-layer.ts';
 import './separable-config.ts';
 
+export type { ActivationCode } from '@thimble/graph';
 export {
   type AllocateOptions,
   type Allocation,

@@ -1,4 +1,10 @@
 export {
+  type ActivationMoment,
+  type ActivationQuantizer,
+  type ActivationSite,
+  registerActivationQuantizer,
+} from './activation.ts';
+export {
   type AdaRoundLearning,
   type AdaRoundOptions,
   adaRound,
@@ -54,6 +60,11 @@ export {
   fakeQuantize,
 } from './fake-quant.ts';
 export {
+  type ActivationRangeState,
+  type FakeQuantActivationsOptions,
+  fakeQuantActivations,
+} from './fake-quant-activations.ts';
+export {
   type FixedQuantOptions,
   type FixedQuantState,
   type FixedQuantTransform,
@@ -89,8 +100,23 @@ export {
   type PowersOfTwoTransform,
   powersOfTwo,
 } from './powers-of-two.ts';
+export {
+  type QuantizationAwareTrainingOptions,
+  quantizationAwareTraining,
+} from './quantization-aware-training.ts';
 export { type QuantizeReport, quantize, quantizeReport } from './quantize.ts';
+export {
+  type LayerQuantization,
+  type QuantizeAwareOptions,
+  quantizeAware,
+} from './quantize-aware.ts';
 export type { QuantizeGranularity, QuantizeOptions } from './quantize-options.ts';
+export {
+  type ActivationPlace,
+  activationPlaces,
+  type QuantizedActivations,
+  quantizeActivations,
+} from './quantized-call.ts';
 export {
   type BitSensitivity,
   type BitSensitivityRow,

@@ -14,6 +14,7 @@ import {
   binaryConv2d,
   binaryDense,
   flipRatio,
+  quantizationAwareTraining,
   xnorConv2d,
   xnorDense,
 } from '@thimble/quantization';
@@ -32,7 +33,14 @@ export const callbacks: {
   flipRatio: typeof flipRatio;
   gradualPruning: typeof gradualPruning;
   iterativePruning: typeof iterativePruning;
-} = { distillation: distillationCallback, flipRatio, gradualPruning, iterativePruning };
+  quantizationAwareTraining: typeof quantizationAwareTraining;
+} = {
+  distillation: distillationCallback,
+  flipRatio,
+  gradualPruning,
+  iterativePruning,
+  quantizationAwareTraining,
+};
 
 /** Layers, made as those of `tf.layers` are. */
 export const layers: {

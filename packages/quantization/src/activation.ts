@@ -1,0 +1,104 @@
+// What quantises activations, and how it is saved.
+import type * as tf from '@tensorflow/tfjs-core';
+import { NoMatchError, OptionError } from '@thimble/base';
+import type { ActivationCode } from '@thimble/core';
+
+import type { Coded } from './codes.ts';
+
+/** Ranges are watched, and nothing is rounded. */
+export const OBSERVE = 0;
+/** Activations are rounded, and ranges go on moving in training. The stage that layers begin with. */
+export const QUANTIZE = 1;
+/** Activations are rounded over ranges that stay. */
+export const FROZEN = 2;
+
+/** Where the activations of a quantiser are, and a place for its own state. */
+export interface ActivationSite {
+  /** Name of the layer. */
+  readonly layer: string;
+  /** As `CallSite.addWeight`. */
+  addWeight(
+    name: string,
+    shape: number[],
+    initial: tf.Tensor | number,
+    trainable: boolean,
+  ): tf.Variable;
+}
+
+/** The moment in which activations are quantised. */
+export interface ActivationMoment {
+  readonly training: boolean;
+  /** {@link OBSERVE}, {@link QUANTIZE} or {@link FROZEN}. */
+  readonly stage: number;
+}
+
+/**
+ * Quantises the activations at one place. `S` is its own state there; the object itself holds options
+ * only. One object may be a transform of weights too, under the same class name.
+ */
+export interface ActivationQuantizer<S = unknown> {
+  /** Name under which `registerActivationQuantizer` knows it; prefixed with Thimble. */
+  getClassName(): string;
+  getConfig(): tf.serialization.ConfigDict;
+  buildActivation(site: ActivationSite): S;
+  /** The codes; undefined where nothing is to be rounded: while observing, and before any range is known. */
+  quantize(x: tf.Tensor, state: S, moment: ActivationMoment): Coded | undefined;
+  /** The code of the range that is known now; undefined where there is none. */
+  activationCode(state: S): ActivationCode | undefined;
+  /** A term added to the loss. */
+  activationPenalty?(state: S): tf.Scalar;
+  /** Sets the range, where it is not learned. */
+  setRange?(state: S, min: number, max: number): void;
+}
+
+type Factory = (config: tf.serialization.ConfigDict) => ActivationQuantizer;
+const factories = new Map<string, Factory>();
+
+/**
+ * Makes a kind of activation quantiser known for loading saved models.
+ *
+ * @throws {OptionError} when another one has the name already.
+ * @example
+ * registerActivationQuantizer('MyQuantizer', () => lsq({ bits: 4 }));
+ */
+export function registerActivationQuantizer(className: string, factory: Factory): void {
+  if (factories.has(className)) {
+    throw new OptionError(
+      `An activation quantiser named ${className} is registered already; choose another name, or load the package only once.`,
+    );
+  }
+  factories.set(className, factory);
+}
+
+/** The quantiser that was saved as `{ className, config }`. */
+export function activationQuantizerFromConfig(
+  saved: tf.serialization.ConfigDict,
+): ActivationQuantizer {
+  const className = saved.className as string;
+  const factory = factories.get(className);
+  if (!factory) {
+    throw new NoMatchError(
+      `No activation quantiser named ${className} is registered: import the package that defines it before loading the model. ` +
+        `Registered: ${[...factories.keys()].join(', ')}.`,
+    );
+  }
+  return factory((saved.config ?? {}) as tf.serialization.ConfigDict);
+}
+
+/** The numbers of a small variable, read again only when it was changed. */
+export class Numbers {
+  readonly variable: tf.Variable;
+  #read: { dataId: object; values: Float32Array } | undefined;
+
+  constructor(variable: tf.Variable) {
+    this.variable = variable;
+  }
+
+  get values(): Float32Array {
+    const { dataId } = this.variable;
+    if (this.#read?.dataId !== dataId) {
+      this.#read = { dataId, values: Float32Array.from(this.variable.dataSync()) };
+    }
+    return this.#read.values;
+  }
+}
