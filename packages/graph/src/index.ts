@@ -8,4 +8,6 @@ export type {
   Shape,
   Source,
 } from './graph.ts';
+export { type IntegerRun, type IntegerRunOptions, runInteger } from './integer-executor.ts';
+export type { CodedValue, IntegerValue, RealValue } from './integer-value.ts';
 export { validateGraph } from './validate.ts';

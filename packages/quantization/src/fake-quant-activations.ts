@@ -11,7 +11,7 @@ import {
   OBSERVE,
   registerActivationQuantizer,
 } from './activation.ts';
-import { codesOf, untracked } from './codes.ts';
+import { type Coded, codesOf, untracked } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
 import type { GridOptions } from './grid.ts';
 
@@ -129,7 +129,7 @@ export function activationCodeOf(min: number, max: number, options: GridOptions)
 const SMALLEST = 1e-30;
 
 /** Values rounded as the code says. */
-export function codedBy(x: tf.Tensor, { scale, zeroPoint, low, high }: ActivationCode) {
+export function codedBy(x: tf.Tensor, { scale, zeroPoint, low, high }: ActivationCode): Coded {
   const step = tf.scalar(scale);
   const codes = codesOf(x, { scale: step, low: low - zeroPoint, high: high - zeroPoint });
   return { codes, scale: step, axis: null };
