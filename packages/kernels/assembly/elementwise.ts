@@ -126,6 +126,61 @@ export function sign(x: usize, out: usize, count: i32): void {
   }
 }
 
+/** out[i] = -1 where x[i] < 0, else 1; a NaN stays. */
+export function binarySign(x: usize, out: usize, count: i32): void {
+  const zero = f32x4.splat(0);
+  const one = f32x4.splat(1);
+  const signBit = i32x4.splat(0x80000000);
+  for (; count >= 4; count -= 4) {
+    const v = v128.load(x);
+    const signs = v128.or(one, v128.and(f32x4.lt(v, zero), signBit));
+    v128.store(out, v128.bitselect(v, signs, f32x4.ne(v, v)));
+    x += 16;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    const v = load<f32>(x);
+    store<f32>(out, v < 0 ? -1 : v >= 0 ? 1 : v);
+    x += 4;
+    out += 4;
+  }
+}
+
+/** The finalizer of MurmurHash3. */
+@inline
+function mixed(word: v128): v128 {
+  let h = v128.xor(word, i32x4.shr_u(word, 16));
+  h = i32x4.mul(h, i32x4.splat(0x85ebca6b));
+  h = v128.xor(h, i32x4.shr_u(h, 13));
+  h = i32x4.mul(h, i32x4.splat(0xc2b2ae35));
+  return v128.xor(h, i32x4.shr_u(h, 16));
+}
+
+/** out[i] = 1 where 2 u[i] - 1 < x[i], else -1; u[i] = (mixed(mixed(i ^ first) ^ second) >> 8) / 2^24. */
+export function binarySample(x: usize, out: usize, count: i32, first: i32, second: i32): void {
+  const minus = f32x4.splat(-1);
+  const one = f32x4.splat(1);
+  const step = f32x4.splat(1.1920928955078125e-7); // 2^-23
+  const a = i32x4.splat(first);
+  const b = i32x4.splat(second);
+  let index = i32x4(0, 1, 2, 3);
+  for (; count > 0; count -= 4) {
+    const hash = i32x4.shr_u(mixed(v128.xor(mixed(v128.xor(index, a)), b)), 8);
+    const limit = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(hash), step), minus);
+    if (count >= 4) {
+      v128.store(out, v128.bitselect(one, minus, f32x4.lt(limit, v128.load(x))));
+    } else {
+      const signs = v128.bitselect(one, minus, f32x4.lt(limit, v128.load(x)));
+      store<f32>(out, f32x4.extract_lane(signs, 0));
+      if (count > 1) store<f32>(out + 4, f32x4.extract_lane(signs, 1));
+      if (count > 2) store<f32>(out + 8, f32x4.extract_lane(signs, 2));
+    }
+    index = i32x4.add(index, i32x4.splat(4));
+    x += 16;
+    out += 16;
+  }
+}
+
 /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all of them. */
 export function prelu(x: usize, alpha: usize, out: usize, count: i32, one: bool): void {
   const zero = f32x4.splat(0);

@@ -7,6 +7,16 @@ export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';
 export { adadelta, adam, momentum, rmsprop, sgd } from './optimizers';
 export { avgPoolGradient, maxPoolGradient } from './pool';
-export { clamp, extreme, firstOutside, gatherBlocks, multiply, prelu, sign } from './elementwise';
+export {
+  binarySample,
+  binarySign,
+  clamp,
+  extreme,
+  firstOutside,
+  gatherBlocks,
+  multiply,
+  prelu,
+  sign,
+} from './elementwise';
 export { extremeMiddle, sumMiddle, sumMiddleInt, sumScratch } from './reduce';
 export { avgPool, maxPool } from './window';

@@ -300,6 +300,13 @@ export interface Kernels {
   multiply(a: Pointer, b: Pointer, out: Pointer, count: number, oneA: boolean, oneB: boolean): void;
   /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
   sign(x: Pointer, out: Pointer, count: number): void;
+  /** out[i] = -1 where x[i] < 0, else 1; a NaN stays. */
+  binarySign(x: Pointer, out: Pointer, count: number): void;
+  /**
+   * out[i] = 1 where 2 u[i] - 1 < x[i], else -1, with u[i] in [0, 1) the upper 24 bits of a hash of i and two
+   * 32-bit words: `mixed(mixed(i ^ first) ^ second)`, mixed being the finalizer of MurmurHash3.
+   */
+  binarySample(x: Pointer, out: Pointer, count: number, first: number, second: number): void;
   /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all. */
   prelu(x: Pointer, alpha: Pointer, out: Pointer, count: number, one: boolean): void;
   /** The position of the first int32 index outside 0 ... size - 1; -1 where there is none. */

@@ -98,6 +98,51 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
       );
     }));
 
+  test('binarySign is 1 at 0 and keeps a NaN', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const x = special(count, seed);
+      const { out } = run(
+        { x: input(x), out: output(count) },
+        (at) => kernels.binarySign(at.x, at.out, count),
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value) => (value < 0 ? -1 : value >= 0 ? 1 : Number.NaN)),
+      );
+    }));
+
+  test('binarySample compares with the hash that it says', () =>
+    check(counts, 200, ({ count, seed }) => {
+      const mixed = (word: number) => {
+        let h = BigInt(word);
+        const times = (factor: bigint) => BigInt.asUintN(32, h * factor);
+        h ^= h >> 16n;
+        h = times(0x85ebca6bn);
+        h ^= h >> 13n;
+        h = times(0xc2b2ae35n);
+        return Number(h ^ (h >> 16n));
+      };
+      const next = random(seed);
+      const x = reals(count, seed);
+      const [first, second] = [next, next].map((draw) => Math.floor(draw() * 2 ** 32)) as [
+        number,
+        number,
+      ];
+      const { out } = run(
+        { x: input(x), out: output(count) },
+        (at) => kernels.binarySample(at.x, at.out, count, first, second),
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value, i) => {
+          const hash = mixed((mixed((i ^ first) >>> 0) ^ second) >>> 0);
+          return ((hash >>> 8) / 2 ** 24) * 2 - 1 < value ? 1 : -1;
+        }),
+      );
+    }));
+
   test('prelu scales what is below 0', () =>
     check(counts, 200, ({ count, a: one, seed }) => {
       const [x, alpha] = [special(count, seed), integers(one ? 1 : count, seed + 1)];

@@ -12,6 +12,7 @@ import {
 import { fusedMatMul } from './fused-mat-mul.ts';
 import { identity } from './identity.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
+import { signKernels } from './signs.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 
 /** The kernels of `thimble` that are not the stock ones. */
@@ -29,5 +30,6 @@ export const kernels: readonly KernelConfig[] = [
   fusedMatMul,
   identity,
   maxPoolGrad,
+  ...signKernels,
   unsortedSegmentSum,
 ];
