@@ -51,6 +51,15 @@ export {
   clusterWeights,
   codebook,
 } from './codebook.ts';
+export {
+  type DynamicTreeCodes,
+  dynamicTreeTable,
+  type EightBitGradients,
+  eightBitGradients,
+  eightBitState,
+  fromDynamicTree,
+  toDynamicTree,
+} from './dynamic-tree.ts';
 export { type EqualizeOptions, type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
 export {
   type FakeQuantOptions,
@@ -64,6 +73,16 @@ export {
   type FakeQuantActivationsOptions,
   fakeQuantActivations,
 } from './fake-quant-activations.ts';
+export {
+  type FixedPointFormat,
+  type FixedPointState,
+  type FixedPointTraining,
+  type FixedPointTrainingOptions,
+  type FixedPointTransform,
+  fixedPoint,
+  fixedPointTraining,
+  toFixedPoint,
+} from './fixed-point.ts';
 export {
   type FixedQuantOptions,
   type FixedQuantState,
