@@ -123,14 +123,16 @@ const ramp = { final: SPARSITY, begin: 0, end: TUNE * stepsPerEpoch };
 const cubic = sparsitySchedules.polynomial({ initial: 0, ...ramp });
 
 /** Trained from the start with a transform on the hidden kernels; small entries masked, then trained on. */
-const penalised = (make: () => WeightTransform, own: PruneOptions) => async (seed: number) => {
-  const model = network('lenet300', seed);
-  for (const layer of model.layers.slice(1, 3)) parametrize(layer, { kernel: [make()] });
-  await fit(model, train, training(seed, PENALTY_EPOCHS, RATE));
-  const plain = await finalize(model);
-  await prune(plain, own);
-  return tuned(plain, seed);
-};
+const penalised =
+  (make: () => WeightTransform, own: PruneOptions, rate = RATE) =>
+  async (seed: number) => {
+    const model = network('lenet300', seed);
+    for (const layer of model.layers.slice(1, 3)) parametrize(layer, { kernel: [make()] });
+    await fit(model, train, training(seed, PENALTY_EPOCHS, rate));
+    const plain = await finalize(model);
+    await prune(plain, own);
+    return tuned(plain, seed);
+  };
 
 /** As sparse as a budget of a twentieth of the weights asks for, shared out by a scan of each layer. */
 async function byBudget(seed: number): Promise<Outcome> {
@@ -186,13 +188,15 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
     criterion: criteria.threshold({ value: 0.01 }),
   }),
   'group lasso (SSL), proximal': penalised(
-    () => groupLasso({ strength: { channels: 2e-3, filters: 2e-3 } }),
+    () => groupLasso({ strength: { channels: 0.5, filters: 0.25 } }),
     { granularity: 'element', criterion: criteria.threshold({ value: 1e-6 }) },
   ),
-  'L0 gates': penalised(() => l0Gates({ strength: 1 / train.size, per: 'in', dropRate: 0.2 }), {
-    granularity: 'element',
-    criterion: criteria.threshold({ value: 1e-6 }),
-  }),
+  // Gates must move far in few steps, so the rate is higher and they begin half open.
+  'L0 gates': penalised(
+    () => l0Gates({ strength: 10 / train.size, per: 'in', dropRate: 0.5 }),
+    { granularity: 'element', criterion: criteria.threshold({ value: 1e-6 }) },
+    3 * RATE,
+  ),
   'activation sparsity': async (seed) => {
     const model = await dense(seed);
     return tuned(model, seed, { callbacks: [activationSparsity({ strength: 0.01 })] });
