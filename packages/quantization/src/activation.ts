@@ -28,6 +28,8 @@ export interface ActivationSite {
 /** The moment in which activations are quantised. */
 export interface ActivationMoment {
   readonly training: boolean;
+  /** Whether the layer is trained. */
+  readonly trainable: boolean;
   /** {@link OBSERVE}, {@link QUANTIZE} or {@link FROZEN}. */
   readonly stage: number;
 }

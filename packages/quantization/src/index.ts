@@ -51,6 +51,7 @@ export {
   clusterWeights,
   codebook,
 } from './codebook.ts';
+export { type DoReFa, type DoReFaOptions, doReFa } from './do-re-fa.ts';
 export {
   type DynamicTreeCodes,
   dynamicTreeTable,
@@ -110,9 +111,18 @@ export type { QuantizeTargets } from './kernels.ts';
 export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 export type { KmeansStart } from './kmeans-starts.ts';
 export type { ReferenceOptions } from './layer-pairs.ts';
+export {
+  type Lsq,
+  type LsqActivationState,
+  type LsqOptions,
+  type LsqState,
+  lsq,
+} from './lsq.ts';
+export { type LsqPlusOptions, type LsqPlusState, lsqPlus } from './lsq-plus.ts';
 export type { MovingAverageObserverOptions } from './moving-average-observer.ts';
 export type { Observer, ObserverOptions, ValueRange } from './observer.ts';
 export { observers } from './observers.ts';
+export { type PactOptions, pact } from './pact.ts';
 export {
   type PowersOfTwoOptions,
   type PowersOfTwoState,

@@ -114,15 +114,6 @@ function checkNames(all: readonly layers.Layer[], names: readonly string[]): voi
 /** Layers without kernels whose results are sums or products of what they get. */
 const ARITHMETIC = /^(Add|Average|Subtract|Multiply|(Global)?AveragePooling[12]D)$/;
 
-/** Class names of transforms that round weights. */
-const ROUNDING = new Set<string>();
-
-/** Makes a transform known as one that rounds weights, so that no layer gets two of them. */
-export function registerRounding(className: string): void {
-  ROUNDING.add(className);
-}
-registerRounding('ThimbleFakeQuant');
-
 /** Layers whose kernels were given a rounding here, built or not. */
 const rounded = new WeakSet<layers.Layer>();
 
@@ -155,9 +146,7 @@ function planFor(
 function isRounded(layer: layers.Layer): boolean {
   return (
     rounded.has(layer) ||
-    parametrizedWeights(layer).some(({ links }) =>
-      links.some(({ transform }) => ROUNDING.has(transform.getClassName())),
-    )
+    parametrizedWeights(layer).some((weight) => weight.encoding().values.type === 'affine')
   );
 }
 

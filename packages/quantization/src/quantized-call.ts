@@ -182,7 +182,8 @@ function quantizedCall(activations: QuantizedActivations): QuantizedCall {
       };
     },
     call(run, inputs, state, { training }) {
-      const moment = { training, stage: state.stage.values[0]! };
+      const { trainable } = state.layer;
+      const moment = { training, trainable, stage: state.stage.values[0]! };
       const coded = inputs.map((x, i) =>
         i < state.inputs.length ? input!.quantize(x, state.inputs[i], moment) : undefined,
       );
