@@ -41,10 +41,10 @@ describeTransformContract('doReFa', {
   },
 });
 const quantizers: [string, () => ActivationQuantizer][] = [
-  ['lsq', () => lsq({ bits: 4, signed: true }) as ActivationQuantizer],
-  ['lsqPlus', () => lsqPlus({ bits: 4 }) as ActivationQuantizer],
-  ['pact', () => pact({ bits: 4, initial: 0.5 }) as ActivationQuantizer],
-  ['doReFa', () => doReFa({ bits: 4 }) as ActivationQuantizer],
+  ['lsq', () => lsq({ bits: 4, signed: true })],
+  ['lsqPlus', () => lsqPlus({ bits: 4 })],
+  ['pact', () => pact({ bits: 4, initial: 0.5 })],
+  ['doReFa', () => doReFa({ bits: 4 })],
 ];
 for (const [name, make] of quantizers) {
   describeLayerContract(`a layer with activations by ${name}`, {
@@ -167,7 +167,7 @@ describe('lsq', () => {
   it('has the gradients of the paper for activations', () => {
     // 2 bits unsigned: Qn = 0, Qp = 3, s = 0.5; x / s = -2, 0.4, 1.2, 2.6, 5
     const found = activationGradients(
-      lsq({ bits: 2 }) as ActivationQuantizer,
+      lsq({ bits: 2 }),
       [-1, 0.2, 0.6, 1.3, 2.5],
       c,
       {
@@ -184,7 +184,7 @@ describe('lsq', () => {
 
   it('sets its step from the first batch', () => {
     const relu = quantizeActivations(layers.reLU({ inputShape: [4] }), {
-      output: lsq({ bits: 2 }) as ActivationQuantizer,
+      output: lsq({ bits: 2 }),
     });
     const model = tfl.sequential({ layers: [relu] });
     tf.tidy(() => {
@@ -206,7 +206,7 @@ describe('lsqPlus', () => {
   it('has the gradients of the paper', () => {
     // 2 bits: p = 3, s = 0.5, b = -0.5, so z = 1; (x - b) / s = -2, 0.6, 1.2, 2.6, 7
     const found = activationGradients(
-      lsqPlus({ bits: 2 }) as ActivationQuantizer,
+      lsqPlus({ bits: 2 }),
       [-1.5, -0.2, 0.1, 0.8, 3],
       c,
       {
@@ -228,7 +228,7 @@ describe('pact', () => {
   it('has the gradients of the paper', () => {
     // 2 bits: p = 3, a = 1.5, steps of 0.5
     const found = activationGradients(
-      pact({ bits: 2 }) as ActivationQuantizer,
+      pact({ bits: 2 }),
       [-1, 0.2, 0.7, 1.4, 3],
       c,
       {
@@ -242,7 +242,7 @@ describe('pact', () => {
 
   it('adds its penalty to the loss', () => {
     const layer = quantizeActivations(layers.reLU({ inputShape: [2] }), {
-      output: pact({ bits: 4, initial: 3, decay: 0.1 }) as ActivationQuantizer,
+      output: pact({ bits: 4, initial: 3, decay: 0.1 }),
     });
     const model = tfl.sequential({ layers: [layer] });
     model.build();
@@ -265,7 +265,7 @@ describe('doReFa', () => {
 
   it('rounds activations as larq does', () => {
     const found = activationGradients(
-      doReFa({ bits: 2 }) as ActivationQuantizer,
+      doReFa({ bits: 2 }),
       x,
       x.map(() => 1),
       {},
@@ -284,16 +284,16 @@ describe('learned steps', () => {
     [
       'lsq',
       () => ({
-        weights: lsq({ bits: 4, perChannel: true }) as never,
-        activations: lsq({ bits: 4, signed: true }) as never,
+        weights: lsq({ bits: 4, perChannel: true }),
+        activations: lsq({ bits: 4, signed: true }),
       }),
     ],
     [
       'lsqPlus',
-      () => ({ weights: lsq({ bits: 3 }) as never, activations: lsqPlus({ bits: 5 }) as never }),
+      () => ({ weights: lsq({ bits: 3 }), activations: lsqPlus({ bits: 5 }) }),
     ],
-    ['pact', () => ({ weights: 4, activations: pact({ bits: 4, initial: 1 }) as never })],
-    ['doReFa on activations', () => ({ weights: 4, activations: doReFa({ bits: 4 }) as never })],
+    ['pact', () => ({ weights: 4, activations: pact({ bits: 4, initial: 1 }) })],
+    ['doReFa on activations', () => ({ weights: 4, activations: doReFa({ bits: 4 }) })],
   ];
   const network = () =>
     withSeed(2, () => {
@@ -334,7 +334,7 @@ describe('learned steps', () => {
     expect(() => pact({ bits: 4, initial: 0 })).toThrow('pact: initial');
     expect(() => doReFa({ bits: 2, sign: true } as never)).toThrow('"sign"');
     const twice = quantizeAware(layers.dense({ units: 1, inputShape: [2] }), {
-      weights: lsq({ bits: 2 }) as never,
+      weights: lsq({ bits: 2 }),
     });
     tfl.sequential({ layers: [twice] });
     expect(() => quantizeAware(twice)).toThrow('quantised already');
