@@ -61,6 +61,18 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/methods.js',
     args: [],
   },
+  'fixed-point': {
+    about:
+      'training in 16-bit fixed point, nearest and stochastic rounding, three seeds (about 40 minutes; resumable)',
+    program: 'benchmarks/dist/low-precision.js',
+    args: [],
+  },
+  'shared-weights': {
+    about:
+      'LeNet-300-100 pruned, then clustered, INQ or uniform, three seeds (about half an hour; resumable)',
+    program: 'benchmarks/dist/codebooks.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

@@ -1,0 +1,149 @@
+// Shared weights on real MNIST: LeNet-300-100 pruned to a twelfth, its kernels clustered to 64, 32 and 16 values,
+// trained and not; INQ with 5 bits; uniform quantisation with as many bits; each beside the float network.
+import { parseArgs } from 'node:util';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import {
+  clusterWeights,
+  criteria,
+  type FitOptions,
+  fakeQuant,
+  fit,
+  incrementalQuantization,
+  iterativePruning,
+  parametrize,
+  schedules,
+  summarize,
+} from 'thimble';
+import { network } from 'thimble-examples/shared/networks';
+import type { Row } from 'thimble-examples/shared/table';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+
+const ROUNDS = 6;
+/** Share of each layer that is left (Han et al. 2015, table 4). */
+const LEFT: Record<string, number> = { fc1: 0.08, fc2: 0.09, output: 0.26 };
+const RATE = 1.2e-3;
+/** For what is trained after pruning. */
+const TUNE_RATE = 3e-4;
+
+const { values } = parseArgs({
+  options: {
+    dense: { type: 'string', default: '20' },
+    last: { type: 'string', default: '14' },
+    tune: { type: 'string', default: '6' },
+    output: { type: 'string' },
+  },
+});
+const [dense, last, tune] = [values.dense, values.last, values.tune].map(Number) as [
+  number,
+  number,
+  number,
+];
+const study = await beginStudy('shared-weights', values.output);
+const { train, validation, test } = await realMnist();
+
+const training = (seed: number, epochs: number, rate: number): FitOptions => ({
+  epochs,
+  batchSize: 60,
+  optimizer: 'adam',
+  learningRate: schedules.cosine(rate),
+  loss: 'categoricalCrossentropy',
+  seed,
+  progress: false,
+});
+
+interface Outcome {
+  /** Errors before and after what was quantised is trained on. */
+  before: number;
+  after: number;
+  bytes: number;
+}
+
+async function denseNetwork(seed: number): Promise<LayersModel> {
+  const model = network('lenet300', seed);
+  const checkpoint = `${study.output}/dense-${dense}-${seed}.checkpoint`;
+  await fit(model, train, { ...training(seed, dense, RATE), checkpoint });
+  return model;
+}
+
+/** Pruned by Han's rounds; trained once, and read from its checkpoint where it is needed again. */
+async function pruned(seed: number): Promise<LayersModel> {
+  const model = await denseNetwork(seed);
+  const fraction = (share: number) => 1 - share ** (1 / ROUNDS);
+  const callback = iterativePruning({
+    rounds: ROUNDS,
+    fraction: fraction(0.08),
+    perLayer: Object.fromEntries(Object.entries(LEFT).map(([k, v]) => [k, fraction(v)])),
+    fineTuneEpochs: 1,
+    criterion: criteria.magnitude(),
+    granularity: 'element',
+    seed,
+  });
+  const epochs = ROUNDS - 1 + last;
+  const checkpoint = `${study.output}/pruned-${dense}-${epochs}-${seed}.checkpoint`;
+  await fit(model, train, {
+    ...training(seed + 100, epochs, RATE),
+    callbacks: [callback],
+    checkpoint,
+  });
+  return model;
+}
+
+/** What a network comes to that is then trained on as `more` says, or not at all. */
+async function outcome(model: LayersModel, seed: number, more?: FitOptions): Promise<Outcome> {
+  const before = await testErrors(model, test);
+  if (more) await fit(model, train, { ...training(seed + 200, tune, TUNE_RATE), ...more });
+  const after = more ? await testErrors(model, test) : before;
+  return { before, after, bytes: summarize(model).total.bytes };
+}
+
+const clustered = (clusters: number, train: boolean) => async (seed: number) => {
+  const model = await pruned(seed);
+  clusterWeights(model, { clusters });
+  return outcome(model, seed, train ? {} : undefined);
+};
+
+const uniform = (bits: number) => async (seed: number) => {
+  const model = await pruned(seed);
+  for (const layer of model.layers.filter(({ name }) => name in LEFT)) {
+    const transform = fakeQuant({ bits, symmetric: true, narrowRange: true });
+    parametrize(layer, { kernel: [transform] });
+  }
+  return outcome(model, seed, {});
+};
+
+const methods: Record<string, (seed: number) => Promise<Outcome>> = {
+  'float, dense': async (seed) => outcome(await denseNetwork(seed), seed),
+  'float, pruned': async (seed) => outcome(await pruned(seed), seed),
+  'float, pruned, trained on': async (seed) => outcome(await pruned(seed), seed, {}),
+};
+for (const bits of [6, 5, 4]) {
+  const clusters = 2 ** bits;
+  methods[`${clusters} shared weights, not trained`] = clustered(clusters, false);
+  methods[`${clusters} shared weights, trained`] = clustered(clusters, true);
+  methods[`uniform, ${bits} bits, trained`] = uniform(bits);
+}
+methods['INQ, 5 bits'] = async (seed) => {
+  const epochsPerPortion = Math.max(1, Math.round(tune / 3));
+  return outcome(await pruned(seed), seed, {
+    epochs: 3 * epochsPerPortion,
+    learningRate: TUNE_RATE,
+    callbacks: [incrementalQuantization({ bits: 5, epochsPerPortion })],
+  });
+};
+
+const results = await study.compare(methods, [ROUNDS, LEFT, RATE, TUNE_RATE, dense, last, tune]);
+const rows: Row[] = results.map(({ method, outcomes }) => [
+  method,
+  (outcomes.reduce((sum, { bytes }) => sum + bytes, 0) / outcomes.length).toFixed(0),
+  percent(outcomes.map(({ before }) => before)),
+  percent(outcomes.map(({ after }) => after)),
+  outcomes.map(({ after }) => after).join(', '),
+]);
+await study.finish(
+  [['weights', 'bytes', 'test error before training on %', 'after %', 'errors'], ...rows],
+  {
+    data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
+    settings: { rounds: ROUNDS, left: LEFT, rate: RATE, tuneRate: TUNE_RATE, dense, last, tune },
+    results,
+  },
+);
