@@ -64,15 +64,15 @@ describe('powers of two', () => {
   };
 
   it('are fixed a portion at a time, the largest first, and ties by place', () => {
-    const { weight, link } = fixable([0.3, -0.3, 0.7, 0.1, 0.3, 0.05]);
+    const { weight, link } = fixable([0.3, -0.3, 0.1, 0.3, 0.05, 0.7]);
     fixPortion(link, 0.5);
-    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0.5, 0.1, 0.3, 0.05]]);
+    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0.1, 0.3, 0.05, 0.5]]);
     fixPortion(link, 0.5); // no more than that
-    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0.5, 0.1, 0.3, 0.05]]);
+    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0.1, 0.3, 0.05, 0.5]]);
     expect(weight.encoding().values.type).toBe('float');
     fixPortion(link, 1);
     // s = 0.7: n1 = -1, n2 = -2
-    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0.5, 0, 0.25, 0]], 0);
+    expect(weight.bake()).toBeAllClose([[0.25, -0.25, 0, 0.25, 0, 0.5]], 0);
     expect(weight.encoding()).toMatchObject({
       values: { type: 'powersOfTwo', bits: 3, top: -1 },
       nonzero: 4,
