@@ -6,7 +6,8 @@ import { internals, type Layer } from './internals.ts';
  * Runs the synchronous `body` and shows `visit` the output of each of the layers at every call, in the
  * order in which they are called; of several outputs the first. A tensor that `visit` returns takes the
  * place of the output; with nothing returned the output stays. `call` counts the calls of a layer from 0:
- * a shared layer is called several times; `input` is what it gets, of several inputs the first. The layers are as they were afterwards, also when `body` throws.
+ * a shared layer is called several times; `input` is what it gets, of several inputs the first, and `inputs` are
+ * all of them. The layers are as they were afterwards, also when `body` throws.
  *
  * The outputs belong to the model: `visit` must clone and keep what it wants to have later.
  *
@@ -19,7 +20,13 @@ import { internals, type Layer } from './internals.ts';
  */
 export function withLayerOutputs<T>(
   layers: readonly Layer[],
-  visit: (layer: Layer, output: tf.Tensor, call: number, input: tf.Tensor) => tf.Tensor | undefined,
+  visit: (
+    layer: Layer,
+    output: tf.Tensor,
+    call: number,
+    input: tf.Tensor,
+    inputs: readonly tf.Tensor[],
+  ) => tf.Tensor | undefined,
   body: () => T,
 ): T {
   const restore = layers.map((layer) => {
@@ -30,8 +37,8 @@ export function withLayerOutputs<T>(
     target.call = (inputs, kwargs) => {
       const given = original.call(layer, inputs, kwargs);
       const [first, ...others] = Array.isArray(given) ? given : [given];
-      const input = Array.isArray(inputs) ? inputs[0]! : inputs;
-      const taken = visit(layer, first!, calls++, input) ?? first!;
+      const all = Array.isArray(inputs) ? inputs : [inputs];
+      const taken = visit(layer, first!, calls++, all[0]!, all) ?? first!;
       return Array.isArray(given) ? [taken, ...others] : taken;
     };
     return () => {

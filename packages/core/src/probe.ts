@@ -33,6 +33,8 @@ export interface Probe {
   readonly outputs: tf.Tensor[][];
   /** What the layers got; of several inputs the first. */
   readonly inputs: tf.Tensor[][];
+  /** All inputs of each call. */
+  readonly allInputs: tf.Tensor[][][];
   /** The mean loss's gradients by these outputs; empty lists where they were not asked for. */
   readonly outputGradients: tf.Tensor[][];
   /** The mean loss's gradients by the variables. */
@@ -84,15 +86,24 @@ export async function probe(
   await checkData('probe', source, model, wantsLoss ? objective : undefined, batchSize);
   const places = new Map(layers.map((layer, i) => [layer, i]));
 
-  const passOf = (batch: Batch): Pick<Probe, 'inputs' | 'outputs'> =>
+  const passOf = (batch: Batch): Pick<Probe, 'inputs' | 'allInputs' | 'outputs'> =>
     tf.tidy(() => {
       const seen = {
         inputs: layers.map(() => [] as tf.Tensor[]),
+        allInputs: layers.map(() => [] as tf.Tensor[][]),
         outputs: layers.map(() => [] as tf.Tensor[]),
       };
-      const keep = (layer: Layer, output: tf.Tensor, _: number, input: tf.Tensor): undefined => {
+      const keep = (
+        layer: Layer,
+        output: tf.Tensor,
+        _call: number,
+        _input: tf.Tensor,
+        all: readonly tf.Tensor[],
+      ): undefined => {
         const place = places.get(layer)!;
-        seen.inputs[place]!.push(tf.keep(tf.clone(input)));
+        const inputs = all.map((input) => tf.keep(tf.clone(input)));
+        seen.inputs[place]!.push(inputs[0]!);
+        seen.allInputs[place]!.push(inputs);
         seen.outputs[place]!.push(tf.keep(tf.clone(output)));
       };
       withLayerOutputs(layers, keep, () => forward(model, batch.xs, false));
@@ -123,7 +134,7 @@ export async function probe(
     { ...options, batchSize },
     'probing',
     async (batch) => {
-      const { inputs, outputs } = passOf(batch);
+      const { inputs, allInputs, outputs } = passOf(batch);
       const shifts = outputGradients
         ? outputs.map((calls) =>
             calls.map((output) => tf.tidy(() => tf.variable(tf.zerosLike(output)))),
@@ -136,12 +147,13 @@ export async function probe(
         await visit({
           batch,
           inputs,
+          allInputs,
           outputs,
           outputGradients: shifts.map((calls) => calls.map(() => gradients[next++]!)),
           gradients: gradients.slice(0, variables.length),
         });
       } finally {
-        tf.dispose([inputs, outputs, shifts, gradients] as unknown as tf.TensorContainer);
+        tf.dispose([allInputs, outputs, shifts, gradients] as unknown as tf.TensorContainer);
       }
     },
     limit,

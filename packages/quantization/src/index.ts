@@ -42,6 +42,7 @@ export {
   quantizeByBits,
 } from './bits-for-budget.ts';
 export { type BopOptions, bop, ThimbleBop } from './bop.ts';
+export { type CalibrationOptions, calibrateActivations } from './calibrate.ts';
 export type { LeftChannels } from './channel-cuts.ts';
 export {
   type ClusterOptions,
@@ -139,7 +140,11 @@ export {
   type QuantizeAwareOptions,
   quantizeAware,
 } from './quantize-aware.ts';
-export type { QuantizeGranularity, QuantizeOptions } from './quantize-options.ts';
+export type {
+  PostTrainingActivations,
+  QuantizeGranularity,
+  QuantizeOptions,
+} from './quantize-options.ts';
 export {
   type ActivationPlace,
   activationPlaces,

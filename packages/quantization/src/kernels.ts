@@ -8,6 +8,7 @@ import {
   type WeightTransform,
   walkLayers,
 } from '@thimble/core';
+import { activationPlaces } from './quantized-call.ts';
 
 /** Which layers: names and patterns, or a function. */
 export type QuantizeTargets =
@@ -100,8 +101,15 @@ const linkedAs =
   ({ weight, links }: ReturnType<typeof parametrizedWeights>[number]): string[] =>
     links.some(({ transform }) => transform.getClassName() === className) ? [weight] : [];
 
-/** Throws where a weight is stored in less than full precision already. */
+/** Throws where a weight is stored in less than full precision already, or activations are quantised. */
 export function checkNotQuantized(owner: string, model: LayersModel): void {
+  const [place] = activationPlaces(model);
+  if (place) {
+    throw new UnsupportedError(
+      `${owner}: the activations of layer "${place.layer.name}" are quantised already. Quantise the model that ` +
+        'it was made from.',
+    );
+  }
   for (const { layer, weight, encoding } of parametrizedWeights(model).map((each) => ({
     layer: each.layer,
     weight: each.weight,

@@ -5,9 +5,20 @@ import type { FitData, PassOptions } from '@thimble/core';
 import { type AdaRoundLearning, checkLearning, LEARNING } from './adaround.ts';
 import { checkFixedQuant, type FixedQuantOptions, type WeightRanges } from './fixed-quant.ts';
 import { layersWithKernels, type QuantizeTargets } from './kernels.ts';
+import type { Observer } from './observer.ts';
 
 /** What has a range of its own: a weight, each of its output channels, every so many of its inputs. */
 export type QuantizeGranularity = 'tensor' | 'channel' | { group: number };
+
+/** How {@link quantize} quantises what layers get. */
+export interface PostTrainingActivations {
+  /** Bits, 2 to 16. Default 8. */
+  bits?: number;
+  /** True for ranges [-a, a]. Default false. */
+  symmetric?: boolean;
+  /** Makes the observer that finds the range of one input. Default `observers.minMax`. */
+  observer?: () => Observer;
+}
 
 /** Options of {@link quantize}. */
 export interface QuantizeOptions extends PassOptions {
@@ -25,8 +36,13 @@ export interface QuantizeOptions extends PassOptions {
   targets?: QuantizeTargets;
   /** Other bits for some layers, by name; false leaves a layer as it is. */
   perLayer?: Readonly<Record<string, number | false>>;
-  /** Examples like those that the model will see, for all that looks at activations. */
+  /** Examples like those that the model will see. With them activations are quantised too. */
   calibration?: FitData;
+  /**
+   * How the inputs of layers are quantised: bits, more options, or false for not at all. Default 8 bits where
+   * there is calibration data and type is 'integer'.
+   */
+  activations?: number | PostTrainingActivations | false;
   /** How many of them are used, from the first. Default 1000. */
   examples?: number;
   /** Whether batch normalisation becomes part of the layers before it first. Default true. */
@@ -51,6 +67,7 @@ const KNOWN = [
   'targets',
   'perLayer',
   'calibration',
+  'activations',
   'examples',
   'foldBatchNorm',
   'equalize',
@@ -85,6 +102,7 @@ export function resolveQuantize(options: QuantizeOptions): ResolvedQuantize {
   }
   checkInteger(OWNER, 'examples', examples, 1);
   checkSteps(options, type, foldBatchNorm);
+  checkActivations(options, type);
   return { ...options, type, bits, perLayer, examples, foldBatchNorm };
 }
 
@@ -115,6 +133,29 @@ function checkSteps(
     const what = adaptive ? 'adaptive rounding' : 'biasCorrection';
     throw new OptionError(`${OWNER}: ${what} needs calibration, some examples to look at.`);
   }
+}
+
+function checkActivations({ activations, calibration }: QuantizeOptions, type: string): void {
+  if (activations === undefined || activations === false) return;
+  const given = typeof activations === 'number' ? { bits: activations } : activations;
+  checkOptions(`${OWNER} activations`, given, ['bits', 'symmetric', 'observer']);
+  checkInteger(OWNER, 'activations.bits', given.bits ?? 8, 2, 16);
+  if (type === 'float') {
+    throw new OptionError(`${OWNER}: activations are not quantised with type 'float'.`);
+  }
+  if (calibration === undefined) {
+    throw new OptionError(`${OWNER}: activations needs calibration, some examples to look at.`);
+  }
+}
+
+/** How activations are quantised; undefined where they are not. */
+export function activationsOf({
+  activations,
+  calibration,
+  type,
+}: QuantizeOptions): PostTrainingActivations | undefined {
+  if (activations === false || calibration === undefined || type === 'float') return undefined;
+  return typeof activations === 'number' ? { bits: activations } : (activations ?? {});
 }
 
 /** What the transform of a layer's kernels is to be. */

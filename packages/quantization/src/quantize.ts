@@ -1,21 +1,31 @@
 // Post-training quantisation: a trained model in few bits, without training.
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { NonFiniteError, UnsupportedError } from '@thimble/base';
-import { copyModel, foldBatchNorm, kernelNames, walkLayers } from '@thimble/core';
+import {
+  copyModel,
+  foldBatchNorm,
+  kernelNames,
+  parametrizedWeights,
+  walkLayers,
+} from '@thimble/core';
 import { adaRound, type RoundedLayer } from './adaround.ts';
 import { type BiasCorrection, correctBias } from './bias-correction.ts';
+import { calibrateActivations } from './calibrate.ts';
 import { type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
-import { type FixedQuantTransform, fixedQuant } from './fixed-quant.ts';
+import { FIXED_QUANT, type FixedQuantTransform, fixedQuant } from './fixed-quant.ts';
 import { float16, LARGEST_HALF } from './float16.ts';
 import {
   checkNotQuantized,
   chooseLayers,
   giveTransforms,
   kernelsAndBias,
+  layersWithKernels,
   shapeOf,
   valuesOf,
 } from './kernels.ts';
+import { quantizeAware } from './quantize-aware.ts';
 import {
+  activationsOf,
   checkPerLayer,
   fixedQuantOptions,
   type QuantizeOptions,
@@ -28,6 +38,8 @@ import {
  *
  * - Weights: every kernel is computed with as its codes say, on a grid fixed now ({@link fixedQuant});
  *   `summarize` counts the bits, and the model can be saved, loaded and trained on. Biases stay float32.
+ * - Activations: with `calibration` the inputs of these layers, and of sums, products and average pooling, are
+ *   rounded over ranges that an observer finds after all else is done ({@link calibrateActivations}).
  * - Batch normalisation becomes part of the layer before it first (`foldBatchNorm`). Where there is any, the
  *   transforms that the model has are baked by that: a mask is then zeros among the weights.
  *
@@ -44,6 +56,7 @@ import {
  * @example
  * const q = await quantize(model, { bits: 8, granularity: 'channel' });
  * summarize(q).print();
+ * const both = await quantize(model, { bits: 8, calibration: train, examples: 200 });
  * const half = await quantize(model, { type: 'float' });
  * const better = await quantize(model, {
  *   bits: 4, ranges: 'mse', calibration: train, rounding: { iterations: 50 }, biasCorrection: true,
@@ -79,6 +92,8 @@ export interface QuantizeReport {
   equalized?: EqualizeReport;
   rounded?: RoundedLayer[];
   biases?: BiasCorrection;
+  /** How many inputs of layers have a range. */
+  activations?: number;
 }
 
 /** What was done to a model that {@link quantize} made. */
@@ -118,7 +133,27 @@ async function refine(
     report.rounded = await adaRound(model, { ...reference, ...learning });
   }
   if (biasCorrection) report.biases = await correctBias(model, reference);
+  const activations = activationsOf(options);
+  if (activations) {
+    const { observer, ...grid } = activations;
+    const { progress, signal } = options;
+    quantizeAware(model, { weights: false, activations: grid, ignore: keptLayers(model) });
+    const pass = { calibration: calibration!, examples, batchSize, progress, signal };
+    const made = observer ? { ...pass, observer } : pass;
+    report.activations = await calibrateActivations(model, made);
+  }
   return report;
+}
+
+/** Layers with kernels of which none is quantised: what they get stays as it is too. */
+function keptLayers(model: LayersModel): string[] {
+  return layersWithKernels(OWNER, model)
+    .filter((layer) => parametrizedWeights(layer).every(({ links }) => !links.some(isFixedQuant)))
+    .map(({ name }) => name);
+}
+
+function isFixedQuant({ transform }: { transform: { getClassName(): string } }): boolean {
+  return transform.getClassName() === FIXED_QUANT;
 }
 
 function checkFinite(model: LayersModel): void {

@@ -322,6 +322,21 @@ describe('refuses', () => {
       DataError,
       /no examples/,
     ],
+    ['activations without data', network, { activations: 8 }, OptionError, /needs calibration/],
+    [
+      'bits of activations',
+      network,
+      { activations: 1, calibration: other() },
+      OptionError,
+      /activations.bits/,
+    ],
+    [
+      'activations of halves',
+      network,
+      { type: 'float', activations: 8, calibration: other() },
+      OptionError,
+      /not quantised with type/,
+    ],
     ['other data', network, { biasCorrection: true, calibration: other() }, ShapeError, /input/],
     [
       'rounding of halves',
