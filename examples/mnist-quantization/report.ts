@@ -1,0 +1,73 @@
+// The table and the record of a run.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { escapeHtml, page } from '../shared/html.ts';
+import type { RunRecord } from '../shared/run-record.ts';
+import { count, htmlTable, meanAndSpread, type Row, textTable } from '../shared/table.ts';
+import type { Outcome } from './experiment.ts';
+
+/** Everything that a run found out: one list of outcomes per seed. */
+export interface Report {
+  run: RunRecord;
+  preset: string;
+  data: { source: string; synthetic: boolean; train: number; test: number };
+  seeds: number[];
+  results: Outcome[][];
+}
+
+/** One row for each form of the network. */
+export function table({ results, data }: Pick<Report, 'results' | 'data'>): Row[] {
+  const head = [
+    'LeNet-5',
+    'bits of a weight',
+    'bytes',
+    'times smaller',
+    `test errors of ${count(data.test)}`,
+    'error %',
+    'seconds',
+  ];
+  const dense = results[0]![0]!.bytes;
+  const rows = results[0]!.map(({ name, bits, bytes, testSize }, i) => {
+    const runs = results.map((outcomes) => outcomes[i]!);
+    const column = (value: (outcome: Outcome) => number, digits: number) =>
+      meanAndSpread(runs.map(value), digits);
+    return [
+      name,
+      String(bits),
+      count(bytes),
+      (dense / bytes).toFixed(2),
+      column(({ errors }) => errors, runs.length > 1 ? 1 : 0),
+      column(({ errors }) => (100 * errors) / testSize, 2),
+      column(({ seconds }) => seconds, 1),
+    ];
+  });
+  return [head, ...rows];
+}
+
+/** What is printed at the end of a run. */
+export function textReport(report: Report): string {
+  const { seeds } = report;
+  const note =
+    seeds.length > 1
+      ? `Mean ± standard deviation over the seeds ${seeds.join(', ')}.`
+      : `Seed ${seeds[0]}.`;
+  return `${textTable(table(report))}\n${note} Bytes are before entropy coding, with scales and biases.`;
+}
+
+/** Writes `report.html` and `result.json` into `folder` and gives back the path of the page. */
+export async function writeReport(report: Report, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const { run, data, preset } = report;
+  const html = page(
+    'MNIST, quantised',
+    [
+      `Preset ${preset}. Data: ${data.source}; ${count(data.train)} training and ${count(data.test)} test images.`,
+      textReport(report).split('\n').at(-1)!,
+    ],
+    [htmlTable(table(report)), `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`],
+  );
+  const path = join(folder, 'report.html');
+  await writeFile(path, html);
+  await writeFile(join(folder, 'result.json'), `${JSON.stringify(report, null, 2)}\n`);
+  return path;
+}
