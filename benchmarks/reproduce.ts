@@ -73,6 +73,18 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/codebooks.js',
     args: [],
   },
+  'mnist-quantization': {
+    about:
+      'LeNet-5 in float and after training in 16, 8 and 4 bits, three seeds (about 10 minutes)',
+    program: 'examples/dist/mnist-quantization/main.js',
+    args: ['--preset', 'quick', '--seeds', '3'],
+  },
+  'hard-quantization': {
+    about:
+      'a depthwise-separable net on distorted MNIST in 8 and 4 bits after training, three seeds (resumable)',
+    program: 'benchmarks/dist/hard-quantization.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

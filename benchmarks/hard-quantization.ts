@@ -1,0 +1,200 @@
+// Where quantisation after training is hard: a depthwise-separable network with batch normalisation on
+// distorted MNIST, 8 bits with one range per tensor for weights and activations; and what equalisation, bias
+// correction, a range per channel and AdaRound win back.
+import { parseArgs } from 'node:util';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  type FitOptions,
+  fit,
+  foldBatchNorm,
+  type QuantizeOptions,
+  quantize,
+  schedules,
+  summarize,
+  withSeed,
+} from 'thimble';
+import type { Row } from 'thimble-examples/shared/table';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+
+const { values } = parseArgs({
+  options: {
+    output: { type: 'string' },
+    images: { type: 'string', default: '55000' },
+    epochs: { type: 'string', default: '10' },
+    decay: { type: 'string', default: '1e-3' },
+    rate: { type: 'string', default: '5e-3' },
+    iterations: { type: 'string', default: '1000' },
+  },
+});
+const IMAGES = Number(values.images);
+const EPOCHS = Number(values.epochs);
+/**
+ * Of the squares of all weights, those of batch normalisation too, as SGD with weight decay has it elsewhere. It
+ * makes channels of little use small, and the depthwise kernels behind them large once all is folded.
+ */
+const DECAY = Number(values.decay);
+const RATE = Number(values.rate);
+const ITERATIONS = Number(values.iterations);
+/** Calibration images. */
+const EXAMPLES = 500;
+
+const study = await beginStudy('hard-quantization', values.output);
+const { train: all, test } = await realMnist(true);
+const train = all.take(IMAGES);
+
+function network(seed: number): tfl.Sequential {
+  const { batchNormalization, conv2d, dense, depthwiseConv2d, globalAveragePooling2d, reLU } =
+    tfl.layers;
+  const decay = () => tfl.regularizers.l2({ l2: DECAY });
+  // A short memory and a small epsilon, as other frameworks have them.
+  const norm = (name: string) => [
+    batchNormalization({
+      name: `${name}-norm`,
+      momentum: 0.9,
+      epsilon: 1e-5,
+      gammaRegularizer: decay(),
+      betaRegularizer: decay(),
+    }),
+    reLU({ name: `${name}-relu` }),
+  ];
+  const same = { padding: 'same', useBias: false } as const;
+  const separable = (i: number, filters: number, strides: number) => [
+    depthwiseConv2d({
+      ...same,
+      name: `depthwise${i}`,
+      kernelSize: 3,
+      strides,
+      depthwiseInitializer: 'heNormal',
+      depthwiseRegularizer: decay(),
+    }),
+    ...norm(`depthwise${i}`),
+    conv2d({
+      ...same,
+      name: `pointwise${i}`,
+      filters,
+      kernelSize: 1,
+      kernelInitializer: 'heNormal',
+      kernelRegularizer: decay(),
+    }),
+    ...norm(`pointwise${i}`),
+  ];
+  return withSeed(seed, () =>
+    tfl.sequential({
+      layers: [
+        conv2d({
+          ...same,
+          name: 'first',
+          filters: 16,
+          kernelSize: 3,
+          strides: 2,
+          kernelInitializer: 'heNormal',
+          kernelRegularizer: decay(),
+          inputShape: [28, 28, 1],
+        }),
+        ...norm('first'),
+        ...separable(1, 32, 1),
+        ...separable(2, 64, 2),
+        ...separable(3, 64, 1),
+        globalAveragePooling2d({ name: 'pool' }),
+        dense({ name: 'output', units: 10, activation: 'softmax', kernelRegularizer: decay() }),
+      ],
+    }),
+  );
+}
+
+async function trained(seed: number): Promise<tfl.LayersModel> {
+  const model = network(seed);
+  const options: FitOptions = {
+    epochs: EPOCHS,
+    batchSize: 128,
+    optimizer: 'momentum',
+    learningRate: schedules.cosine(RATE),
+    loss: 'categoricalCrossentropy',
+    seed,
+    progress: false,
+  };
+  const checkpoint = `${study.output}/float-${IMAGES}-${EPOCHS}-${DECAY}-${RATE}-${seed}.checkpoint`;
+  await fit(model, train, { ...options, checkpoint });
+  return model;
+}
+
+interface Outcome {
+  errors: number;
+  bytes: number;
+  /** Of the quantisation alone. */
+  seconds: number;
+}
+
+async function measured(model: tfl.LayersModel, begun: number): Promise<Outcome> {
+  const seconds = (performance.now() - begun) / 1000;
+  const { bytes } = summarize(model).total;
+  const errors = await testErrors(model, test);
+  return { errors, bytes, seconds };
+}
+
+async function inFloat(seed: number): Promise<Outcome> {
+  const model = await trained(seed);
+  const folded = await foldBatchNorm(model);
+  const outcome = await measured(folded, performance.now());
+  model.dispose();
+  folded.dispose();
+  return outcome;
+}
+
+async function quantized(seed: number, options: QuantizeOptions): Promise<Outcome> {
+  const model = await trained(seed);
+  const begun = performance.now();
+  const q = await quantize(model, {
+    calibration: train,
+    examples: EXAMPLES,
+    progress: false,
+    ...options,
+  });
+  const outcome = await measured(q, begun);
+  model.dispose();
+  q.dispose();
+  return outcome;
+}
+
+const tensor = { bits: 8, scheme: 'affine', granularity: 'tensor' } as const;
+const four = { bits: 4, granularity: 'channel', ranges: 'mse' } as const;
+const rounding = { iterations: ITERATIONS };
+const RUNS: Record<string, QuantizeOptions> = {
+  '8 bits per tensor': tensor,
+  '8 bits per tensor, biases corrected': { ...tensor, biasCorrection: true },
+  '8 bits per tensor, equalised': { ...tensor, equalize: true },
+  '8 bits per tensor, equalised, biases corrected': {
+    ...tensor,
+    equalize: true,
+    biasCorrection: true,
+  },
+  '8 bits per tensor, activations in float': { ...tensor, activations: false },
+  '8 bits per channel': { ...tensor, granularity: 'channel' },
+  '4 bits per channel, nearest': four,
+  '4 bits per channel, biases corrected': { ...four, biasCorrection: true },
+  '4 bits per channel, AdaRound': { ...four, rounding },
+  '4 bits per channel, AdaRound, biases corrected': { ...four, rounding, biasCorrection: true },
+};
+const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
+  float32: inFloat,
+  ...Object.fromEntries(
+    Object.entries(RUNS).map(([name, options]) => [
+      name,
+      (seed: number) => quantized(seed, options),
+    ]),
+  ),
+};
+
+const settings = { images: IMAGES, epochs: EPOCHS, decay: DECAY, rate: RATE, examples: EXAMPLES };
+const results = await study.compare(METHODS, { ...settings, ITERATIONS });
+const rows: Row[] = results.map(({ method, outcomes }) => [
+  method,
+  outcomes[0]!.bytes.toLocaleString('en-US'),
+  percent(outcomes.map(({ errors }) => errors)),
+  Math.max(...outcomes.map(({ seconds }) => seconds)).toFixed(1),
+]);
+await study.finish([['weights and activations', 'bytes', 'test error %', 'seconds'], ...rows], {
+  data: { source: 'distorted MNIST', train: train.size, test: test.size },
+  settings: { ...settings, iterations: ITERATIONS },
+  results,
+});
