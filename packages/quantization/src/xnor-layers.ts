@@ -1,7 +1,7 @@
 // XNOR-Net: layers that multiply signs with signs.
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { type Encoding, OptionError } from '@thimble/base';
+import { checkRange, type Encoding, OptionError } from '@thimble/base';
 import { parametrize, type WeightTransform } from '@thimble/core';
 import { binarised } from './binary-activation.ts';
 import { binaryConnect } from './binary-connect.ts';
@@ -19,6 +19,8 @@ export interface XnorOptions {
   centre?: boolean;
   /** Default true: the layer begins with a batch normalization of its own. */
   batchNormalization?: boolean;
+  /** Of its moving averages, below 1; default 0.9 (epsilon is 1e-4), both as in the authors' code. */
+  momentum?: number;
 }
 
 /** Arguments of {@link xnorDense}: those of `tf.layers.dense`, and its own. */
@@ -104,19 +106,26 @@ const Conv2D = tfl.layers.conv2d({ ...sample, filters: 1, kernelSize: 1 }).const
 /** What both layers have: batch normalization, the sign, and the end of the layer. */
 class Xnor {
   readonly scaling: NonNullable<XnorOptions['scaling']>;
+  readonly momentum: number;
   readonly norm: tfl.layers.Layer | undefined;
   readonly #layer: Inside;
 
-  constructor(layer: Inside, { scaling = 'weights', batchNormalization = true }: XnorOptions) {
+  constructor(
+    layer: Inside,
+    { scaling = 'weights', batchNormalization = true, momentum = 0.9 }: XnorOptions,
+  ) {
     if (!SCALINGS.includes(scaling)) {
       throw new OptionError(
         `xnor layer "${layer.name}": scaling must be one of ${SCALINGS.join(', ')}, not "${scaling}".`,
       );
     }
+    checkRange(`xnor layer "${layer.name}"`, 'momentum', momentum, 0, 1);
     this.#layer = layer;
     this.scaling = scaling;
+    this.momentum = momentum;
     const name = `${layer.name}_normalization`;
-    if (batchNormalization) this.norm = tfl.layers.batchNormalization({ name });
+    if (batchNormalization)
+      this.norm = tfl.layers.batchNormalization({ name, momentum, epsilon: 1e-4 });
   }
 
   /** Builds the normalization; its weights become weights of the layer. */
@@ -147,7 +156,8 @@ class Xnor {
   }
 
   get config(): tf.serialization.ConfigDict {
-    return { scaling: this.scaling, batchNormalization: this.norm !== undefined };
+    const { scaling, momentum, norm } = this;
+    return { scaling, momentum, batchNormalization: norm !== undefined };
   }
 }
 

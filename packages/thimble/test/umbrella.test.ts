@@ -24,10 +24,18 @@ test('every export of every room is reachable', async () => {
 test('losses, layers and callbacks are grouped under the names that people call', () => {
   expect(thimble.losses.meanSquaredError).toBeTypeOf('function');
   expect(thimble.losses.distillation({ temperature: 2 })).toBeTypeOf('function');
-  for (const name of ['distillation', 'gradualPruning', 'iterativePruning']) {
+  for (const name of ['distillation', 'flipRatio', 'gradualPruning', 'iterativePruning']) {
     expect(thimble.callbacks).toHaveProperty(name);
   }
-  for (const name of ['maskedDense', 'maskedConv2d', 'maskedDepthwiseConv2d']) {
+  for (const name of [
+    'binaryConv2d',
+    'binaryDense',
+    'maskedDense',
+    'maskedConv2d',
+    'maskedDepthwiseConv2d',
+    'xnorConv2d',
+    'xnorDense',
+  ]) {
     expect(thimble.layers).toHaveProperty(name);
   }
 });
@@ -44,6 +52,7 @@ test('the names that other code relies on are there', () => {
     'prune',
     'lotteryTicket',
     'fakeQuant',
+    'binarized',
   ]) {
     expect(thimble).toHaveProperty(name);
   }

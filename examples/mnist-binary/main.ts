@@ -1,0 +1,121 @@
+// Trains networks with binary weights and activations on handwritten digits, beside their float twins.
+//   npm run mnist-binary                                  the quick preset, a few minutes
+//   npm run mnist-binary -- --preset paper --epochs 50    the papers' networks, resumable
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startThimble } from '@thimble/backend';
+import { checkInteger, data, formatDuration, OptionError } from 'thimble';
+import { reportFailure } from '../shared/failure.ts';
+import { describeRun } from '../shared/run-record.ts';
+import { PRESETS, runExperiment, type Trained } from './experiment.ts';
+import type { Part } from './networks.ts';
+import { type Report, textReport, writeReport } from './report.ts';
+
+const PARTS: Record<string, Part> = { 'binary-connect': 'binaryConnect', xnor: 'xnor', bnn: 'bnn' };
+
+const HELP = `Trains networks with binary weights and activations, beside their float twins.
+
+  --preset quick|paper   quick: a few epochs of small networks; paper: 3x1024 (BinaryConnect, 1000 epochs),
+                         LeNet-5 (60), 3x512 (BNN, 1000 epochs); hours to days, resumable
+  --epochs N             as many epochs for every network
+  --only binary-connect|xnor|bnn   one part of the experiment; may be given several times
+  --images N             train on the first N images
+  --seeds N              repeat with N seeds and show mean and spread (default 1)
+  --first-seed N         the first of them (default 0)
+  --data auto|synthetic|FOLDER   where the digits come from (default auto: THIMBLE_DATA_DIR, the
+                         cache, a download, or else synthetic digits)
+  --output FOLDER        where report.html, result.json and checkpoints go
+                         (default output/mnist-binary/PRESET)
+  --silent               no progress bars
+  --help`;
+
+function wholeNumber(name: string, value: string, least: number): number {
+  checkInteger('mnist-binary', name, Number(value), least);
+  return Number(value);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      preset: { type: 'string', default: 'quick' },
+      epochs: { type: 'string' },
+      only: { type: 'string', multiple: true },
+      images: { type: 'string' },
+      seeds: { type: 'string', default: '1' },
+      'first-seed': { type: 'string', default: '0' },
+      data: { type: 'string', default: 'auto' },
+      output: { type: 'string' },
+      silent: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return;
+  }
+  let preset = PRESETS[values.preset];
+  if (!preset) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
+  const command = ['npm run mnist-binary --', `--preset ${values.preset}`];
+  if (values.epochs !== undefined) {
+    const epochs = wholeNumber('--epochs', values.epochs, 1);
+    preset = { ...preset, epochs: { binaryConnect: epochs, xnor: epochs, bnn: epochs } };
+    command.push(`--epochs ${epochs}`);
+  }
+  const parts = values.only?.map((name) => {
+    const part = PARTS[name];
+    if (part) return part;
+    throw new OptionError(`--only must be ${Object.keys(PARTS).join(', ')}, not "${name}".`);
+  });
+  for (const name of values.only ?? []) command.push(`--only ${name}`);
+  if (values.images !== undefined) command.push(`--images ${values.images}`);
+  const number = wholeNumber('--seeds', values.seeds, 1);
+  const first = wholeNumber('--first-seed', values['first-seed'], 0);
+  command.push(`--seeds ${number}`);
+  if (first > 0) command.push(`--first-seed ${first}`);
+  if (values.data === 'synthetic') command.push('--data synthetic');
+  const output = values.output ?? join('output', 'mnist-binary', values.preset);
+
+  // Ctrl-C ends the run between two steps; the next run goes on from its checkpoint.
+  const abort = new AbortController();
+  process.once('SIGINT', () => abort.abort());
+
+  const started = performance.now();
+  await startThimble();
+  const progress = !values.silent;
+  const record = describeRun(command.join(' ')); // now: the checkout may change while this runs
+  const { train: all, test } = await data.mnist({
+    source: values.data,
+    onProgress: progress,
+    signal: abort.signal,
+  });
+  const images = values.images === undefined ? all.size : wholeNumber('--images', values.images, 1);
+  const train = all.take(Math.min(images, all.size));
+  console.log(`Data: ${train.source}.`);
+
+  const seeds = Array.from({ length: number }, (_, i) => first + i);
+  const results: Trained[][] = [];
+  for (const seed of seeds) {
+    const checkpoints = join(output, 'checkpoints');
+    const { signal } = abort;
+    results.push(
+      await runExperiment({ preset, train, test, seed, parts, progress, signal, checkpoints }),
+    );
+  }
+  const report: Report = {
+    run: record,
+    preset: values.preset,
+    data: {
+      source: train.synthetic ? 'synthetic digits' : 'MNIST',
+      synthetic: train.synthetic,
+      train: train.size,
+      test: test.size,
+    },
+    seeds,
+    results,
+  };
+  const path = await writeReport(report, output);
+  console.log(`\n${textReport(report)}\n`);
+  console.log(`Written to ${path}   (${formatDuration(performance.now() - started)} in all)`);
+}
+
+main().catch(reportFailure);
