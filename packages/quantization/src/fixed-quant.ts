@@ -5,7 +5,6 @@ import { registerTransform, type Site, type WeightTransform } from '@thimble/cor
 import { checkBits, type FakeQuantOptions, snapTo } from './fake-quant.ts';
 import { type Grid, gridOf, snap } from './grid.ts';
 import { GROUP_AXIS, type Groups, groupsAlong, inGroups, outOfGroups } from './groups.ts';
-import { registerRounding } from './quantize-aware.ts';
 
 /** How the range of a weight is found. */
 export type WeightRanges = 'minMax' | 'mse';
@@ -87,7 +86,6 @@ export function fixedQuant(options: FixedQuantOptions): FixedQuantTransform {
     },
   };
 }
-registerRounding(FIXED_QUANT);
 registerTransform(FIXED_QUANT, (config) => fixedQuant(config as unknown as FixedQuantOptions));
 
 /** Throws for options that do not go together. */

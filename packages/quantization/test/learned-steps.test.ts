@@ -166,15 +166,10 @@ describe('lsq', () => {
 
   it('has the gradients of the paper for activations', () => {
     // 2 bits unsigned: Qn = 0, Qp = 3, s = 0.5; x / s = -2, 0.4, 1.2, 2.6, 5
-    const found = activationGradients(
-      lsq({ bits: 2 }),
-      [-1, 0.2, 0.6, 1.3, 2.5],
-      c,
-      {
-        step: 0.5,
-        step_ready: 1,
-      },
-    );
+    const found = activationGradients(lsq({ bits: 2 }), [-1, 0.2, 0.6, 1.3, 2.5], c, {
+      step: 0.5,
+      step_ready: 1,
+    });
     expect(found.value.map((v) => v + 0)).toBeAllClose([0, 0, 0.5, 1.5, 1.5]);
     expect(found.x).toBeAllClose([0, 3, 5, 7, 0]);
     const d = [0, -0.4, 1 - 1.2, 3 - 2.6, 3];
@@ -205,16 +200,11 @@ describe('lsq', () => {
 describe('lsqPlus', () => {
   it('has the gradients of the paper', () => {
     // 2 bits: p = 3, s = 0.5, b = -0.5, so z = 1; (x - b) / s = -2, 0.6, 1.2, 2.6, 7
-    const found = activationGradients(
-      lsqPlus({ bits: 2 }),
-      [-1.5, -0.2, 0.1, 0.8, 3],
-      c,
-      {
-        step: 0.5,
-        offset: -0.5,
-        step_ready: 1,
-      },
-    );
+    const found = activationGradients(lsqPlus({ bits: 2 }), [-1.5, -0.2, 0.1, 0.8, 3], c, {
+      step: 0.5,
+      offset: -0.5,
+      step_ready: 1,
+    });
     expect(found.value.map((v) => v + 0)).toBeAllClose([-0.5, 0, 0, 1, 1]);
     expect(found.x).toBeAllClose([0, 3, 5, 7, 0]);
     const d = [0, 1 - 0.6, 1 - 1.2, 3 - 2.6, 3];
@@ -227,14 +217,9 @@ describe('lsqPlus', () => {
 describe('pact', () => {
   it('has the gradients of the paper', () => {
     // 2 bits: p = 3, a = 1.5, steps of 0.5
-    const found = activationGradients(
-      pact({ bits: 2 }),
-      [-1, 0.2, 0.7, 1.4, 3],
-      c,
-      {
-        clip: 1.5,
-      },
-    );
+    const found = activationGradients(pact({ bits: 2 }), [-1, 0.2, 0.7, 1.4, 3], c, {
+      clip: 1.5,
+    });
     expect(found.value.map((v) => v + 0)).toBeAllClose([0, 0, 0.5, 1.5, 1.5]);
     expect(found.x).toBeAllClose([0, 3, 5, 7, 0]);
     expect(found.trained[0]).toBeCloseTo(11, 5);
@@ -288,10 +273,7 @@ describe('learned steps', () => {
         activations: lsq({ bits: 4, signed: true }),
       }),
     ],
-    [
-      'lsqPlus',
-      () => ({ weights: lsq({ bits: 3 }), activations: lsqPlus({ bits: 5 }) }),
-    ],
+    ['lsqPlus', () => ({ weights: lsq({ bits: 3 }), activations: lsqPlus({ bits: 5 }) })],
     ['pact', () => ({ weights: 4, activations: pact({ bits: 4, initial: 1 }) })],
     ['doReFa on activations', () => ({ weights: 4, activations: doReFa({ bits: 4 }) })],
   ];
