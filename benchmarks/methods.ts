@@ -193,7 +193,7 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   ),
   // Gates must move far in few steps, so the rate is higher and they begin half open.
   'L0 gates': penalised(
-    () => l0Gates({ strength: 10 / train.size, per: 'in', dropRate: 0.5 }),
+    () => l0Gates({ strength: 1 / train.size, per: 'in', dropRate: 0.5 }),
     { granularity: 'element', criterion: criteria.threshold({ value: 1e-6 }) },
     3 * RATE,
   ),
