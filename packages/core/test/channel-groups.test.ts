@@ -335,7 +335,7 @@ describe('channels that must stay', () => {
     const a = on(dense('a', 4), x);
     const own = on(new ThimbleTestTurn({ name: 'own' }), a);
     const net = model(x, on(dense('c', 1), on(dense('b', 2), own)));
-    const why = 'the op "thimbleTestTurn" of "own" is not known to the channel graph';
+    const why = 'the op "testTurn" of "own" is not known to the channel graph';
     expect(reasons(net)).toMatchObject({ a: why, own: why, b: undefined });
     expect(groupNamed(net, 'own').consumers).toEqual(['b']);
   });
