@@ -19,7 +19,7 @@ export interface FixedPointFormat {
   integerBits: number;
   /** Bits behind the point, 0 to 23; with `integerBits` at most 24, what float32 holds exactly. */
   fractionBits: number;
-  /** 'nearest' (default; halves go up), or 'stochastic': up with a chance as large as the part left over. */
+  /** 'nearest' (default; halves go to even), or 'stochastic': up with a chance as large as the part left over. */
   rounding?: 'nearest' | 'stochastic';
 }
 
@@ -35,8 +35,9 @@ const CLASS_NAME = 'ThimbleFixedPoint';
 const OPTIONS = ['integerBits', 'fractionBits', 'rounding'];
 
 /**
- * Rounds to a fixed-point format: `clip(e floor(x / e + u), -2^(IL-1), 2^(IL-1) - e)` with `e = 2^-FL`, and
- * u = 1/2 to the nearest or uniform in [0, 1) at random, where the mean of the result is x.
+ * Rounds to a fixed-point format: `clip(e round(x / e), -2^(IL-1), 2^(IL-1) - e)` with `e = 2^-FL`, or, at
+ * random, `floor(x / e + u)` for u uniform in [0, 1), where the mean of the result is x. Halves go to even, as
+ * everywhere in Thimble; those of Gupta et al. go up, which moves all that falls on halves in one direction.
  *
  * @param uniform for stochastic rounding: numbers in [0, 1) of the shape of x
  * @example
@@ -54,8 +55,8 @@ export function toFixedPoint(
   const scale = 2 ** fractionBits;
   const limit = 2 ** (integerBits - 1);
   return tf.tidy(() => {
-    const up = rounding === 'stochastic' ? uniform! : 0.5;
-    const whole = tf.floor(tf.add(tf.mul(x, scale), up));
+    const steps = tf.mul(x, scale);
+    const whole = rounding === 'stochastic' ? tf.floor(tf.add(steps, uniform!)) : tf.round(steps);
     return tf.clipByValue(tf.div(whole, scale), -limit, limit - 1 / scale);
   });
 }
@@ -87,7 +88,10 @@ export function fixedPoint(options: FixedPointFormat): FixedPointTransform {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
     build: ({ key }) => ({ key }),
-    apply: (weight) => straightThrough(weight, bake, (dy) => dy),
+    apply: (weight) =>
+      tf.customGrad((w) => ({ value: bake(w as tf.Tensor), gradFunc: (dy: tf.Tensor) => dy }))(
+        weight,
+      ),
     update(before, after, { key }, { random }) {
       const uniform = rounding === 'stochastic' ? random(key, before.shape) : undefined;
       const update = toFixedPoint(tf.sub(after, before), options, uniform);
@@ -117,12 +121,23 @@ function checkFormat(owner: string, format: FixedPointFormat): void {
   }
 }
 
-function straightThrough(
+/** `round` both ways; nothing comes back where a value lies outside of the format. */
+function roundBothWays(
   x: tf.Tensor,
-  value: (x: tf.Tensor) => tf.Tensor,
-  backward: (dy: tf.Tensor) => tf.Tensor,
+  { integerBits }: FixedPointFormat,
+  round: (x: tf.Tensor) => tf.Tensor,
 ): tf.Tensor {
-  return tf.customGrad((x) => ({ value: value(x as tf.Tensor), gradFunc: backward }))(x);
+  const limit = 2 ** (integerBits - 1);
+  const op = tf.customGrad((...args) => {
+    const [values, save] = args as [tf.Tensor, tf.GradSaveFunc];
+    save([values]);
+    return {
+      value: round(values),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
+        tf.mul(round(dy), tf.cast(tf.lessEqual(tf.abs(saved[0]!), limit), 'float32')),
+    };
+  });
+  return op(x);
 }
 
 /** Options of {@link fixedPointTraining}. */
@@ -166,7 +181,7 @@ export class FixedPointTraining extends ThimbleCallback {
     const random = context.random('activations');
     const round = (x: tf.Tensor) => rounded(x, format, random);
     const layers = walkLayers(context.model);
-    return withLayerOutputs(layers, (_layer, y) => straightThrough(y, round, round), run);
+    return withLayerOutputs(layers, (_layer, y) => roundBothWays(y, format, round), run);
   }
 
   override gradients(gradients: tf.Tensor[], context: StepContext): tf.Tensor[] {
@@ -207,8 +222,9 @@ function rounded(x: tf.Tensor, format: FixedPointFormat, random: Random): tf.Ten
 
 /**
  * A callback that trains in fixed point throughout: kernels and biases and their updates ({@link fixedPoint}),
- * the outputs of all layers, the errors that are passed back to them, and the gradients of the weights. Dot
- * products are summed up in float32 and rounded once. The optimizer's own state stays float.
+ * the outputs of all layers, the errors that are passed back to them, and the gradients of the weights. No error
+ * comes back where an output was cut off at the end of the range. Dot products are summed up in float32 and
+ * rounded once. The optimizer's own state stays float.
  *
  * In inference the weights are what they are, on the grid, and the activations float. Works in Thimble's `fit`.
  *

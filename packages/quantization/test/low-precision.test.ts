@@ -40,12 +40,9 @@ describe('toFixedPoint', () => {
     );
   });
 
-  it('rounds halves up', () => {
+  it('rounds halves to even, where Gupta et al. round them up', () => {
     const x = tf.tensor1d([0.25, 0.75, -0.25, -0.75, 0.24]);
-    expect(toFixedPoint(x, { integerBits: 3, fractionBits: 1 })).toBeAllClose(
-      [0.5, 1, 0, -0.5, 0],
-      0,
-    );
+    expect(toFixedPoint(x, { integerBits: 3, fractionBits: 1 })).toBeAllClose([0, 1, 0, -1, 0], 0);
   });
 
   it('goes up with a chance as large as what is left over', () => {
@@ -128,6 +125,32 @@ describe('fixedPointTraining', () => {
     const weights = parametrizedWeights(model);
     expect(weights.map(({ weight }) => weight)).toEqual(['kernel', 'bias', 'kernel', 'bias']);
     for (const { variable } of weights) onGrid(variable);
+  });
+
+  it('passes no error back where an output was cut off', async () => {
+    // One layer with logits 2 * weight: those above 2^(2-1) get no gradient.
+    const layer = tfl.layers.dense({
+      units: 3,
+      useBias: false,
+      weights: [tf.tensor2d([[0.75, 1.75, -1.75]])],
+      inputShape: [1],
+    });
+    const model = tfl.sequential({ layers: [layer] });
+    const seen: number[] = [];
+    const watcher = {
+      gradients(gradients: tf.Tensor[]) {
+        seen.push(...gradients[0]!.dataSync());
+        return gradients;
+      },
+    };
+    const callbacks = [fixedPointTraining({ integerBits: 2, fractionBits: 8 }), watcher];
+    const options = { epochs: 1, loss: 'meanSquaredError', callbacks, progress: false } as const;
+    await fit(model, { xs: tf.fill([1, 1], 2), ys: tf.zeros([1, 3]) }, options);
+    // dL/dy = 2/3 y, rounded to 1/256, times the input 2
+    expect(seen).toBeAllClose(
+      [2 * 1, 0, 0].map((g) => Math.min(g, 2 - 1 / 256)),
+      0,
+    );
   });
 
   it('refuses the fit that does not round', async () => {
