@@ -2,6 +2,7 @@ export { clampGradient, reluGradient, softmaxGradient } from './activations';
 export { batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
 export { biasActivation, gemm, gemmScratch } from './gemm';
 export { conv, convScratch } from './conv';
+export { codes, codesGradient } from './codes';
 export { convFilterGradient } from './conv-filter-gradient';
 export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';

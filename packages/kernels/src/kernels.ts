@@ -307,6 +307,35 @@ export interface Kernels {
    * 32-bit words: `mixed(mixed(i ^ first) ^ second)`, mixed being the finalizer of MurmurHash3.
    */
   binarySample(x: Pointer, out: Pointer, count: number, first: number, second: number): void;
+  /**
+   * out[i] = round(x[i] / scale) cut to low ... high, halves to even; a NaN stays. The values are `rows` times
+   * `channels` runs of `inner` values; every channel has a scale, and with `own` bounds of its own, else
+   * the first pair is for all.
+   */
+  codes(
+    x: Pointer,
+    scale: Pointer,
+    low: Pointer,
+    high: Pointer,
+    out: Pointer,
+    rows: number,
+    channels: number,
+    inner: number,
+    own: boolean,
+  ): void;
+  /** out[i] = dy[i] / scale where low scale <= x[i] <= high scale, else 0; laid out as for `codes`. */
+  codesGradient(
+    dy: Pointer,
+    x: Pointer,
+    scale: Pointer,
+    low: Pointer,
+    high: Pointer,
+    out: Pointer,
+    rows: number,
+    channels: number,
+    inner: number,
+    own: boolean,
+  ): void;
   /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all. */
   prelu(x: Pointer, alpha: Pointer, out: Pointer, count: number, one: boolean): void;
   /** The position of the first int32 index outside 0 ... size - 1; -1 where there is none. */

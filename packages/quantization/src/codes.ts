@@ -1,5 +1,6 @@
 // Values as whole numbers of steps, in float32: what fake quantisation computes with.
 import * as tf from '@tensorflow/tfjs-core';
+import { namedOp } from '@thimble/core';
 
 /** Values on a grid: `codes * scale`. */
 export interface Coded {
@@ -31,23 +32,20 @@ export interface Coding {
  */
 export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
   const { scale, low, high, learned = false } = coding;
+  // Tensors among the bounds are saved for the backward pass: others are gone by then.
   const bounds = typeof low === 'number' || typeof high === 'number' ? [] : [low, high];
-  /** Tensors among the bounds are saved for the backward pass: others are gone by then. */
   const boundsOf = (saved: tf.Tensor[]) =>
-    saved.length > 0 ? (saved as [tf.Tensor, tf.Tensor]) : ([low, high] as [number, number]);
+    (saved.length > 0 ? saved : [tf.scalar(low as number), tf.scalar(high as number)]) as Bounds;
   const op = tf.customGrad((...args) => {
     const save = args.pop() as tf.GradSaveFunc;
     const inputs = args as tf.Tensor[];
     save(inputs);
     const [x, s, ...ends] = inputs as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
     return {
-      value: clip(tf.round(tf.div(x, s)), boundsOf(ends)),
+      value: round(x, s, boundsOf(ends)),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         const [x, s, ...ends] = saved as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
-        const [low, high] = boundsOf(ends);
-        const above = tf.greaterEqual(x, tf.mul(low, s));
-        const passes = tf.logicalAnd(above, tf.lessEqual(x, tf.mul(high, s)));
-        const dx = tf.where(passes, tf.div(dy, s), tf.zerosLike(dy));
+        const dx = roundGradient(dy, x, s, boundsOf(ends));
         const ds = learned ? sumTo(tf.neg(tf.mul(dx, tf.div(x, s))), s.shape) : tf.zerosLike(s);
         return [dx, ds, ...ends.map((end) => tf.zerosLike(end))];
       },
@@ -56,9 +54,41 @@ export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
   return op(values, scale, ...bounds);
 }
 
-function clip(x: tf.Tensor, [low, high]: (tf.Tensor | number)[]): tf.Tensor {
-  if (typeof low === 'number' && typeof high === 'number') return tf.clipByValue(x, low, high);
-  return tf.minimum(tf.maximum(x, low!), high!);
+type Bounds = [low: tf.Tensor, high: tf.Tensor];
+
+/** Codes, by one kernel where the backend has it and the scales lie along one axis. */
+function round(x: tf.Tensor, scale: tf.Tensor, [low, high]: Bounds): tf.Tensor {
+  const compose = () => tf.minimum(tf.maximum(tf.round(tf.div(x, scale)), low), high);
+  const inner = innerOf(x, scale, low);
+  if (inner === undefined) return tf.tidy(compose);
+  return namedOp('ThimbleCodes', { x, scale, low, high }, { inner }, compose);
+}
+
+function roundGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor, [low, high]: Bounds) {
+  const compose = () => {
+    const above = tf.greaterEqual(x, tf.mul(low, scale));
+    const passes = tf.logicalAnd(above, tf.lessEqual(x, tf.mul(high, scale)));
+    return tf.where(passes, tf.div(dy, scale), tf.zerosLike(dy));
+  };
+  const inner = innerOf(x, scale, low);
+  if (inner === undefined) return tf.tidy(compose);
+  return namedOp('ThimbleCodesGrad', { dy, x, scale, low, high }, { inner }, compose);
+}
+
+/**
+ * How many values of a channel lie side by side; undefined where the scales, or the bounds, are not one, or
+ * one per channel of a single axis.
+ */
+function innerOf(x: tf.Tensor, scale: tf.Tensor, low: tf.Tensor): number | undefined {
+  if (x.dtype !== 'float32' || (low.size > 1 && low.shape.join() !== scale.shape.join())) {
+    return undefined;
+  }
+  if (scale.size === 1) return low.size === 1 ? x.size : undefined;
+  const lead = x.rank - scale.rank;
+  const axis = scale.shape.findIndex((size) => size > 1);
+  const whole =
+    lead >= 0 && scale.shape[axis] === scale.size && x.shape[axis + lead] === scale.size;
+  return whole ? x.shape.slice(axis + lead + 1).reduce((n, size) => n * size, 1) : undefined;
 }
 
 /** The sum of a tensor over the axes along which one of the given shape is broadcast to it. */

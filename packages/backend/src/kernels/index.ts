@@ -1,6 +1,7 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { batchMatMul } from './batch-mat-mul.ts';
 import { eitherLayout } from './channels-first.ts';
+import { codesKernels } from './codes.ts';
 import { conv2DBackpropFilter, depthwiseBackpropFilter } from './conv2d-backprop-filter.ts';
 import { conv2DBackpropInput, depthwiseBackpropInput } from './conv2d-backprop-input.ts';
 import {
@@ -30,6 +31,7 @@ export const kernels: readonly KernelConfig[] = [
   fusedMatMul,
   identity,
   maxPoolGrad,
+  ...codesKernels,
   ...signKernels,
   unsortedSegmentSum,
 ];

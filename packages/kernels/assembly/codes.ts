@@ -1,0 +1,145 @@
+// Rounding to the codes of a grid, and its gradient. The values are `rows` times `channels` runs of `inner`
+// values each; every channel has a scale, and with `own` bounds of its own, else the first pair is for all.
+
+@inline
+function code(x: v128, scale: v128, low: v128, high: v128): v128 {
+  const steps = f32x4.nearest(f32x4.div(x, scale)); // halves to even
+  return f32x4.pmin(f32x4.pmax(steps, low), high); // a NaN stays
+}
+
+@inline
+function passed(dy: v128, x: v128, scale: v128, low: v128, high: v128): v128 {
+  const above = f32x4.ge(x, f32x4.mul(low, scale));
+  const below = f32x4.le(x, f32x4.mul(high, scale));
+  return v128.and(f32x4.div(dy, scale), v128.and(above, below));
+}
+
+/** Loads the first `count` of four values; the others are 1. */
+@inline
+function loadSome(at: usize, count: i32): v128 {
+  let v = f32x4.splat(1);
+  v = f32x4.replace_lane(v, 0, load<f32>(at));
+  if (count > 1) v = f32x4.replace_lane(v, 1, load<f32>(at + 4));
+  if (count > 2) v = f32x4.replace_lane(v, 2, load<f32>(at + 8));
+  return v;
+}
+
+@inline
+function storeSome(at: usize, v: v128, count: i32): void {
+  store<f32>(at, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(at + 4, f32x4.extract_lane(v, 1));
+  if (count > 2) store<f32>(at + 8, f32x4.extract_lane(v, 2));
+}
+
+/** out[i] = round(x[i] / scale) cut to low ... high, halves to even; a NaN stays. */
+export function codes(
+  x: usize,
+  scale: usize,
+  low: usize,
+  high: usize,
+  out: usize,
+  rows: i32,
+  channels: i32,
+  inner: i32,
+  own: bool,
+): void {
+  const step: usize = own ? 4 : 0;
+  for (let row = 0; row < rows; row++) {
+    if (inner == 1) {
+      let c = 0;
+      for (; c + 4 <= channels; c += 4) {
+        const l = own ? v128.load(low + (<usize>c << 2)) : v128.load32_splat(low);
+        const h = own ? v128.load(high + (<usize>c << 2)) : v128.load32_splat(high);
+        v128.store(out, code(v128.load(x), v128.load(scale + (<usize>c << 2)), l, h));
+        x += 16;
+        out += 16;
+      }
+      const rest = channels - c;
+      if (rest > 0) {
+        const at = <usize>c << 2;
+        const l = own ? loadSome(low + at, rest) : v128.load32_splat(low);
+        const h = own ? loadSome(high + at, rest) : v128.load32_splat(high);
+        storeSome(out, code(loadSome(x, rest), loadSome(scale + at, rest), l, h), rest);
+        x += <usize>rest << 2;
+        out += <usize>rest << 2;
+      }
+      continue;
+    }
+    for (let c = 0; c < channels; c++) {
+      const s = v128.load32_splat(scale + (<usize>c << 2));
+      const l = v128.load32_splat(low + <usize>c * step);
+      const h = v128.load32_splat(high + <usize>c * step);
+      let count = inner;
+      for (; count >= 4; count -= 4) {
+        v128.store(out, code(v128.load(x), s, l, h));
+        x += 16;
+        out += 16;
+      }
+      if (count > 0) {
+        storeSome(out, code(loadSome(x, count), s, l, h), count);
+        x += <usize>count << 2;
+        out += <usize>count << 2;
+      }
+    }
+  }
+}
+
+/** out[i] = dy[i] / scale where low scale <= x[i] <= high scale, else 0. */
+export function codesGradient(
+  dy: usize,
+  x: usize,
+  scale: usize,
+  low: usize,
+  high: usize,
+  out: usize,
+  rows: i32,
+  channels: i32,
+  inner: i32,
+  own: bool,
+): void {
+  const step: usize = own ? 4 : 0;
+  for (let row = 0; row < rows; row++) {
+    if (inner == 1) {
+      let c = 0;
+      for (; c + 4 <= channels; c += 4) {
+        const at = <usize>c << 2;
+        const l = own ? v128.load(low + at) : v128.load32_splat(low);
+        const h = own ? v128.load(high + at) : v128.load32_splat(high);
+        v128.store(out, passed(v128.load(dy), v128.load(x), v128.load(scale + at), l, h));
+        dy += 16;
+        x += 16;
+        out += 16;
+      }
+      const rest = channels - c;
+      if (rest > 0) {
+        const at = <usize>c << 2;
+        const l = own ? loadSome(low + at, rest) : v128.load32_splat(low);
+        const h = own ? loadSome(high + at, rest) : v128.load32_splat(high);
+        const s = loadSome(scale + at, rest);
+        storeSome(out, passed(loadSome(dy, rest), loadSome(x, rest), s, l, h), rest);
+        dy += <usize>rest << 2;
+        x += <usize>rest << 2;
+        out += <usize>rest << 2;
+      }
+      continue;
+    }
+    for (let c = 0; c < channels; c++) {
+      const s = v128.load32_splat(scale + (<usize>c << 2));
+      const l = v128.load32_splat(low + <usize>c * step);
+      const h = v128.load32_splat(high + <usize>c * step);
+      let count = inner;
+      for (; count >= 4; count -= 4) {
+        v128.store(out, passed(v128.load(dy), v128.load(x), s, l, h));
+        dy += 16;
+        x += 16;
+        out += 16;
+      }
+      if (count > 0) {
+        storeSome(out, passed(loadSome(dy, count), loadSome(x, count), s, l, h), count);
+        dy += <usize>count << 2;
+        x += <usize>count << 2;
+        out += <usize>count << 2;
+      }
+    }
+  }
+}
