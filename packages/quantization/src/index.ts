@@ -94,6 +94,7 @@ export {
 } from './fixed-quant.ts';
 export { FlipRatio, flipRatio } from './flip-ratio.ts';
 export { float16 } from './float16.ts';
+export { fuseBatchNorm } from './fuse-batch-norm.ts';
 export { type GradualBits, type GradualBitsOptions, gradualBits } from './gradual-bits.ts';
 export type { GridOptions } from './grid.ts';
 export { type HashedOptions, type HashedState, type HashedTransform, hashed } from './hashed.ts';

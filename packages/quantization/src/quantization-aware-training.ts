@@ -4,6 +4,7 @@ import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
 import { type StateValue, ThimbleCallback, walkLayers } from '@thimble/core';
 import { FROZEN, OBSERVE, QUANTIZE } from './activation.ts';
+import { freezeFusedNorms } from './fuse-batch-norm.ts';
 import { type QuantizeAwareOptions, quantizeAware } from './quantize-aware.ts';
 import { setStage } from './quantized-call.ts';
 
@@ -97,7 +98,9 @@ class QuantizationAwareTraining extends ThimbleCallback {
   }
 
   override async onBatchBegin(): Promise<void> {
-    setStage(this.model as LayersModel, this.#stage());
+    const model = this.model as LayersModel;
+    setStage(model, this.#stage());
+    freezeFusedNorms(model, this.#steps >= this.#freezeNorms);
     if (!this.insideFit) this.#hold();
   }
 

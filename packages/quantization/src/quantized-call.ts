@@ -16,6 +16,7 @@ import {
   QUANTIZE,
 } from './activation.ts';
 import { type Coded, valuesOf } from './codes.ts';
+import { hasFusedNorm } from './fuse-batch-norm.ts';
 import { runOnCodes } from './on-codes.ts';
 
 /** Which activations of a layer to quantise. */
@@ -61,6 +62,11 @@ export function quantizeActivations<L extends layers.Layer>(
   if (hasQuantizedActivations(layer)) {
     throw new OptionError(
       `quantizeActivations: the activations of layer "${layer.name}" are quantised already; quantise a layer once.`,
+    );
+  }
+  if (activations.output && hasFusedNorm(layer)) {
+    throw new OptionError(
+      `quantizeActivations: layer "${layer.name}" has fused batch normalisation after what would be its rounded output. Quantise the input of the next layer instead.`,
     );
   }
   decorateCall(layer, [quantizedCall(activations)]);

@@ -1,0 +1,187 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { Random, withSeed } from '@thimble/base';
+import { fit, foldReport, lower, walkLayers } from '@thimble/core';
+import { runInteger } from '@thimble/graph';
+import {
+  fakeQuantActivations,
+  fuseBatchNorm,
+  quantizationAwareTraining,
+  quantizeActivations,
+  quantizeAware,
+} from '@thimble/quantization';
+import { expectNoLeaks, outputs, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
+import { describe, expect, it } from 'vitest';
+
+useCpu();
+
+const { layers } = tfl;
+
+/** Two convolutions with batch normalisation that has seen training, and a dense layer. */
+function network() {
+  const model = withSeed(5, () =>
+    tfl.sequential({
+      layers: [
+        layers.conv2d({
+          filters: 3,
+          kernelSize: 3,
+          useBias: false,
+          inputShape: [6, 6, 2],
+          name: 'conv',
+        }),
+        layers.batchNormalization({ momentum: 0.8, name: 'norm' }),
+        layers.reLU({ name: 'relu' }),
+        layers.depthwiseConv2d({
+          kernelSize: 2,
+          depthMultiplier: 2,
+          biasInitializer: 'randomNormal',
+          name: 'depthwise',
+        }),
+        layers.batchNormalization({ momentum: 0.8, name: 'norm2' }),
+        layers.flatten(),
+        layers.dense({ units: 2, name: 'last' }),
+      ],
+    }),
+  );
+  const random = new Random('statistics');
+  for (const layer of [model.getLayer('norm'), model.getLayer('norm2')]) {
+    for (const weight of layer.weights) {
+      const [low, high] = /variance/.test(weight.originalName) ? [0.2, 2] : [-1, 1];
+      weight.write(
+        tf.tensor(Float32Array.from({ length: weight.shape[0]! }, () => random.uniform(low, high))),
+      );
+    }
+  }
+  return model;
+}
+
+const x = (n = 6) => tf.randomUniform([n, 6, 6, 2], -1, 1, 'float32', 8);
+const inTraining = (model: tfl.LayersModel) =>
+  tf.tidy(() => Array.from((model.apply(x(), { training: true }) as tf.Tensor).dataSync()));
+
+/** Gradients of a fixed weighted sum of the outputs in training mode, by name of the weight. */
+function gradients(model: tfl.LayersModel): Record<string, Float32Array> {
+  const variables = model.trainableWeights.map((weight) => weight.read() as tf.Variable);
+  const { grads } = tf.variableGrads(() => {
+    const y = model.apply(x(), { training: true }) as tf.Tensor;
+    return tf.sum(tf.mul(y, tf.reshape(tf.range(1, y.size + 1), y.shape))) as tf.Scalar;
+  }, variables);
+  return Object.fromEntries(
+    model.trainableWeights.map((weight, i) => [
+      weight.originalName,
+      grads[variables[i]!.name]!.dataSync() as Float32Array,
+    ]),
+  );
+}
+
+describe('fuseBatchNorm', () => {
+  it('gives the same outputs at test time from fewer layers', async () => {
+    const model = network();
+    const fused = await fuseBatchNorm(model);
+    expect(outputs(fused, x())).toBeAllClose(outputs(model, x()), 1e-5);
+    expect(foldReport(fused).folded).toHaveLength(2);
+    expect(walkLayers(fused).map(({ name }) => name)).not.toContain('norm');
+  });
+
+  it('gives the same outputs, statistics and gradients in training', async () => {
+    const model = network();
+    const fused = await fuseBatchNorm(model);
+    expect(inTraining(fused)).toBeAllClose(inTraining(model), 1e-4);
+    const [plain, made] = [snapshot(model), snapshot(fused)];
+    for (const [norm, kernel] of [
+      ['norm', 'conv/kernel'],
+      ['norm2', 'depthwise/depthwise_kernel'],
+    ]) {
+      for (const statistic of ['moving_mean', 'moving_variance']) {
+        expect(made[`${kernel}_${statistic}`]!).toBeAllClose(plain[`${norm}/${statistic}`]!, 1e-4);
+      }
+    }
+    const [expected, found] = [gradients(model), gradients(fused)];
+    for (const [theirs, ours] of [
+      ['conv/kernel', 'conv/kernel'],
+      ['norm/gamma', 'conv/kernel_gamma'],
+      ['norm/beta', 'conv/kernel_beta'],
+      ['depthwise/depthwise_kernel', 'depthwise/depthwise_kernel'],
+      ['norm2/gamma', 'depthwise/depthwise_kernel_gamma'],
+      ['norm2/beta', 'depthwise/depthwise_kernel_beta'],
+      ['last/kernel', 'last/kernel'],
+    ]) {
+      expect(found[ours!]!, ours).toBeAllClose(expected[theirs!]!, 2e-3);
+    }
+  });
+
+  it('rounds the folded kernel, and runs in integers bit for bit', async () => {
+    const fused = quantizeAware(await fuseBatchNorm(network()), { weights: 6, activations: 6 });
+    const data = { xs: x(16), ys: tf.ones([16, 2]) };
+    await fit(fused, data, {
+      epochs: 3,
+      batchSize: 8,
+      optimizer: 'sgd',
+      loss: 'meanSquaredError',
+      progress: false,
+      callbacks: [quantizationAwareTraining({ observeSteps: 1, freezeRangesAfter: 4 })],
+    });
+    const graph = lower(fused);
+    expect(Object.keys(graph.weights)).not.toContain('conv/kernel_gamma');
+    expect(graph.weights['conv/kernel']!.encoding.values).toMatchObject({
+      type: 'affine',
+      bits: 6,
+    });
+    const zero = (values: ArrayLike<number>) => Array.from(values, (value) => value + 0);
+    const run = runInteger(graph, [Float32Array.from(x().dataSync())]);
+    expect(run.beyondFloat32).toEqual([]);
+    expect(zero(run.outputs[0]!)).toEqual(zero(outputs(fused, x())));
+    // Frozen: training computes what test time does, and so what integers do.
+    expect(zero(inTraining(fused))).toEqual(zero(run.outputs[0]!));
+    const loaded = await savedAndLoaded(fused);
+    expect(snapshot(loaded)).toEqual(snapshot(fused));
+    expect(outputs(loaded, x())).toEqual(outputs(fused, x()));
+  });
+
+  it('holds statistics still once frozen, and lets them move again', async () => {
+    const fused = quantizeAware(await fuseBatchNorm(network()));
+    const means: number[][] = [];
+    const watcher = {
+      afterStep: () => {
+        means.push(snapshot(fused)['conv/kernel_moving_mean']!);
+      },
+    };
+    const run = () =>
+      fit(
+        fused,
+        { xs: x(24), ys: tf.ones([24, 2]) },
+        {
+          epochs: 1,
+          batchSize: 6,
+          optimizer: 'sgd',
+          loss: 'meanSquaredError',
+          progress: false,
+          callbacks: [quantizationAwareTraining({ freezeBatchNormAfter: 2 }), watcher],
+        },
+      );
+    await run();
+    expect(means[1]).not.toEqual(means[0]);
+    expect(means[3]).toEqual(means[1]);
+    await run();
+    expect(means[4]).not.toEqual(means[3]);
+  });
+
+  it('gives beta where gamma is 0', async () => {
+    const model = network();
+    model.getLayer('norm').weights[0]!.write(tf.zeros([3]));
+    const fused = await fuseBatchNorm(model);
+    expect(inTraining(fused)).toBeAllClose(inTraining(model), 1e-4);
+    expect(outputs(fused, x())).toBeAllClose(outputs(model, x()), 1e-2);
+  });
+
+  it('leaves no tensor behind, and names what it cannot do', async () => {
+    const model = network();
+    await expectNoLeaks(async () => (await fuseBatchNorm(model)).dispose());
+    const fused = await fuseBatchNorm(model);
+    const output = fakeQuantActivations({ bits: 8 });
+    expect(() => quantizeActivations(fused.getLayer('conv'), { output })).toThrow(
+      'layer "conv" has fused batch normalisation',
+    );
+    expect(() => quantizeActivations(fused.getLayer('last'), { output })).not.toThrow();
+  });
+});
