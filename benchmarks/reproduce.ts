@@ -81,7 +81,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'hard-quantization': {
     about:
-      'a depthwise-separable net on distorted MNIST in 8 and 4 bits after training, three seeds (resumable)',
+      'a depthwise-separable net on distorted MNIST in 8 to 4 bits after training, three seeds (resumable)',
     program: 'benchmarks/dist/hard-quantization.js',
     args: [],
   },
