@@ -113,7 +113,6 @@ export class Chain implements ParametrizedWeight {
       trained: () => layer.trainableWeights.includes(stored),
       read: () => this.#baked(before()),
       encoding: () => this.encoding(),
-      kept: () => this.encoding().mask,
       addWeight: (name, shape, initial, trainable) => {
         // 'kernel_mask', or 'kernel_mask2' where the chain has another mask already.
         const wanted = `${localName(stored)}_${name}`;

@@ -75,6 +75,12 @@ export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-sq
 export { isLinear, linearPart } from './linear-part.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
+export {
+  bidirectionalOf,
+  type LayerTargets,
+  layersWithKernels,
+  matchLayers,
+} from './match-layers.ts';
 export type { MetricFunction } from './metrics.ts';
 export { namedOp } from './named-op.ts';
 export type { ObjectiveOptions } from './objective.ts';

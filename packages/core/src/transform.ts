@@ -37,10 +37,8 @@ export interface Site {
    * called later too.
    */
   read(): Tensor;
-  /** What the earlier links say of the weight now. */
+  /** What the links of the chain as it is now say of the weight. */
   encoding(): Encoding;
-  /** 0 where a link of the chain as it is now hides the entry, else 1; undefined where none hides any. */
-  kept(): Uint8Array | undefined;
   /**
    * Adds a weight of the transform's own (mask, range, gain, centroids) to the layer, so that it is
    * saved, loaded, checkpointed and, if `trainable`, trained with it.

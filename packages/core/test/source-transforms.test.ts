@@ -85,7 +85,7 @@ describe('what a transform is shown of its place', () => {
     const source: WeightTransform = {
       ...nothing,
       build(site) {
-        shown = { weight: [...site.read().dataSync()], kept: [...site.kept()!] };
+        shown = { weight: [...site.read().dataSync()], kept: [...site.encoding().mask!] };
       },
       source: () => tf.ones([3, 1]),
     };

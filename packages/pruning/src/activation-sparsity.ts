@@ -2,22 +2,28 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkOptions, checkRange, NoMatchError, UnsupportedError } from '@thimble/base';
-import { type StepContext, ThimbleCallback, walkLayers, withLayerOutputs } from '@thimble/core';
+import {
+  type LayerTargets,
+  matchLayers,
+  type StepContext,
+  ThimbleCallback,
+  walkLayers,
+  withLayerOutputs,
+} from '@thimble/core';
 import { l1Norm } from './l1.ts';
-import { matchLayers, type Targets } from './masked-weights.ts';
 
 /** Options of {@link activationSparsity}. */
 export interface ActivationSparsityOptions {
   /** Weight of the penalty in the loss, at least 0. */
   strength: number;
   /** Whose outputs; default all layers that end in a ReLU. */
-  layers?: Targets;
+  layers?: LayerTargets;
 }
 
 /** The callback that {@link activationSparsity} makes. */
 export class ActivationSparsity extends ThimbleCallback {
   readonly #strength: number;
-  readonly #targets: Targets | undefined;
+  readonly #targets: LayerTargets | undefined;
   #layers: layers.Layer[] = [];
   #means: tf.Scalar[] = [];
   #charged = false;
@@ -102,7 +108,7 @@ export function activationSparsity(options: ActivationSparsityOptions): Activati
   return new ActivationSparsity(options);
 }
 
-function findLayers(model: LayersModel, targets: Targets | undefined): layers.Layer[] {
+function findLayers(model: LayersModel, targets: LayerTargets | undefined): layers.Layer[] {
   const all = walkLayers(model).filter(
     (layer) => !('layers' in layer) && classNameOf(layer) !== 'InputLayer',
   );

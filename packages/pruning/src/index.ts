@@ -80,7 +80,7 @@ export {
 } from './lottery-ticket.ts';
 export { magnitudeMask } from './magnitude.ts';
 export { type MaskOptions, type MaskState, type MaskTransform, mask, setMask } from './mask.ts';
-export { type MaskedWeight, maskedWeights, type Targets } from './masked-weights.ts';
+export { type MaskedWeight, maskedWeights } from './masked-weights.ts';
 export { type PruneOptions, type PruneReport, type PruneRule, prune } from './prune.ts';
 export type { PrunedCost } from './pruned-cost.ts';
 export {

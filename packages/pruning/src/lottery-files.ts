@@ -6,6 +6,7 @@ import {
   decodeState,
   encodeState,
   type FitOptions,
+  layersWithKernels,
   type StateValue,
   toSource,
   type WeightValues,
@@ -13,7 +14,6 @@ import {
 } from '@thimble/core';
 import type { LotteryBranch, LotteryTicketOptions } from './lottery-ticket.ts';
 import type { TrainingSetup } from './lottery-training.ts';
-import { layersWithKernels } from './masked-weights.ts';
 
 /** What a training leaves for those that stand on it. */
 export interface Kept {

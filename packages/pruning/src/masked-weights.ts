@@ -3,20 +3,17 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { NoMatchError, UnsupportedError } from '@thimble/base';
 import {
+  bidirectionalOf,
   kernelNames,
+  type LayerTargets,
+  layersWithKernels,
+  matchLayers,
   type ParametrizedWeight,
   parametrize,
   parametrizedWeights,
   walkLayers,
 } from '@thimble/core';
 import { MASK_CLASS_NAME, type MaskState, mask } from './mask.ts';
-
-/** Which layers: names, patterns, a function, or a list of names and patterns. */
-export type Targets =
-  | string
-  | RegExp
-  | readonly (string | RegExp)[]
-  | ((layer: layers.Layer) => boolean);
 
 /** A weight with a mask. */
 export interface MaskedWeight {
@@ -26,34 +23,6 @@ export interface MaskedWeight {
   readonly name: string;
 }
 
-/** The candidates, called `what` in messages, that the rules match, each rule at least one. */
-export function matchLayers(
-  owner: string,
-  candidates: readonly layers.Layer[],
-  targets: Targets | undefined,
-  what: string = 'Layers with kernels',
-): layers.Layer[] {
-  const known = () => `${what}: ${candidates.map(({ name }) => name).join(', ') || 'none'}.`;
-  if (targets === undefined) return [...candidates];
-  if (typeof targets === 'function') {
-    const found = candidates.filter((layer) => targets(layer));
-    if (found.length > 0) return found;
-    throw new NoMatchError(`${owner}: targets match no layer. ${known()}`);
-  }
-  const rules = typeof targets === 'string' || targets instanceof RegExp ? [targets] : targets;
-  const matches = (rule: string | RegExp, { name }: layers.Layer) =>
-    typeof rule === 'string' ? rule === name : rule.test(name);
-  for (const rule of rules) {
-    if (!candidates.some((layer) => matches(rule, layer))) {
-      const shown = typeof rule === 'string' ? `"${rule}"` : `${rule}`;
-      throw new NoMatchError(`${owner}: the target ${shown} matches no layer. ${known()}`);
-    }
-  }
-  const found = candidates.filter((layer) => rules.some((rule) => matches(rule, layer)));
-  if (found.length > 0) return found;
-  throw new NoMatchError(`${owner}: targets is an empty list. ${known()}`);
-}
-
 /** The kernels of a built layer with their shapes. */
 export function kernelShapes(layer: layers.Layer): [name: string, shape: number[]][] {
   const owner = (layer as { cell?: object }).cell ?? layer;
@@ -61,21 +30,8 @@ export function kernelShapes(layer: layers.Layer): [name: string, shape: number[
   return kernelNames(layer).map((name) => [name, weights[name]!.shape]);
 }
 
-/** The layers of a model that have kernels; wrappers stand for nothing, their inner layers do. */
-export function layersWithKernels(model: LayersModel): layers.Layer[] {
-  return walkLayers(model).filter((layer) => kernelNames(layer).length > 0);
-}
-
-/** The Bidirectional that a layer is one direction of. */
-function bidirectionalOf(model: LayersModel, layer: layers.Layer): layers.Layer | undefined {
-  return walkLayers(model).find((candidate) => {
-    const { forwardLayer, backwardLayer } = candidate as unknown as Record<string, unknown>;
-    return forwardLayer === layer || backwardLayer === layer;
-  });
-}
-
 /** The masked weights of a model, or of those of its layers that the rules match. */
-export function maskedWeights(model: LayersModel, targets?: Targets): MaskedWeight[] {
+export function maskedWeights(model: LayersModel, targets?: LayerTargets): MaskedWeight[] {
   const names = new Map<string, number>();
   const found = parametrizedWeights(model).flatMap((weight) => {
     const link = weight.links.find(({ transform }) => transform.getClassName() === MASK_CLASS_NAME);
@@ -102,7 +58,7 @@ export function maskedWeights(model: LayersModel, targets?: Targets): MaskedWeig
 export function chooseLayers(
   owner: string,
   model: LayersModel,
-  targets?: Targets,
+  targets?: LayerTargets,
   hidden: boolean = false,
 ): layers.Layer[] {
   const candidates = layersWithKernels(model);
@@ -173,7 +129,11 @@ export function giveMasks(model: LayersModel, chosen: readonly layers.Layer[]): 
 }
 
 /** Masks on the kernels of all layers: {@link chooseLayers}, then {@link giveMasks}. */
-export function ensureMasks(owner: string, model: LayersModel, targets?: Targets): MaskedWeight[] {
+export function ensureMasks(
+  owner: string,
+  model: LayersModel,
+  targets?: LayerTargets,
+): MaskedWeight[] {
   return giveMasks(model, chooseLayers(owner, model, targets));
 }
 

@@ -1,6 +1,8 @@
 // `prune`: one round of pruning by any criterion, at any granularity.
+
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, checkRange, NoMatchError, OptionError } from '@thimble/base';
+import type { LayerTargets } from '@thimble/core';
 import { channelScores } from './channel-scores.ts';
 import { magnitude } from './criteria/magnitude.ts';
 import type { Criterion } from './criterion.ts';
@@ -20,13 +22,7 @@ import {
   removesOutputs,
 } from './granularity.ts';
 import { setMask } from './mask.ts';
-import {
-  chooseLayers,
-  giveMasks,
-  kernelShapes,
-  type MaskedWeight,
-  type Targets,
-} from './masked-weights.ts';
+import { chooseLayers, giveMasks, kernelShapes, type MaskedWeight } from './masked-weights.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
 
 /** What to prune, by what, and how much. */
@@ -41,7 +37,7 @@ export interface PruneRule {
    * The layers; default all with a kernel. With granularity 'filter' or 'neuron' the layers that give the
    * model's outputs are left out, unless they are named.
    */
-  targets?: Targets;
+  targets?: LayerTargets;
 }
 
 /** Options of {@link prune}. */

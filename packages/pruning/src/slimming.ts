@@ -2,9 +2,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkOptions, NoMatchError, OptionError } from '@thimble/base';
-import { parametrize, parametrizedWeights, walkLayers } from '@thimble/core';
+import {
+  type LayerTargets,
+  matchLayers,
+  parametrize,
+  parametrizedWeights,
+  walkLayers,
+} from '@thimble/core';
 import { l1Penalty } from './l1.ts';
-import { matchLayers, type Targets } from './masked-weights.ts';
 
 /** Options of {@link slimming}. */
 export interface SlimmingOptions {
@@ -13,7 +18,7 @@ export interface SlimmingOptions {
   /** Value that every scale is set to; default 0.5, as in the paper. undefined: they stay as they are. */
   initialGamma?: number | undefined;
   /** Which batch normalisation layers; default all of the model. */
-  targets?: Targets;
+  targets?: LayerTargets;
 }
 
 /**
@@ -58,7 +63,7 @@ export function slimming(model: LayersModel, options: SlimmingOptions = {}): lay
   return found;
 }
 
-function findTargets(model: LayersModel, targets: Targets | undefined): layers.Layer[] {
+function findTargets(model: LayersModel, targets: LayerTargets | undefined): layers.Layer[] {
   const all = walkLayers(model).filter(isScaledBatchNorm);
   if (all.length === 0) {
     throw new NoMatchError(

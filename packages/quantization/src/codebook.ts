@@ -9,6 +9,7 @@ import {
   UnsupportedError,
 } from '@thimble/base';
 import {
+  type LayerTargets,
   type ParametrizedWeight,
   parametrize,
   registerTransform,
@@ -18,7 +19,7 @@ import {
 import { entriesOf, valuesAt } from './entries.ts';
 import { checkKmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 import type { KmeansStart } from './kmeans-starts.ts';
-import { chainsAt, kernelSites, kernelValues, type LayerTargets } from './targets.ts';
+import { chainsAt, kernelSites, kernelValues } from './targets.ts';
 
 /** Options of {@link codebook}: how many shared values, by `clusters` or by `bits`. */
 export interface CodebookOptions {
@@ -202,7 +203,7 @@ interface Clustered {
 function cluster(site: Site, axis: number | null, options: KmeansOptions): Clustered {
   const { clusters, zero } = options;
   const data = tf.tidy(() => Float32Array.from(site.read().dataSync()));
-  const kept = site.kept();
+  const kept = site.encoding().mask;
   checkFinite(OWNER, site, data, kept);
   const rows = axis === null ? 1 : site.shape[axis]!;
   if (rows * clusters > MOST_NUMBERS) {

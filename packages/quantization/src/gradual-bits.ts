@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import {
+  type LayerTargets,
   type Logs,
   parametrize,
   registerTransform,
@@ -10,7 +11,7 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
-import { chainsAt, kernelSites, type LayerTargets } from './targets.ts';
+import { chainsAt, kernelSites } from './targets.ts';
 
 /** Options of {@link gradualBits}. */
 export interface GradualBitsOptions {

@@ -1,9 +1,15 @@
 // INQ: part of the weights become powers of two, the others make up for it; until none is left.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, checkRange, OptionError, Random } from '@thimble/base';
-import { type Logs, parametrize, type StateValue, ThimbleCallback } from '@thimble/core';
+import {
+  type LayerTargets,
+  type Logs,
+  parametrize,
+  type StateValue,
+  ThimbleCallback,
+} from '@thimble/core';
 import { fixPortion, type PowersOfTwoState, powersOfTwo, powersOfTwoOf } from './powers-of-two.ts';
-import { chainsAt, kernelSites, type LayerTargets } from './targets.ts';
+import { chainsAt, kernelSites } from './targets.ts';
 
 /** Options of {@link incrementalQuantization}. */
 export interface IncrementalQuantizationOptions {

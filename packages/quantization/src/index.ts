@@ -109,7 +109,6 @@ export {
   type IncrementalQuantizationOptions,
   incrementalQuantization,
 } from './incremental-quantization.ts';
-export type { QuantizeTargets } from './kernels.ts';
 export { type Kmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 export type { KmeansStart } from './kmeans-starts.ts';
 export type { ReferenceOptions } from './layer-pairs.ts';
@@ -158,7 +157,6 @@ export {
   type SensitivityBitsOptions,
   sensitivityBits,
 } from './sensitivity-bits.ts';
-export type { LayerTargets } from './targets.ts';
 export {
   type TernaryWeightsOptions,
   type TernaryWeightsState,

@@ -1,21 +1,17 @@
 // The weights of a model that are worth quantising, and which of them rules mean.
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { NoMatchError, UnsupportedError } from '@thimble/base';
+import { UnsupportedError } from '@thimble/base';
 import {
+  bidirectionalOf,
   kernelNames,
+  type LayerTargets,
+  layersWithKernels,
+  matchLayers,
   parametrize,
   parametrizedWeights,
   type WeightTransform,
-  walkLayers,
 } from '@thimble/core';
 import { activationPlaces } from './quantized-call.ts';
-
-/** Which layers: names and patterns, or a function. */
-export type QuantizeTargets =
-  | string
-  | RegExp
-  | readonly (string | RegExp)[]
-  | ((layer: layers.Layer) => boolean);
 
 type Weights = Record<string, { shape: number[]; read(): { dataSync(): Float32Array } } | null>;
 
@@ -40,8 +36,8 @@ export function valuesOf(layer: layers.Layer, weight: string): Float32Array {
 }
 
 /** The layers of a model that have kernels; wrappers stand for nothing, the layers inside do. */
-export function layersWithKernels(owner: string, model: LayersModel): layers.Layer[] {
-  const found = walkLayers(model).filter((layer) => kernelNames(layer).length > 0);
+export function kernelLayers(owner: string, model: LayersModel): layers.Layer[] {
+  const found = layersWithKernels(model);
   if (found.length > 0) return found;
   throw new UnsupportedError(
     `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
@@ -53,27 +49,9 @@ export function layersWithKernels(owner: string, model: LayersModel): layers.Lay
 export function chooseLayers(
   owner: string,
   model: LayersModel,
-  targets: QuantizeTargets | undefined,
+  targets: LayerTargets | undefined,
 ): layers.Layer[] {
-  const candidates = layersWithKernels(owner, model);
-  if (targets === undefined) return candidates;
-  const rules =
-    typeof targets === 'string' || targets instanceof RegExp || typeof targets === 'function'
-      ? [targets]
-      : targets;
-  const fits = (rule: (typeof rules)[number], layer: layers.Layer) => {
-    if (typeof rule === 'function') return rule(layer);
-    return typeof rule === 'string' ? rule === layer.name : rule.test(layer.name);
-  };
-  const unmatched = rules.find((rule) => !candidates.some((layer) => fits(rule, layer)));
-  if (unmatched !== undefined || rules.length === 0) {
-    const shown = typeof unmatched === 'string' ? `"${unmatched}"` : String(unmatched ?? '[]');
-    const names = candidates.map(({ name }) => name).join(', ');
-    throw new NoMatchError(
-      `${owner}: the target ${shown} matches no layer with a kernel. There are: ${names}.`,
-    );
-  }
-  return candidates.filter((layer) => rules.some((rule) => fits(rule, layer)));
+  return matchLayers(owner, kernelLayers(owner, model), targets);
 }
 
 /**
@@ -86,10 +64,7 @@ export function giveTransforms(
   names: readonly string[],
   transform: WeightTransform,
 ): void {
-  const wrapper = walkLayers(model).find((candidate) => {
-    const { forwardLayer, backwardLayer } = candidate as unknown as Record<string, unknown>;
-    return forwardLayer === layer || backwardLayer === layer;
-  });
+  const wrapper = bidirectionalOf(model, layer);
   const done = new Set(parametrizedWeights(layer).flatMap(linkedAs(transform.getClassName())));
   const bare = names.filter((name) => !done.has(name));
   if (bare.length === 0) return;

@@ -121,7 +121,7 @@ export function fixPortion(
       `powersOfTwo: entry ${bad} of "${site.weight}" of layer "${site.layer}" is ${weight[bad]}.`,
     );
   }
-  const kept = site.kept();
+  const kept = site.encoding().mask;
   const free = Float32Array.from(state.free.dataSync());
   const fixed = Float32Array.from(state.fixed.dataSync());
   const visible = kept ? kept.reduce((sum, keep) => sum + keep, 0) : weight.length;

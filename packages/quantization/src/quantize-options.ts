@@ -1,10 +1,10 @@
 // The options of `quantize`, checked and completed.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
-import type { FitData, PassOptions } from '@thimble/core';
+import type { FitData, LayerTargets, PassOptions } from '@thimble/core';
 import { type AdaRoundLearning, checkLearning, LEARNING } from './adaround.ts';
 import { checkFixedQuant, type FixedQuantOptions, type WeightRanges } from './fixed-quant.ts';
-import { layersWithKernels, type QuantizeTargets } from './kernels.ts';
+import { kernelLayers } from './kernels.ts';
 import type { Observer } from './observer.ts';
 
 /** What has a range of its own: a weight, each of its output channels, every so many of its inputs. */
@@ -33,7 +33,7 @@ export interface QuantizeOptions extends PassOptions {
   /** How ranges of weights are found. Default 'minMax'. */
   ranges?: WeightRanges;
   /** The layers whose kernels are quantised: names, patterns or a function. Default all. */
-  targets?: QuantizeTargets;
+  targets?: LayerTargets;
   /** Other bits for some layers, by name; false leaves a layer as it is. */
   perLayer?: Readonly<Record<string, number | false>>;
   /** Examples like those that the model will see. With them activations are quantised too. */
@@ -187,7 +187,7 @@ export function checkPerLayer(
   model: LayersModel,
   perLayer: Readonly<Record<string, unknown>>,
 ): void {
-  const names = layersWithKernels(OWNER, model).map(({ name }) => name);
+  const names = kernelLayers(OWNER, model).map(({ name }) => name);
   for (const name of Object.keys(perLayer)) {
     if (names.includes(name)) continue;
     throw new NoMatchError(

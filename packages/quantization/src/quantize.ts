@@ -18,8 +18,8 @@ import {
   checkNotQuantized,
   chooseLayers,
   giveTransforms,
+  kernelLayers,
   kernelsAndBias,
-  layersWithKernels,
   shapeOf,
   valuesOf,
 } from './kernels.ts';
@@ -147,7 +147,7 @@ async function refine(
 
 /** Layers with kernels of which none is quantised: what they get stays as it is too. */
 function keptLayers(model: LayersModel): string[] {
-  return layersWithKernels(OWNER, model)
+  return kernelLayers(OWNER, model)
     .filter((layer) => parametrizedWeights(layer).every(({ links }) => !links.some(isFixedQuant)))
     .map(({ name }) => name);
 }

@@ -15,6 +15,7 @@ import {
   axesOf,
   evaluate,
   type FitData,
+  type LayerTargets,
   type LossName,
   lossAndGradients,
   losses,
@@ -25,7 +26,7 @@ import {
   walkLayers,
 } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
-import { type KernelSite, kernelSites, type LayerTargets } from './targets.ts';
+import { type KernelSite, kernelSites } from './targets.ts';
 
 /** Options of {@link sensitivityBits}. */
 export interface SensitivityBitsOptions {

@@ -1,20 +1,15 @@
 // Which kernels of a model a technique is about.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable, layers } from '@tensorflow/tfjs-layers';
-import { NoMatchError, UnsupportedError } from '@thimble/base';
+import { UnsupportedError } from '@thimble/base';
 import {
   kernelNames,
+  type LayerTargets,
+  matchLayers,
   type ParametrizedWeight,
   parametrizedWeights,
   walkLayers,
 } from '@thimble/core';
-
-/** Which layers: names, patterns, a function, or a list of names and patterns. */
-export type LayerTargets =
-  | string
-  | RegExp
-  | readonly (string | RegExp)[]
-  | ((layer: layers.Layer) => boolean);
 
 /** Kernels of a layer, or of both directions of a Bidirectional, which saves what itself was given. */
 export interface KernelSite {
@@ -56,28 +51,14 @@ export function kernelSites(
       `${owner}: "${model.name}" has no layer with a kernel, or is not built: give its first layer an inputShape.`,
     );
   }
-  return targets === undefined ? sites : matching(owner, sites, targets);
-}
-
-function matching(owner: string, sites: KernelSite[], targets: LayerTargets): KernelSite[] {
-  const known = `Layers with kernels: ${sites.map(({ layer }) => layer.name).join(', ')}.`;
-  const rules = typeof targets === 'function' || Array.isArray(targets) ? targets : [targets];
-  const matches = (rule: string | RegExp, { layer }: KernelSite) =>
-    typeof rule === 'string' ? rule === layer.name : rule.test(layer.name);
-  if (typeof rules === 'function') {
-    const found = sites.filter(({ layer }) => rules(layer));
-    if (found.length > 0) return found;
-    throw new NoMatchError(`${owner}: targets match no layer. ${known}`);
-  }
-  for (const rule of rules as readonly (string | RegExp)[]) {
-    if (sites.some((site) => matches(rule, site))) continue;
-    const shown = typeof rule === 'string' ? `"${rule}"` : `${rule}`;
-    throw new NoMatchError(`${owner}: the target ${shown} matches no layer. ${known}`);
-  }
-  const list = rules as readonly (string | RegExp)[];
-  const found = sites.filter((site) => list.some((rule) => matches(rule, site)));
-  if (found.length > 0) return found;
-  throw new NoMatchError(`${owner}: targets is an empty list. ${known}`);
+  const chosen = new Set(
+    matchLayers(
+      owner,
+      sites.map(({ layer }) => layer),
+      targets,
+    ),
+  );
+  return sites.filter(({ layer }) => chosen.has(layer));
 }
 
 /** The kernels of these sites that are seen through chains; of a Bidirectional those of both directions. */

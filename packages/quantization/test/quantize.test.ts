@@ -346,7 +346,7 @@ describe('refuses', () => {
       /rounding does not go/,
     ],
     ['an unknown target', network, { targets: 'no' }, NoMatchError, /target "no" matches no layer/],
-    ['no targets', network, { targets: [] }, NoMatchError, /target \[\]/],
+    ['no targets', network, { targets: [] }, NoMatchError, /empty list/],
     ['NaN', () => dense([[Number.NaN]]), {}, NonFiniteError, /"dense" has NaN/],
     [
       'a model that is quantised',

@@ -1,0 +1,60 @@
+// Which layers of a model rules mean.
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { NoMatchError } from '@thimble/base';
+import type { Layer } from './internals.ts';
+import { kernelNames } from './kernel-names.ts';
+import { walkLayers } from './walk.ts';
+
+/** Which layers: names, patterns, a function, or a list of names and patterns. */
+export type LayerTargets =
+  | string
+  | RegExp
+  | readonly (string | RegExp)[]
+  | ((layer: Layer) => boolean);
+
+/**
+ * The candidates, called `what` in messages, that the rules match; all without rules.
+ *
+ * @throws NoMatchError for a rule that matches none of them, or an empty list.
+ * @example
+ * matchLayers('mine', model.layers, /^dense/);
+ */
+export function matchLayers(
+  owner: string,
+  candidates: readonly Layer[],
+  targets: LayerTargets | undefined,
+  what: string = 'Layers with kernels',
+): Layer[] {
+  const known = () => `${what}: ${candidates.map(({ name }) => name).join(', ') || 'none'}.`;
+  if (targets === undefined) return [...candidates];
+  if (typeof targets === 'function') {
+    const found = candidates.filter((layer) => targets(layer));
+    if (found.length > 0) return found;
+    throw new NoMatchError(`${owner}: targets match no layer. ${known()}`);
+  }
+  const rules = typeof targets === 'string' || targets instanceof RegExp ? [targets] : targets;
+  const matches = (rule: string | RegExp, { name }: Layer) =>
+    typeof rule === 'string' ? rule === name : rule.test(name);
+  for (const rule of rules) {
+    if (!candidates.some((layer) => matches(rule, layer))) {
+      const shown = typeof rule === 'string' ? `"${rule}"` : `${rule}`;
+      throw new NoMatchError(`${owner}: the target ${shown} matches no layer. ${known()}`);
+    }
+  }
+  const found = candidates.filter((layer) => rules.some((rule) => matches(rule, layer)));
+  if (found.length > 0) return found;
+  throw new NoMatchError(`${owner}: targets is an empty list. ${known()}`);
+}
+
+/** The layers of a model that have kernels; wrappers stand for nothing, their inner layers do. */
+export function layersWithKernels(model: LayersModel): Layer[] {
+  return walkLayers(model).filter((layer) => kernelNames(layer).length > 0);
+}
+
+/** The Bidirectional that a layer is one direction of. */
+export function bidirectionalOf(model: LayersModel, layer: Layer): Layer | undefined {
+  return walkLayers(model).find((candidate) => {
+    const { forwardLayer, backwardLayer } = candidate as unknown as Record<string, unknown>;
+    return forwardLayer === layer || backwardLayer === layer;
+  });
+}
