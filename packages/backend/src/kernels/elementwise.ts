@@ -69,7 +69,8 @@ export function prelu(backend: BackendWasm, x: TensorInfo, alpha: TensorInfo): T
   });
 }
 
-function each(
+/** A float32 tensor of the shape of x, which `run` fills from it. */
+export function each(
   backend: BackendWasm,
   x: TensorInfo,
   run: (from: Pointer, to: Pointer, size: number) => void,

@@ -1,19 +1,8 @@
 // Signs and random signs, for binary weights and activations; ops of @thimble/quantization call them by name.
-import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { type KernelConfig, type TensorInfo, util } from '@tensorflow/tfjs-core';
-import type { Pointer } from '@thimble/kernels';
-import { address, simd } from '../simd.ts';
+import type { KernelConfig } from '@tensorflow/tfjs-core';
+import { simd } from '../simd.ts';
 import { defineKernel, type Tensors } from '../stock.ts';
-
-function each(
-  backend: BackendWasm,
-  x: TensorInfo,
-  run: (from: Pointer, to: Pointer, size: number) => void,
-): TensorInfo {
-  const out = backend.makeOutput(x.shape, 'float32');
-  run(address(backend, x), address(backend, out), util.sizeFromShape(x.shape));
-  return out;
-}
+import { each } from './elementwise.ts';
 
 /** +1 or -1 for every entry of a float32 tensor: by its sign, that of 0 being +1, or drawn with its value. */
 export const signKernels: readonly KernelConfig[] = [
