@@ -31,61 +31,16 @@ function storeSome(at: usize, v: v128, count: i32): void {
   if (count > 2) store<f32>(at + 8, f32x4.extract_lane(v, 2));
 }
 
-/** out[i] = round(x[i] / scale) cut to low ... high, halves to even; a NaN stays. */
-export function codes(
-  x: usize,
-  scale: usize,
-  low: usize,
-  high: usize,
-  out: usize,
-  rows: i32,
-  channels: i32,
-  inner: i32,
-  own: bool,
-): void {
-  const step: usize = own ? 4 : 0;
-  for (let row = 0; row < rows; row++) {
-    if (inner == 1) {
-      let c = 0;
-      for (; c + 4 <= channels; c += 4) {
-        const l = own ? v128.load(low + (<usize>c << 2)) : v128.load32_splat(low);
-        const h = own ? v128.load(high + (<usize>c << 2)) : v128.load32_splat(high);
-        v128.store(out, code(v128.load(x), v128.load(scale + (<usize>c << 2)), l, h));
-        x += 16;
-        out += 16;
-      }
-      const rest = channels - c;
-      if (rest > 0) {
-        const at = <usize>c << 2;
-        const l = own ? loadSome(low + at, rest) : v128.load32_splat(low);
-        const h = own ? loadSome(high + at, rest) : v128.load32_splat(high);
-        storeSome(out, code(loadSome(x, rest), loadSome(scale + at, rest), l, h), rest);
-        x += <usize>rest << 2;
-        out += <usize>rest << 2;
-      }
-      continue;
-    }
-    for (let c = 0; c < channels; c++) {
-      const s = v128.load32_splat(scale + (<usize>c << 2));
-      const l = v128.load32_splat(low + <usize>c * step);
-      const h = v128.load32_splat(high + <usize>c * step);
-      let count = inner;
-      for (; count >= 4; count -= 4) {
-        v128.store(out, code(v128.load(x), s, l, h));
-        x += 16;
-        out += 16;
-      }
-      if (count > 0) {
-        storeSome(out, code(loadSome(x, count), s, l, h), count);
-        x += <usize>count << 2;
-        out += <usize>count << 2;
-      }
-    }
-  }
+/** The codes of four values, or with `gradient` what passes of dy. */
+@inline
+function four(gradient: bool, dy: v128, x: v128, scale: v128, low: v128, high: v128): v128 {
+  return gradient ? passed(dy, x, scale, low, high) : code(x, scale, low, high);
 }
 
-/** out[i] = dy[i] / scale where low scale <= x[i] <= high scale, else 0. */
-export function codesGradient(
+/** Goes through all values; inlined twice, so that `gradient` is known when it is compiled. */
+@inline
+function through(
+  gradient: bool,
   dy: usize,
   x: usize,
   scale: usize,
@@ -105,7 +60,8 @@ export function codesGradient(
         const at = <usize>c << 2;
         const l = own ? v128.load(low + at) : v128.load32_splat(low);
         const h = own ? v128.load(high + at) : v128.load32_splat(high);
-        v128.store(out, passed(v128.load(dy), v128.load(x), v128.load(scale + at), l, h));
+        const d = gradient ? v128.load(dy) : l;
+        v128.store(out, four(gradient, d, v128.load(x), v128.load(scale + at), l, h));
         dy += 16;
         x += 16;
         out += 16;
@@ -115,8 +71,8 @@ export function codesGradient(
         const at = <usize>c << 2;
         const l = own ? loadSome(low + at, rest) : v128.load32_splat(low);
         const h = own ? loadSome(high + at, rest) : v128.load32_splat(high);
-        const s = loadSome(scale + at, rest);
-        storeSome(out, passed(loadSome(dy, rest), loadSome(x, rest), s, l, h), rest);
+        const d = gradient ? loadSome(dy, rest) : l;
+        storeSome(out, four(gradient, d, loadSome(x, rest), loadSome(scale + at, rest), l, h), rest);
         dy += <usize>rest << 2;
         x += <usize>rest << 2;
         out += <usize>rest << 2;
@@ -129,17 +85,50 @@ export function codesGradient(
       const h = v128.load32_splat(high + <usize>c * step);
       let count = inner;
       for (; count >= 4; count -= 4) {
-        v128.store(out, passed(v128.load(dy), v128.load(x), s, l, h));
+        const d = gradient ? v128.load(dy) : l;
+        v128.store(out, four(gradient, d, v128.load(x), s, l, h));
         dy += 16;
         x += 16;
         out += 16;
       }
       if (count > 0) {
-        storeSome(out, passed(loadSome(dy, count), loadSome(x, count), s, l, h), count);
+        const d = gradient ? loadSome(dy, count) : l;
+        storeSome(out, four(gradient, d, loadSome(x, count), s, l, h), count);
         dy += <usize>count << 2;
         x += <usize>count << 2;
         out += <usize>count << 2;
       }
     }
   }
+}
+
+/** out[i] = round(x[i] / scale) cut to low ... high, halves to even; a NaN stays. */
+export function codes(
+  x: usize,
+  scale: usize,
+  low: usize,
+  high: usize,
+  out: usize,
+  rows: i32,
+  channels: i32,
+  inner: i32,
+  own: bool,
+): void {
+  through(false, 0, x, scale, low, high, out, rows, channels, inner, own);
+}
+
+/** out[i] = dy[i] / scale where low scale <= x[i] <= high scale, else 0. */
+export function codesGradient(
+  dy: usize,
+  x: usize,
+  scale: usize,
+  low: usize,
+  high: usize,
+  out: usize,
+  rows: i32,
+  channels: i32,
+  inner: i32,
+  own: bool,
+): void {
+  through(true, dy, x, scale, low, high, out, rows, channels, inner, own);
 }
