@@ -1,9 +1,9 @@
 // What a layer gets and gives, seen through transforms: the counterpart of weight transforms for activations.
 import type { Scalar, serialization, Tensor, Variable } from '@tensorflow/tfjs-core';
-import { NoMatchError, OptionError } from '@thimble/base';
 import type { ActivationCode } from '@thimble/graph';
 import type { Context } from './context.ts';
 import type { Layer } from './internals.ts';
+import { Registry } from './registry.ts';
 
 /** Where a call transform lives, and a place for its own state. */
 export interface CallSite {
@@ -52,7 +52,7 @@ export interface CallTransform<S = unknown> {
 /** Makes a call transform from what its `getConfig` returned. */
 export type CallTransformFactory = (config: serialization.ConfigDict) => CallTransform;
 
-const factories = new Map<string, CallTransformFactory>();
+const callTransforms = new Registry<CallTransform>('call transform');
 
 /**
  * Makes a kind of call transform known for loading saved models, as `registerTransform` does for
@@ -63,23 +63,10 @@ const factories = new Map<string, CallTransformFactory>();
  * registerCallTransform('MyNoise', () => noise());
  */
 export function registerCallTransform(className: string, factory: CallTransformFactory): void {
-  if (factories.has(className)) {
-    throw new OptionError(
-      `A call transform named ${className} is registered already; choose another name, or load the package only once.`,
-    );
-  }
-  factories.set(className, factory);
+  callTransforms.register(className, factory);
 }
 
 /** The call transform that was saved as `saved`. */
 export function callTransformFromConfig(saved: serialization.ConfigDict): CallTransform {
-  const className = saved.className as string;
-  const factory = factories.get(className);
-  if (!factory) {
-    throw new NoMatchError(
-      `No call transform named ${className} is registered: import the package that defines it before loading the model. ` +
-        `Registered: ${[...factories.keys()].join(', ') || 'none'}.`,
-    );
-  }
-  return factory((saved.config ?? {}) as serialization.ConfigDict);
+  return callTransforms.create(saved);
 }

@@ -95,6 +95,7 @@ export {
 } from './parametrize.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
+export { Registry } from './registry.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
 export { type Summary, summarize } from './summarize.ts';
 export { lossAndGradients, supervisedStep } from './supervised-step.ts';

@@ -1,8 +1,6 @@
 // What quantises activations, and how it is saved.
 import type * as tf from '@tensorflow/tfjs-core';
-import { NoMatchError, OptionError } from '@thimble/base';
-import type { ActivationCode } from '@thimble/core';
-
+import { type ActivationCode, Registry } from '@thimble/core';
 import type { Coded } from './codes.ts';
 
 /** Ranges are watched, and nothing is rounded. */
@@ -54,7 +52,7 @@ export interface ActivationQuantizer<S = unknown> {
 }
 
 type Factory = (config: tf.serialization.ConfigDict) => ActivationQuantizer;
-const factories = new Map<string, Factory>();
+const quantizers = new Registry<ActivationQuantizer>('activation quantiser');
 
 /**
  * Makes a kind of activation quantiser known for loading saved models.
@@ -64,27 +62,14 @@ const factories = new Map<string, Factory>();
  * registerActivationQuantizer('MyQuantizer', () => lsq({ bits: 4 }));
  */
 export function registerActivationQuantizer(className: string, factory: Factory): void {
-  if (factories.has(className)) {
-    throw new OptionError(
-      `An activation quantiser named ${className} is registered already; choose another name, or load the package only once.`,
-    );
-  }
-  factories.set(className, factory);
+  quantizers.register(className, factory);
 }
 
 /** The quantiser that was saved as `{ className, config }`. */
 export function activationQuantizerFromConfig(
   saved: tf.serialization.ConfigDict,
 ): ActivationQuantizer {
-  const className = saved.className as string;
-  const factory = factories.get(className);
-  if (!factory) {
-    throw new NoMatchError(
-      `No activation quantiser named ${className} is registered: import the package that defines it before loading the model. ` +
-        `Registered: ${[...factories.keys()].join(', ')}.`,
-    );
-  }
-  return factory((saved.config ?? {}) as tf.serialization.ConfigDict);
+  return quantizers.create(saved);
 }
 
 /** The numbers of a small variable, read again only when it was changed. */
