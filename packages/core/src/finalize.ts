@@ -2,11 +2,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { ThimbleError, UnsupportedError } from '@thimble/base';
-import { internals, type Layer, localName, variablesOf } from './internals.ts';
+import { type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf, hasCallTransforms } from './parametrize.ts';
 import { PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
-import { innerLayers, walkLayers } from './walk.ts';
+import { partsOf, walkLayers } from './walk.ts';
 
 /** A layer that `finalize` could not express with TensorFlow.js's own layers. */
 export interface KeptLayer {
@@ -104,11 +104,6 @@ function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, 
     if (!copy) throw mismatch(from, part.name);
     copyWeights(part, copy, values);
   });
-}
-
-function partsOf(layer: Layer): Layer[] {
-  const { cell } = internals(layer);
-  return [...innerLayers(layer), ...((cell && internals(cell).cells) ?? [])];
 }
 
 function mismatch(layer: Layer, name: string): ThimbleError {

@@ -6,7 +6,7 @@ import { axesOf } from './axes.ts';
 import { finalize } from './finalize.ts';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
-import { innerLayers } from './walk.ts';
+import { innerLayers, partsOf } from './walk.ts';
 
 /** A batch normalisation that stayed in the model. */
 export interface KeptBatchNorm {
@@ -203,11 +203,6 @@ function copyLayers(from: Layer, to: Layer, folds: Map<Layer, Layer>): void {
     }
     copyLayers(source, copy, folds);
   });
-}
-
-function partsOf(layer: Layer): Layer[] {
-  const { cell } = internals(layer);
-  return [...innerLayers(layer), ...((cell && internals(cell).cells) ?? [])];
 }
 
 function valuesOf(layer: Layer): Map<string, tf.Tensor> {

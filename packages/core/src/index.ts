@@ -68,7 +68,7 @@ export {
   foldReport,
   type KeptBatchNorm,
 } from './fold-batch-norm.ts';
-export { expectedKernels, kernelNames } from './kernel-names.ts';
+export { expectedKernels, kernelNames, layerWeight } from './kernel-names.ts';
 export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
@@ -77,6 +77,7 @@ export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
 export {
   bidirectionalOf,
+  kernelLayers,
   type LayerTargets,
   layersWithKernels,
   matchLayers,

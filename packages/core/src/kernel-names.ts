@@ -1,4 +1,5 @@
 // The weights that a layer multiplies its input with.
+import type { LayerVariable } from '@tensorflow/tfjs-layers';
 import { internals, type Layer, ownerOf } from './internals.ts';
 
 /** By the names that layers give them. */
@@ -23,8 +24,20 @@ const KERNELS_OF: Readonly<Record<string, readonly string[]>> = {
 
 /** The kernels of a built layer by name; of a recurrent layer those of its cell. */
 export function kernelNames(layer: Layer): string[] {
-  const owner = ownerOf(layer) as unknown as Record<string, { read?: unknown } | null | undefined>;
-  return KERNELS.filter((name) => typeof owner[name]?.read === 'function');
+  return KERNELS.filter((name) => layerWeight(layer, name));
+}
+
+/**
+ * A weight of a built layer by the name that the layer calls it, of a recurrent layer that of its cell; its
+ * `read()` gives what the layer computes with. Undefined where there is none.
+ *
+ * @example
+ * layerWeight(layer, 'kernel').read().print();
+ */
+export function layerWeight(layer: Layer, name: string): LayerVariable | undefined {
+  const owner = ownerOf(layer) as unknown as Record<string, LayerVariable | null | undefined>;
+  const weight = owner[name];
+  return typeof weight?.read === 'function' ? weight : undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Which layers of a model rules mean.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { NoMatchError } from '@thimble/base';
+import { NoMatchError, UnsupportedError } from '@thimble/base';
 import type { Layer } from './internals.ts';
 import { kernelNames } from './kernel-names.ts';
 import { walkLayers } from './walk.ts';
@@ -49,6 +49,20 @@ export function matchLayers(
 /** The layers of a model that have kernels; wrappers stand for nothing, their inner layers do. */
 export function layersWithKernels(model: LayersModel): Layer[] {
   return walkLayers(model).filter((layer) => kernelNames(layer).length > 0);
+}
+
+/**
+ * The same, of which there must be one.
+ *
+ * @throws UnsupportedError for a model without any.
+ */
+export function kernelLayers(owner: string, model: LayersModel): Layer[] {
+  const found = layersWithKernels(model);
+  if (found.length > 0) return found;
+  throw new UnsupportedError(
+    `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
+      'give its first layer an inputShape.',
+  );
 }
 
 /** The Bidirectional that a layer is one direction of. */

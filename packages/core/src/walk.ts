@@ -31,3 +31,9 @@ export function walkLayers(model: LayersModel | Layer): Layer[] {
   for (const layer of internals(model).layers ?? [model]) visit(layer);
   return [...found];
 }
+
+/** The layers directly inside a layer, and the cells inside its cell. */
+export function partsOf(layer: Layer): Layer[] {
+  const { cell } = internals(layer);
+  return [...innerLayers(layer), ...((cell && internals(cell).cells) ?? [])];
+}

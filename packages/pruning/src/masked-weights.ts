@@ -1,12 +1,13 @@
 // Finds masked weights by rules, and gives masks to layers that have none.
 import type * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { NoMatchError, UnsupportedError } from '@thimble/base';
+import { NoMatchError } from '@thimble/base';
 import {
   bidirectionalOf,
+  kernelLayers,
   kernelNames,
   type LayerTargets,
-  layersWithKernels,
+  layerWeight,
   matchLayers,
   type ParametrizedWeight,
   parametrize,
@@ -25,9 +26,7 @@ export interface MaskedWeight {
 
 /** The kernels of a built layer with their shapes. */
 export function kernelShapes(layer: layers.Layer): [name: string, shape: number[]][] {
-  const owner = (layer as { cell?: object }).cell ?? layer;
-  const weights = owner as Record<string, { shape: number[] }>;
-  return kernelNames(layer).map((name) => [name, weights[name]!.shape]);
+  return kernelNames(layer).map((name) => [name, layerWeight(layer, name)!.shape as number[]]);
 }
 
 /** The masked weights of a model, or of those of its layers that the rules match. */
@@ -61,13 +60,7 @@ export function chooseLayers(
   targets?: LayerTargets,
   hidden: boolean = false,
 ): layers.Layer[] {
-  const candidates = layersWithKernels(model);
-  if (candidates.length === 0) {
-    throw new UnsupportedError(
-      `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
-        'give its first layer an inputShape.',
-    );
-  }
+  const candidates = kernelLayers(owner, model);
   if (targets !== undefined || !hidden) return matchLayers(owner, candidates, targets);
   const outputs = outputLayers(model);
   const found = candidates.filter((layer) => !outputs.has(layer));

@@ -1,8 +1,9 @@
 // Training in fixed point: weights, activations, gradients and updates on one grid, rounded to the nearest or at random.
 import * as tf from '@tensorflow/tfjs-core';
-import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError, type Random } from '@thimble/base';
 import {
+  layerWeight,
   parametrize,
   registerTransform,
   type StepContext,
@@ -198,9 +199,7 @@ function isFixed({ weight, links }: ReturnType<typeof chainsAt>[number], name: s
 
 function biasOf(layer: KernelSite['layer']): string[] {
   const parts = layer as unknown as Record<string, KernelSite['layer'] | undefined>;
-  const inner = parts.forwardLayer ?? layer;
-  const owner = ((inner as { cell?: object }).cell ?? inner) as Record<string, LayerVariable>;
-  return typeof owner.bias?.read === 'function' ? ['bias'] : [];
+  return layerWeight(parts.forwardLayer ?? layer, 'bias') ? ['bias'] : [];
 }
 
 /** Rounded as the format says; the numbers come from a small fast generator seeded by `random`. */

@@ -3,9 +3,10 @@ import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import {
   bidirectionalOf,
+  kernelLayers,
   kernelNames,
   type LayerTargets,
-  layersWithKernels,
+  layerWeight,
   matchLayers,
   parametrize,
   parametrizedWeights,
@@ -13,36 +14,19 @@ import {
 } from '@thimble/core';
 import { activationPlaces } from './quantized-call.ts';
 
-type Weights = Record<string, { shape: number[]; read(): { dataSync(): Float32Array } } | null>;
-
-function weightsOf(layer: layers.Layer): Weights {
-  return ((layer as { cell?: object }).cell ?? layer) as unknown as Weights;
-}
-
 /** The kernels of a layer by name, and its bias. */
 export function kernelsAndBias(layer: layers.Layer): string[] {
-  const { bias } = weightsOf(layer);
-  return [...kernelNames(layer), ...(bias ? ['bias'] : [])];
+  return [...kernelNames(layer), ...(layerWeight(layer, 'bias') ? ['bias'] : [])];
 }
 
 /** The shape of a weight of a layer. */
 export function shapeOf(layer: layers.Layer, weight: string): number[] {
-  return weightsOf(layer)[weight]!.shape;
+  return layerWeight(layer, weight)!.shape as number[];
 }
 
 /** The values of a weight as the layer computes with it. */
 export function valuesOf(layer: layers.Layer, weight: string): Float32Array {
-  return weightsOf(layer)[weight]!.read().dataSync();
-}
-
-/** The layers of a model that have kernels; wrappers stand for nothing, the layers inside do. */
-export function kernelLayers(owner: string, model: LayersModel): layers.Layer[] {
-  const found = layersWithKernels(model);
-  if (found.length > 0) return found;
-  throw new UnsupportedError(
-    `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
-      'give its first layer an inputShape.',
-  );
+  return layerWeight(layer, weight)!.read().dataSync() as Float32Array;
 }
 
 /** The layers with kernels that the rules match, each rule at least one. */
@@ -85,15 +69,11 @@ export function checkNotQuantized(owner: string, model: LayersModel): void {
         'it was made from.',
     );
   }
-  for (const { layer, weight, encoding } of parametrizedWeights(model).map((each) => ({
-    layer: each.layer,
-    weight: each.weight,
-    encoding: each.encoding(),
-  }))) {
-    const { type, bits } = encoding.values;
+  for (const chain of parametrizedWeights(model)) {
+    const { type, bits } = chain.encoding().values;
     if (type === 'float' && bits === 32) continue;
     throw new UnsupportedError(
-      `${owner}: "${weight}" of layer "${layer.name}" is quantised already (${type}, ${bits} bits). ` +
+      `${owner}: "${chain.weight}" of layer "${chain.layer.name}" is quantised already (${type}, ${bits} bits). ` +
         'Quantise the model that it was made from, or finalize it first.',
     );
   }

@@ -1,10 +1,9 @@
 // The options of `quantize`, checked and completed.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
-import type { FitData, LayerTargets, PassOptions } from '@thimble/core';
+import { type FitData, kernelLayers, type LayerTargets, type PassOptions } from '@thimble/core';
 import { type AdaRoundLearning, checkLearning, LEARNING } from './adaround.ts';
 import { checkFixedQuant, type FixedQuantOptions, type WeightRanges } from './fixed-quant.ts';
-import { kernelLayers } from './kernels.ts';
 import type { Observer } from './observer.ts';
 
 /** What has a range of its own: a weight, each of its output channels, every so many of its inputs. */

@@ -4,6 +4,7 @@ import { NonFiniteError, UnsupportedError } from '@thimble/base';
 import {
   copyModel,
   foldBatchNorm,
+  kernelLayers,
   kernelNames,
   parametrizedWeights,
   walkLayers,
@@ -18,7 +19,6 @@ import {
   checkNotQuantized,
   chooseLayers,
   giveTransforms,
-  kernelLayers,
   kernelsAndBias,
   shapeOf,
   valuesOf,

@@ -1,6 +1,6 @@
 // How much a network suffers when the kernels of one of its layers get few bits, and the others do not.
 import * as tf from '@tensorflow/tfjs-core';
-import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   checkInteger,
   checkOptions,
@@ -17,6 +17,7 @@ import {
   type FitData,
   type LayerTargets,
   type LossName,
+  layerWeight,
   lossAndGradients,
   losses,
   parametrizedWeights,
@@ -195,18 +196,17 @@ function resolve(options: SensitivityBitsOptions): {
 
 function scannedOf(model: LayersModel, { layer, weights }: KernelSite): Scanned {
   const chains = parametrizedWeights(model);
-  const kernels = walkLayers(layer).flatMap((part) => {
-    const owner = ((part as { cell?: object }).cell ?? part) as Record<string, LayerVariable>;
-    return weights.flatMap((name): Kernel[] => {
-      const seen = owner[name];
+  const kernels = walkLayers(layer).flatMap((part) =>
+    weights.flatMap((name): Kernel[] => {
+      const seen = layerWeight(part, name);
       if (!seen) return [];
       const chain = chains.find((each) => each.layer === part && each.weight === name);
       const shape = seen.shape as number[];
       const site = { shape, axes: axesOf(part, name, shape) };
       const variable = chain?.variable ?? (seen.read() as tf.Variable);
       return [{ site, variable, seen: () => tf.clone(seen.read()), mask: chain?.encoding().mask }];
-    });
-  });
+    }),
+  );
   return { name: layer.name, kernels };
 }
 

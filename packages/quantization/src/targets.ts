@@ -1,10 +1,11 @@
 // Which kernels of a model a technique is about.
 import * as tf from '@tensorflow/tfjs-core';
-import type { LayersModel, LayerVariable, layers } from '@tensorflow/tfjs-layers';
+import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import {
   kernelNames,
   type LayerTargets,
+  layerWeight,
   matchLayers,
   type ParametrizedWeight,
   parametrizedWeights,
@@ -19,7 +20,6 @@ export interface KernelSite {
 
 interface Parts {
   forwardLayer?: layers.Layer;
-  cell?: object;
 }
 
 function kernelsOf(layer: layers.Layer): string[] {
@@ -80,14 +80,13 @@ export function kernelValues(
   sites: readonly KernelSite[],
 ): { layer: string; weight: string; values: Float32Array }[] {
   return sites.flatMap(({ layer, weights }) =>
-    walkLayers(layer).flatMap((part) => {
-      const owner = ((part as Parts).cell ?? part) as Record<string, LayerVariable | undefined>;
-      return weights.flatMap((weight) => {
-        const seen = owner[weight];
+    walkLayers(layer).flatMap((part) =>
+      weights.flatMap((weight) => {
+        const seen = layerWeight(part, weight);
         if (!seen) return [];
         const values = tf.tidy(() => Float32Array.from(seen.read().dataSync()));
         return [{ layer: part.name, weight, values }];
-      });
-    }),
+      }),
+    ),
   );
 }
