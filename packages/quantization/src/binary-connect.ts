@@ -4,6 +4,7 @@ import { checkOptions, OptionError } from '@thimble/base';
 import { registerTransform, type Site, type WeightTransform } from '@thimble/core';
 import { clipped, type Latent, latentAt, pruned, settle, signsOf } from './latent.ts';
 import { binarySample, sampleSeeds } from './sign.ts';
+import { straightThrough } from './straight-through.ts';
 
 /** Options of {@link binaryConnect}. */
 export interface BinaryConnectOptions {
@@ -92,15 +93,6 @@ export function binaryConnect(options: BinaryConnectOptions = {}): BinaryConnect
   };
 }
 registerTransform(CLASS_NAME, (config) => binaryConnect(config as BinaryConnectOptions));
-
-/** f(weight), with the gradient of the identity. */
-function straightThrough(weight: tf.Tensor, f: (weight: tf.Tensor) => tf.Tensor): tf.Tensor {
-  const op = tf.customGrad((...args) => ({
-    value: f(args[0] as tf.Tensor),
-    gradFunc: (dy: tf.Tensor) => tf.clone(dy),
-  }));
-  return op(weight);
-}
 
 /** 1 / sqrt(1.5 / (fanIn + fanOut)) of the weight at a site. */
 function updateScale({ shape, axes }: Site): number {

@@ -12,6 +12,7 @@ import {
   walkLayers,
   withLayerOutputs,
 } from '@thimble/core';
+import { straightThrough } from './straight-through.ts';
 import { chainsAt, type KernelSite, kernelSites } from './targets.ts';
 
 /** A fixed-point format <IL, FL>, and how numbers are rounded to it. */
@@ -89,10 +90,7 @@ export function fixedPoint(options: FixedPointFormat): FixedPointTransform {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
     build: ({ key }) => ({ key }),
-    apply: (weight) =>
-      tf.customGrad((w) => ({ value: bake(w as tf.Tensor), gradFunc: (dy: tf.Tensor) => dy }))(
-        weight,
-      ),
+    apply: (weight) => straightThrough(weight, bake),
     update(before, after, { key }, { random }) {
       const uniform = rounding === 'stochastic' ? random(key, before.shape) : undefined;
       const update = toFixedPoint(tf.sub(after, before), options, uniform);

@@ -1,6 +1,7 @@
 // Half precision: a weight in 16 bits without scale or codebook.
 import * as tf from '@tensorflow/tfjs-core';
 import { registerTransform, type WeightTransform } from '@thimble/core';
+import { straightThrough } from './straight-through.ts';
 
 const CLASS_NAME = 'ThimbleFloat16';
 
@@ -22,17 +23,12 @@ export function float16(): WeightTransform<null> {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({}),
     build: () => null,
-    apply: (weight) => halved(weight),
-    bake: (weight) => rounded(weight),
+    apply: (weight) => straightThrough(weight, rounded),
+    bake: rounded,
     encoding: () => ({ values: { type: 'float', bits: 16 } }),
   };
 }
 registerTransform(CLASS_NAME, () => float16());
-
-const halved = tf.customGrad((weight) => ({
-  value: rounded(weight as tf.Tensor),
-  gradFunc: (dy: tf.Tensor) => dy,
-}));
 
 function rounded(weight: tf.Tensor): tf.Tensor {
   return tf.tensor(Float32Array.from(weight.dataSync(), toHalf), weight.shape);

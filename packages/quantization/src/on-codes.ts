@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
 import { type Coded, codedValues, codesOf } from './codes.ts';
+import { straightThrough } from './straight-through.ts';
 
 type Run = (inputs: tf.Tensor[]) => tf.Tensor | tf.Tensor[];
 
@@ -136,7 +137,7 @@ function averageOfCodes(
     }, tf.scalar(1));
   }
   // The sum is a whole number; the backend's average is off by its rounding.
-  const sums = roundThrough(tf.mul(average, counts));
+  const sums = straightThrough(tf.mul(average, counts), tf.round);
   return tf.mul(sums, tf.div(scale, counts));
 }
 
@@ -151,9 +152,4 @@ function windowCounts(size: number, window: number, stride: number, padding: str
     const start = i * stride - before;
     return Math.min(size, start + window) - Math.max(0, start);
   });
-}
-
-function roundThrough(values: tf.Tensor): tf.Tensor {
-  const op = tf.customGrad((x) => ({ value: tf.round(x as tf.Tensor), gradFunc: (dy) => dy }));
-  return op(values);
 }

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { checkOptions, checkRange } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
+import { straightThrough } from './straight-through.ts';
 
 /** Options of {@link ternaryWeights}. */
 export interface TernaryWeightsOptions {
@@ -61,13 +62,7 @@ export function ternaryWeights(options: TernaryWeightsOptions = {}): TernaryWeig
       const axis = perChannel ? axes.out : null;
       return { axis, shared: shape.map((_, i) => i).filter((i) => i !== axis) };
     },
-    apply(weight, state) {
-      const op = tf.customGrad((...args) => ({
-        value: bake(args[0] as tf.Tensor, state),
-        gradFunc: (dy: tf.Tensor) => tf.clone(dy),
-      }));
-      return op(weight);
-    },
+    apply: (weight, state) => straightThrough(weight, (w) => bake(w, state)),
     bake,
     encoding(weight, state) {
       const scale = Float32Array.from(above(weight, state).scale.dataSync());
