@@ -3,13 +3,14 @@
 //   npm run lottery-ticket -- --preset paper --seeds 3      the paper's schedule, resumable
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startThimble } from '@thimble/backend';
-import { checkInteger, data, formatDuration, OptionError } from 'thimble';
+import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
 import { NETWORKS, type NetworkName } from '../shared/networks.ts';
-import { describeRun } from '../shared/run-record.ts';
+import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
 import { PRESETS, runExperiment } from './experiment.ts';
 import { type Report, textReport, writeReport } from './report.ts';
+
+const OWNER = 'lottery-ticket';
 
 const HELP = `Finds winning lottery tickets on handwritten digits (Frankle and Carbin, 2019).
 
@@ -28,14 +29,9 @@ const HELP = `Finds winning lottery tickets on handwritten digits (Frankle and C
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      preset: { type: 'string', default: 'quick' },
+      ...OPTIONS,
       model: { type: 'string', default: 'lenet300' },
-      seeds: { type: 'string', default: '1' },
       'first-seed': { type: 'string', default: '0' },
-      data: { type: 'string', default: 'auto' },
-      output: { type: 'string' },
-      silent: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
     },
   });
   if (values.help) {
@@ -51,27 +47,15 @@ async function main(): Promise<void> {
   if (!NETWORKS.includes(model)) {
     throw new OptionError(`--model must be one of ${NETWORKS.join(', ')}, not "${values.model}".`);
   }
-  const count = Number(values.seeds);
-  checkInteger('lottery-ticket', '--seeds', count, 1);
-  const first = Number(values['first-seed']);
-  checkInteger('lottery-ticket', '--first-seed', first, 0);
-  const seeds = Array.from({ length: count }, (_, i) => first + i);
-  const output = values.output ?? join('output', 'lottery-ticket', `${values.preset}-${model}`);
+  const first = wholeNumber(OWNER, '--first-seed', values['first-seed'], 0);
+  const seeds = seedsFrom(first, wholeNumber(OWNER, '--seeds', values.seeds, 1));
+  const output = values.output ?? join('output', OWNER, `${values.preset}-${model}`);
 
-  // Ctrl-C ends the run between two steps; finished trainings are kept.
-  const abort = new AbortController();
-  process.once('SIGINT', () => abort.abort());
-
-  const started = performance.now();
-  await startThimble();
-  const progress = !values.silent;
-  const { signal } = abort;
   const command =
-    `npm run lottery-ticket -- --preset ${values.preset} --model ${model} --seeds ${count}` +
+    `npm run lottery-ticket -- --preset ${values.preset} --model ${model} --seeds ${seeds.length}` +
     (first > 0 ? ` --first-seed ${first}` : '');
-  const run = describeRun(command); // now: the checkout may change while this runs
-  const { train, test } = await data.mnist({ source: values.data, onProgress: progress, signal });
-  console.log(`Data: ${train.source}.`);
+  const working = await begin(command, values);
+  const { train, test, progress, signal } = working;
   const folder = join(output, 'branches');
   const branches = await runExperiment({
     model,
@@ -84,21 +68,15 @@ async function main(): Promise<void> {
     signal,
   });
   const report: Report = {
-    run,
+    run: working.record,
     model,
     preset: values.preset,
-    data: {
-      source: train.synthetic ? 'synthetic digits' : 'MNIST',
-      synthetic: train.synthetic,
-      train: train.size,
-      test: test.size,
-    },
+    data: recordData(working),
     seeds,
     branches,
   };
   const path = await writeReport(report, output);
-  console.log(`\n${textReport(report)}\n`);
-  console.log(`Charts: ${path}   (${formatDuration(performance.now() - started)} in all)`);
+  finish(textReport(report), 'Charts:', path, working);
 }
 
 main().catch(reportFailure);

@@ -1,9 +1,7 @@
 // The table, the charts and the record of a lottery-ticket experiment.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { LotteryBranch } from 'thimble';
 import { lineChart, type Point } from '../shared/chart.ts';
-import { escapeHtml, page } from '../shared/html.ts';
+import { type DataRecord, seedsLine, writePage } from '../shared/program.ts';
 import type { RunRecord } from '../shared/run-record.ts';
 import { htmlTable, meanAndSpread, type Row, statistics, textTable } from '../shared/table.ts';
 
@@ -11,7 +9,7 @@ export interface Report {
   run: RunRecord;
   model: string;
   preset: string;
-  data: { source: string; synthetic: boolean; train: number; test: number };
+  data: DataRecord;
   seeds: number[];
   branches: LotteryBranch[];
 }
@@ -92,19 +90,16 @@ async function chart(
 
 /** What is printed at the end. */
 export function textReport(report: Report): string {
-  const { seeds } = report;
-  const note =
-    seeds.length > 1
-      ? `Mean ± standard deviation over the seeds ${seeds.join(', ')}.`
-      : `Seed ${seeds[0]}.`;
-  return `${textTable(table(report))}\n${note} The early stop is the step with the lowest validation loss.`;
+  return `${textTable(table(report))}\n${seedsLine(report.seeds)} The early stop is the step with the lowest validation loss.`;
 }
 
 /** Writes `report.html` and `result.json` into `folder` and gives back the path of the page. */
 export async function writeReport(report: Report, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const { run, data, model, preset } = report;
-  const html = page(
+  const { data, model, preset } = report;
+  // The curves stay in the branch files; the record keeps what the table is made of.
+  const branches = report.branches.map(({ curve: _, ...branch }) => branch);
+  return writePage(
+    folder,
     'Lottery tickets',
     [
       `${model}, preset ${preset}. Data: ${data.source}; ${data.train} training and ${data.test} test images.`,
@@ -121,16 +116,7 @@ export async function writeReport(report: Report, folder: string): Promise<strin
         ({ earlyStop }) => earlyStop,
       ),
       htmlTable(table(report)),
-      `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`,
     ],
+    { ...report, branches },
   );
-  const path = join(folder, 'report.html');
-  await writeFile(path, html);
-  // The curves stay in the branch files; the record keeps what the table is made of.
-  const branches = report.branches.map(({ curve: _, ...branch }) => branch);
-  await writeFile(
-    join(folder, 'result.json'),
-    `${JSON.stringify({ ...report, branches }, null, 2)}\n`,
-  );
-  return path;
 }

@@ -3,14 +3,14 @@
 //   npm run mnist-binary -- --preset paper --epochs 50    the papers' networks, resumable
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startThimble } from '@thimble/backend';
-import { checkInteger, data, formatDuration, OptionError } from 'thimble';
+import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { describeRun } from '../shared/run-record.ts';
+import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
 import { PRESETS, runExperiment, type Trained } from './experiment.ts';
 import type { Part } from './networks.ts';
 import { type Report, textReport, writeReport } from './report.ts';
 
+const OWNER = 'mnist-binary';
 const PARTS: Record<string, Part> = { 'binary-connect': 'binaryConnect', xnor: 'xnor', bnn: 'bnn' };
 
 const HELP = `Trains networks with binary weights and activations, beside their float twins.
@@ -29,24 +29,14 @@ const HELP = `Trains networks with binary weights and activations, beside their 
   --silent               no progress bars
   --help`;
 
-function wholeNumber(name: string, value: string, least: number): number {
-  checkInteger('mnist-binary', name, Number(value), least);
-  return Number(value);
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      preset: { type: 'string', default: 'quick' },
+      ...OPTIONS,
       epochs: { type: 'string' },
       only: { type: 'string', multiple: true },
       images: { type: 'string' },
-      seeds: { type: 'string', default: '1' },
       'first-seed': { type: 'string', default: '0' },
-      data: { type: 'string', default: 'auto' },
-      output: { type: 'string' },
-      silent: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
     },
   });
   if (values.help) {
@@ -57,7 +47,7 @@ async function main(): Promise<void> {
   if (!preset) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
   const command = ['npm run mnist-binary --', `--preset ${values.preset}`];
   if (values.epochs !== undefined) {
-    const epochs = wholeNumber('--epochs', values.epochs, 1);
+    const epochs = wholeNumber(OWNER, '--epochs', values.epochs, 1);
     preset = { ...preset, epochs: { binaryConnect: epochs, xnor: epochs, bnn: epochs } };
     command.push(`--epochs ${epochs}`);
   }
@@ -68,54 +58,36 @@ async function main(): Promise<void> {
   });
   for (const name of values.only ?? []) command.push(`--only ${name}`);
   if (values.images !== undefined) command.push(`--images ${values.images}`);
-  const number = wholeNumber('--seeds', values.seeds, 1);
-  const first = wholeNumber('--first-seed', values['first-seed'], 0);
+  const number = wholeNumber(OWNER, '--seeds', values.seeds, 1);
+  const first = wholeNumber(OWNER, '--first-seed', values['first-seed'], 0);
   command.push(`--seeds ${number}`);
   if (first > 0) command.push(`--first-seed ${first}`);
   if (values.data === 'synthetic') command.push('--data synthetic');
-  const output = values.output ?? join('output', 'mnist-binary', values.preset);
+  const output = values.output ?? join('output', OWNER, values.preset);
 
-  // Ctrl-C ends the run between two steps; the next run goes on from its checkpoint.
-  const abort = new AbortController();
-  process.once('SIGINT', () => abort.abort());
-
-  const started = performance.now();
-  await startThimble();
-  const progress = !values.silent;
-  const record = describeRun(command.join(' ')); // now: the checkout may change while this runs
-  const { train: all, test } = await data.mnist({
-    source: values.data,
-    onProgress: progress,
-    signal: abort.signal,
-  });
-  const images = values.images === undefined ? all.size : wholeNumber('--images', values.images, 1);
+  const working = await begin(command.join(' '), values);
+  const { train: all, test, progress, signal } = working;
+  const images =
+    values.images === undefined ? all.size : wholeNumber(OWNER, '--images', values.images, 1);
   const train = all.take(Math.min(images, all.size));
-  console.log(`Data: ${train.source}.`);
 
-  const seeds = Array.from({ length: number }, (_, i) => first + i);
+  const seeds = seedsFrom(first, number);
   const results: Trained[][] = [];
   for (const seed of seeds) {
     const checkpoints = join(output, 'checkpoints');
-    const { signal } = abort;
     results.push(
       await runExperiment({ preset, train, test, seed, parts, progress, signal, checkpoints }),
     );
   }
   const report: Report = {
-    run: record,
+    run: working.record,
     preset: values.preset,
-    data: {
-      source: train.synthetic ? 'synthetic digits' : 'MNIST',
-      synthetic: train.synthetic,
-      train: train.size,
-      test: test.size,
-    },
+    data: recordData({ train, test }),
     seeds,
     results,
   };
   const path = await writeReport(report, output);
-  console.log(`\n${textReport(report)}\n`);
-  console.log(`Written to ${path}   (${formatDuration(performance.now() - started)} in all)`);
+  finish(textReport(report), 'Written to', path, working);
 }
 
 main().catch(reportFailure);

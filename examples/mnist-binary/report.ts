@@ -1,7 +1,5 @@
 // The table and the record of a run.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { escapeHtml, page } from '../shared/html.ts';
+import { type DataRecord, dataLine, seedsLine, writePage } from '../shared/program.ts';
 import type { RunRecord } from '../shared/run-record.ts';
 import { count, htmlTable, meanAndSpread, type Row, textTable } from '../shared/table.ts';
 import type { Trained } from './experiment.ts';
@@ -10,7 +8,7 @@ import type { Trained } from './experiment.ts';
 export interface Report {
   run: RunRecord;
   preset: string;
-  data: { source: string; synthetic: boolean; train: number; test: number };
+  data: DataRecord;
   seeds: number[];
   results: Trained[][];
 }
@@ -49,31 +47,14 @@ function table({ results, data }: Report): Row[] {
 
 /** What is printed at the end of a run. */
 export function textReport(report: Report): string {
-  const { seeds } = report;
-  const which =
-    seeds.length > 1
-      ? `Mean ± standard deviation over the seeds ${seeds.join(', ')}.`
-      : `Seed ${seeds[0]}.`;
   return [
     textTable(table(report)),
-    `${which} Bits as used at test time: stochastic BinaryConnect tests with its real weights.`,
+    `${seedsLine(report.seeds)} Bits as used at test time: stochastic BinaryConnect tests with its real weights.`,
   ].join('\n');
 }
 
 /** Writes `report.html` and `result.json` into `folder` and gives back the path of the page. */
-export async function writeReport(report: Report, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const { data, run } = report;
-  const html = page(
-    'MNIST with binary weights',
-    [
-      `Data: ${data.source}; ${count(data.train)} training and ${count(data.test)} test images.`,
-      textReport(report).split('\n').at(-1)!,
-    ],
-    [htmlTable(table(report)), `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`],
-  );
-  const path = join(folder, 'report.html');
-  await writeFile(path, html);
-  await writeFile(join(folder, 'result.json'), `${JSON.stringify(report, null, 2)}\n`);
-  return path;
+export function writeReport(report: Report, folder: string): Promise<string> {
+  const lines = [dataLine(report.data), textReport(report).split('\n').at(-1)!];
+  return writePage(folder, 'MNIST with binary weights', lines, [htmlTable(table(report))], report);
 }

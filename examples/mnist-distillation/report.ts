@@ -1,8 +1,6 @@
 // The table, the chart and the record of a run.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { lineChart, type Point } from '../shared/chart.ts';
-import { escapeHtml, page } from '../shared/html.ts';
+import { type DataRecord, dataLine, seedsLine, writePage } from '../shared/program.ts';
 import type { RunRecord } from '../shared/run-record.ts';
 import {
   count,
@@ -18,7 +16,7 @@ import type { Trained } from './experiment.ts';
 export interface Report {
   run: RunRecord;
   preset: string;
-  data: { source: string; synthetic: boolean; train: number; test: number };
+  data: DataRecord;
   seeds: number[];
   results: Trained[][];
 }
@@ -71,11 +69,7 @@ function notes({ results }: Report): string[] {
 
 /** What is printed at the end of a run. */
 export function textReport(report: Report): string {
-  const perSeed =
-    report.seeds.length > 1
-      ? `Mean ± standard deviation over the seeds ${report.seeds.join(', ')}.`
-      : `Seed ${report.seeds[0]}.`;
-  return [textTable(table(report)), perSeed, ...notes(report)].join('\n');
+  return [textTable(table(report)), seedsLine(report.seeds), ...notes(report)].join('\n');
 }
 
 async function learningCurves(report: Report): Promise<string> {
@@ -97,24 +91,14 @@ async function learningCurves(report: Report): Promise<string> {
 
 /** Writes `report.html` and `result.json` into `folder` and gives back the path of the page. */
 export async function writeReport(report: Report, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const { run, data } = report;
-  const html = page(
+  const lines = textReport(report)
+    .split('\n')
+    .slice(report.results[0]!.length + 2);
+  return writePage(
+    folder,
     'MNIST, distilled',
-    [
-      `Data: ${data.source}; ${count(data.train)} training and ${count(data.test)} test images.`,
-      ...textReport(report)
-        .split('\n')
-        .slice(report.results[0]!.length + 2),
-    ],
-    [
-      htmlTable(table(report)),
-      await learningCurves(report),
-      `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`,
-    ],
+    [dataLine(report.data), ...lines],
+    [htmlTable(table(report)), await learningCurves(report)],
+    report,
   );
-  const path = join(folder, 'report.html');
-  await writeFile(path, html);
-  await writeFile(join(folder, 'result.json'), `${JSON.stringify(report, null, 2)}\n`);
-  return path;
 }

@@ -3,12 +3,13 @@
 //   npm run mnist-quantization -- --preset paper --seeds 3      trained and rounded for longer
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startThimble } from '@thimble/backend';
-import { checkInteger, data, formatDuration, OptionError } from 'thimble';
+import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { describeRun } from '../shared/run-record.ts';
+import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
 import { type Outcome, PRESETS, runExperiment } from './experiment.ts';
 import { type Report, textReport, writeReport } from './report.ts';
+
+const OWNER = 'mnist-quantization';
 
 const HELP = `Quantises LeNet-5 on handwritten digits, after training and in it: bits, bytes, errors, seconds.
 
@@ -24,14 +25,7 @@ const HELP = `Quantises LeNet-5 on handwritten digits, after training and in it:
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: {
-      preset: { type: 'string', default: 'quick' },
-      seeds: { type: 'string', default: '1' },
-      data: { type: 'string', default: 'auto' },
-      output: { type: 'string' },
-      silent: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
+    options: OPTIONS,
   });
   if (values.help) {
     console.log(HELP);
@@ -42,45 +36,28 @@ async function main(): Promise<void> {
     const known = Object.keys(PRESETS).join(', ');
     throw new OptionError(`--preset must be one of ${known}, not "${values.preset}".`);
   }
-  const count = Number(values.seeds);
-  checkInteger('mnist-quantization', '--seeds', count, 1);
-  const seeds = Array.from({ length: count }, (_, i) => i);
-  const output = values.output ?? join('output', 'mnist-quantization', values.preset);
+  const seeds = seedsFrom(0, wholeNumber(OWNER, '--seeds', values.seeds, 1));
+  const output = values.output ?? join('output', OWNER, values.preset);
 
-  // Ctrl-C ends the run between two steps; the training goes on from its checkpoint next time.
-  const abort = new AbortController();
-  process.once('SIGINT', () => abort.abort());
-
-  const started = performance.now();
-  await startThimble();
-  const progress = !values.silent;
-  const { signal } = abort;
   const command =
-    `npm run mnist-quantization -- --preset ${values.preset} --seeds ${count}` +
+    `npm run mnist-quantization -- --preset ${values.preset} --seeds ${seeds.length}` +
     (values.data === 'synthetic' ? ' --data synthetic' : '');
-  const run = describeRun(command); // now: the checkout may change while this runs
-  const { train, test } = await data.mnist({ source: values.data, onProgress: progress, signal });
-  console.log(`Data: ${train.source}.`);
+  const working = await begin(command, values);
+  const { train, test, progress, signal } = working;
   const results: Outcome[][] = [];
   for (const seed of seeds) {
     const checkpoints = join(output, 'checkpoints');
     results.push(await runExperiment({ preset, train, test, seed, progress, signal, checkpoints }));
   }
   const report: Report = {
-    run,
+    run: working.record,
     preset: values.preset,
-    data: {
-      source: train.synthetic ? 'synthetic digits' : 'MNIST',
-      synthetic: train.synthetic,
-      train: train.size,
-      test: test.size,
-    },
+    data: recordData(working),
     seeds,
     results,
   };
   const path = await writeReport(report, output);
-  console.log(`\n${textReport(report)}\n`);
-  console.log(`Report: ${path}   (${formatDuration(performance.now() - started)} in all)`);
+  finish(textReport(report), 'Report:', path, working);
 }
 
 main().catch(reportFailure);

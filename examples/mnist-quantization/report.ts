@@ -1,7 +1,5 @@
 // The table and the record of a run.
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { escapeHtml, page } from '../shared/html.ts';
+import { type DataRecord, dataLine, seedsLine, writePage } from '../shared/program.ts';
 import type { RunRecord } from '../shared/run-record.ts';
 import { count, htmlTable, meanAndSpread, type Row, textTable } from '../shared/table.ts';
 import type { Outcome } from './experiment.ts';
@@ -10,7 +8,7 @@ import type { Outcome } from './experiment.ts';
 export interface Report {
   run: RunRecord;
   preset: string;
-  data: { source: string; synthetic: boolean; train: number; test: number };
+  data: DataRecord;
   seeds: number[];
   results: Outcome[][];
 }
@@ -46,28 +44,14 @@ export function table({ results, data }: Pick<Report, 'results' | 'data'>): Row[
 
 /** What is printed at the end of a run. */
 export function textReport(report: Report): string {
-  const { seeds } = report;
-  const note =
-    seeds.length > 1
-      ? `Mean ± standard deviation over the seeds ${seeds.join(', ')}.`
-      : `Seed ${seeds[0]}.`;
-  return `${textTable(table(report))}\n${note} Bytes are before entropy coding, with scales and biases.`;
+  return `${textTable(table(report))}\n${seedsLine(report.seeds)} Bytes are before entropy coding, with scales and biases.`;
 }
 
 /** Writes `report.html` and `result.json` into `folder` and gives back the path of the page. */
-export async function writeReport(report: Report, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const { run, data, preset } = report;
-  const html = page(
-    'MNIST, quantised',
-    [
-      `Preset ${preset}. Data: ${data.source}; ${count(data.train)} training and ${count(data.test)} test images.`,
-      textReport(report).split('\n').at(-1)!,
-    ],
-    [htmlTable(table(report)), `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`],
-  );
-  const path = join(folder, 'report.html');
-  await writeFile(path, html);
-  await writeFile(join(folder, 'result.json'), `${JSON.stringify(report, null, 2)}\n`);
-  return path;
+export function writeReport(report: Report, folder: string): Promise<string> {
+  const lines = [
+    `Preset ${report.preset}. ${dataLine(report.data)}`,
+    textReport(report).split('\n').at(-1)!,
+  ];
+  return writePage(folder, 'MNIST, quantised', lines, [htmlTable(table(report))], report);
 }
