@@ -1,18 +1,14 @@
 // Milliseconds per training step with quantised and binary weights, on `thimble`: the same network, batch 60,
 // Adam, in turn in one process. Binary and xnor layers stand where the network has hidden ones; of an xnor
 // network the first layer stays real, and each xnor layer brings a batch normalization with it.
-import '@thimble/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { hasRelaxedSimd } from '@thimble/kernels';
 import { binarized, fakeQuant, kernelNames, layers, parametrize, withSeed } from 'thimble';
 import { digits } from '../batch.ts';
 import { NETWORKS, network } from '../networks.ts';
-import { median } from '../statistics.ts';
+import { BATCH, compareSteps, type StepTimes, stepTable } from '../step-times.ts';
 import type { Measured, Task } from '../task.ts';
-
-const BATCH = 60;
-const STEPS = 10;
 
 /** The layers of a network that have a kernel. */
 function withKernels(model: tfl.Sequential): tfl.layers.Layer[] {
@@ -59,55 +55,25 @@ const VARIANTS: Record<string, (model: tfl.Sequential) => tfl.Sequential> = {
   xnor,
 };
 
-async function time(model: tfl.LayersModel, x: tf.Tensor, y: tf.Tensor): Promise<number> {
-  const started = performance.now();
-  for (let i = 0; i < STEPS; i++) await model.trainOnBatch(x, y);
-  return (performance.now() - started) / STEPS;
-}
-
-interface Figures {
+interface Figures extends StepTimes {
   network: string;
-  milliseconds: Record<string, number[]>;
 }
 
 async function measure(name: string, repeats: number): Promise<Figures> {
-  const { x, y } = await digits(BATCH);
   const models: Record<string, tfl.LayersModel> = {};
-  const milliseconds: Record<string, number[]> = {};
   for (const [key, change] of Object.entries(VARIANTS)) {
     if (key === 'xnor' && name === 'separable') continue; // there is no separable xnor layer
     models[key] = change(network(name));
     models[key].compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
-    milliseconds[key] = [];
   }
-  for (let round = 0; round <= repeats; round++) {
-    for (const [key, model] of Object.entries(models)) {
-      const taken = await time(model, x, y);
-      if (round > 0) milliseconds[key]!.push(taken); // round 0 warms up
-    }
-  }
-  tf.dispose([x, y]);
-  for (const model of Object.values(models)) model.dispose();
-  return { network: name, milliseconds };
+  return { network: name, ...(await compareSteps(models, await digits(BATCH), repeats)) };
 }
 
 async function run(repeats: number): Promise<Measured> {
   tf.env().set('THIMBLE_RELAXED_SIMD', hasRelaxedSimd());
   const figures: Figures[] = [];
   for (const name of NETWORKS) figures.push(await measure(name, repeats));
-  const rows = figures.flatMap(({ network, milliseconds }) =>
-    Object.entries(milliseconds).map(([key, times], i) => [
-      i === 0 ? network : '',
-      key,
-      median(times).toFixed(2),
-      median(times.map((ms, round) => ms / milliseconds.dense![round]!)).toFixed(3),
-    ]),
-  );
-  const head = ['network', 'weights', 'ms per step, median', 'this / dense'];
-  return {
-    table: [head, ...rows],
-    figures: { relaxedSimd: hasRelaxedSimd(), networks: figures },
-  };
+  return stepTable(figures, ['network', 'weights'], (each) => each.network);
 }
 
 export const quantisedTraining: Task = {

@@ -5,30 +5,21 @@ import '@thimble/backend';
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
 import { hasRelaxedSimd } from '@thimble/kernels';
 import { digits, noise } from '../batch.ts';
 import { NETWORKS, network } from '../networks.ts';
 import { type PyTorch, startPyTorch } from '../peers/pytorch.ts';
 import { median } from '../statistics.ts';
+import { BATCH, STEPS, stepTime } from '../step-times.ts';
 import type { Measured, Task } from '../task.ts';
 import { lendGradients } from './composed.ts';
 
-const BATCH = 60;
-const STEPS = 10;
 const BACKENDS = ['wasm', 'thimble'];
 const RELAXED = 'thimble, relaxed SIMD';
 /** What the networks see: zeros cost `thimble` less, so both are measured. */
 const IMAGES = { digits, noise };
 /** Adam as PyTorch has it when nothing is said, and its fastest form. */
 const PYTORCH = { PyTorch: '', 'PyTorch, fused Adam': '-fused' };
-
-/** Mean milliseconds of a step, over a few steps. */
-async function time(model: tfl.LayersModel, x: tf.Tensor, y: tf.Tensor): Promise<number> {
-  const started = performance.now();
-  for (let i = 0; i < STEPS; i++) await model.trainOnBatch(x, y);
-  return (performance.now() - started) / STEPS;
-}
 
 interface Figures {
   network: string;
@@ -56,7 +47,7 @@ async function measure(
       tf.env().set('THIMBLE_RELAXED_SIMD', peer === RELAXED);
       const taken =
         variant === undefined
-          ? await time(model, x, y)
+          ? await stepTime(model, x, y)
           : await pytorch!.time(`${name}${variant}`, STEPS);
       if (round > 0) times.push(taken); // round 0 warms up
     }
