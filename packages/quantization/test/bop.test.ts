@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { withSeed } from '@thimble/base';
 import { type CheckpointStore, fit, parametrizedWeights } from '@thimble/core';
 import { binaryDense, bop, flipRatio, xnorDense } from '@thimble/quantization';
-import { expectNoLeaks, snapshot, useCpu } from '@thimble/testing';
+import { expectNoLeaks, snapshot, threeClasses, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 
 useCpu();
@@ -22,21 +22,7 @@ function network(seed: number): tfl.Sequential {
   );
 }
 
-const data = () => ({
-  xs: tf.randomNormal([24, 4], 0, 1, 'float32', 1),
-  ys: tf.tidy(() =>
-    tf.cast(
-      tf.oneHot(
-        tf.tensor1d(
-          Array.from({ length: 24 }, (_, i) => i % 3),
-          'int32',
-        ),
-        3,
-      ),
-      'float32',
-    ),
-  ),
-});
+const data = () => threeClasses(4, 1);
 const training = {
   loss: 'squaredHinge',
   epochs: 3,

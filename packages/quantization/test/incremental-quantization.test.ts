@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { encodedBits } from '@thimble/base';
 import { fit, parametrize, parametrizedWeights, summarize } from '@thimble/core';
 import { incrementalQuantization, powersOfTwo } from '@thimble/quantization';
-import { classifier, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
+import { classifier, savedAndLoaded, snapshot, threeClasses, useCpu } from '@thimble/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fixPortion, powersOfTwoOf, toPowerOfTwo, topExponent } from '../src/powers-of-two.ts';
@@ -116,16 +116,7 @@ describe('powers of two', () => {
 });
 
 describe('incrementalQuantization', () => {
-  const data = () => {
-    const labels = tf.tensor1d(
-      Int32Array.from({ length: 24 }, (_, i) => i % 3),
-      'int32',
-    );
-    return {
-      xs: tf.randomNormal([24, 6], 0, 1, 'float32', 5),
-      ys: tf.cast(tf.oneHot(labels, 3), 'float32'),
-    };
-  };
+  const data = () => threeClasses(6, 5);
   const loss = 'categoricalCrossentropyFromLogits';
 
   it('has quantised all kernels in the end, and saves what it did', async () => {

@@ -12,21 +12,12 @@ import {
   toDynamicTree,
   toFixedPoint,
 } from '@thimble/quantization';
-import { classifier, expectNoLeaks, useCpu } from '@thimble/testing';
+import { classifier, expectNoLeaks, threeClasses, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 
 useCpu();
 
-const data = () => {
-  const labels = tf.tensor1d(
-    Int32Array.from({ length: 24 }, (_, i) => i % 3),
-    'int32',
-  );
-  return {
-    xs: tf.randomNormal([24, 6], 0, 1, 'float32', 5),
-    ys: tf.cast(tf.oneHot(labels, 3), 'float32'),
-  };
-};
+const data = () => threeClasses(6, 5);
 const loss = 'categoricalCrossentropyFromLogits';
 
 describe('toFixedPoint', () => {

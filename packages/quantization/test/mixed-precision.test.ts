@@ -8,22 +8,20 @@ import {
   quantizeByBits,
   sensitivityBits,
 } from '@thimble/quantization';
-import { classifier, expectNoLeaks, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
+import {
+  classifier,
+  expectNoLeaks,
+  savedAndLoaded,
+  snapshot,
+  threeClasses,
+  useCpu,
+} from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 
 useCpu();
 
 const loss = 'categoricalCrossentropyFromLogits' as const;
-const data = () => {
-  const labels = tf.tensor1d(
-    Int32Array.from({ length: 24 }, (_, i) => i % 3),
-    'int32',
-  );
-  return {
-    xs: tf.randomNormal([24, 6], 0, 1, 'float32', 5),
-    ys: tf.cast(tf.oneHot(labels, 3), 'float32'),
-  };
-};
+const data = () => threeClasses(6, 5);
 
 /** One linear unit on inputs that are multiples of unit vectors: the Hessian is diagonal. */
 function linear() {

@@ -27,6 +27,7 @@ import {
   outputs,
   savedAndLoaded,
   snapshot,
+  threeClasses,
   useCpu,
 } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
@@ -300,21 +301,7 @@ const halfMask = {
 };
 
 describe('quantizationAwareTraining', () => {
-  const data = () => ({
-    xs: tf.randomNormal([24, 6], 0, 1, 'float32', 1),
-    ys: tf.tidy(() =>
-      tf.cast(
-        tf.oneHot(
-          tf.tensor1d(
-            Array.from({ length: 24 }, (_, i) => i % 3),
-            'int32',
-          ),
-          3,
-        ),
-        'float32',
-      ),
-    ),
-  });
+  const data = () => threeClasses(6, 1);
   const training = {
     epochs: 2,
     batchSize: 8,

@@ -17,6 +17,7 @@ export {
   savedAndLoaded,
   smallModel,
   snapshot,
+  threeClasses,
   train,
 } from './models.ts';
 export { describeTransformContract, type TransformContract } from './transform-contract.ts';

@@ -74,3 +74,14 @@ export function outputs(model: tfl.LayersModel, x: tf.Tensor): number[] {
 export function expectSameOutputs(a: tfl.LayersModel, b: tfl.LayersModel, x: tf.Tensor): void {
   expect(outputs(b, x)).toEqual(outputs(a, x));
 }
+
+/** 24 examples of three classes in turn, as one-hot rows; their inputs are random, and the same for a seed. */
+export function threeClasses(inputs: number, seed: number): { xs: tf.Tensor2D; ys: tf.Tensor2D } {
+  return {
+    xs: tf.randomNormal([24, inputs], 0, 1, 'float32', seed),
+    ys: tf.tidy(() => {
+      const labels = Int32Array.from({ length: 24 }, (_, i) => i % 3);
+      return tf.cast(tf.oneHot(tf.tensor1d(labels, 'int32'), 3), 'float32') as tf.Tensor2D;
+    }),
+  };
+}

@@ -26,7 +26,14 @@ import {
   trainedTernary,
   xnorDense,
 } from '@thimble/quantization';
-import { expectSameOutputs, savedAndLoaded, smallModel, snapshot, useCpu } from '@thimble/testing';
+import {
+  expectSameOutputs,
+  savedAndLoaded,
+  smallModel,
+  snapshot,
+  threeClasses,
+  useCpu,
+} from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 
 useCpu();
@@ -84,21 +91,7 @@ describe('binary networks', () => {
         tfl.layers.dense({ units: 3, activation: 'softmax', name: 'last' }),
       ],
     });
-  const examples = () => ({
-    xs: tf.randomNormal([24, 6], 0, 1, 'float32', 1),
-    ys: tf.tidy(() =>
-      tf.cast(
-        tf.oneHot(
-          tf.tensor1d(
-            Array.from({ length: 24 }, (_, i) => i % 3),
-            'int32',
-          ),
-          3,
-        ),
-        'float32',
-      ),
-    ),
-  });
+  const examples = () => threeClasses(6, 1);
   const training = { epochs: 2, batchSize: 8, seed: 1, progress: false } as const;
 
   it('are pruned: masks hold in training, signs elsewhere', async () => {

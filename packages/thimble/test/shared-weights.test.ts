@@ -1,6 +1,5 @@
 // Pruning, shared weights and quantisation on one kernel.
-import * as tf from '@tensorflow/tfjs-core';
-import { classifier, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
+import { classifier, savedAndLoaded, snapshot, threeClasses, useCpu } from '@thimble/testing';
 import {
   clusterWeights,
   encodedBits,
@@ -21,16 +20,7 @@ useCpu();
 
 const CLUSTERS = 4;
 const loss = 'categoricalCrossentropyFromLogits';
-const data = () => {
-  const labels = tf.tensor1d(
-    Int32Array.from({ length: 24 }, (_, i) => i % 3),
-    'int32',
-  );
-  return {
-    xs: tf.randomNormal([24, 6], 0, 1, 'float32', 5),
-    ys: tf.cast(tf.oneHot(labels, 3), 'float32'),
-  };
-};
+const data = () => threeClasses(6, 5);
 const quantise = (weights: ParametrizedWeight[]) => {
   for (const { layer } of weights) {
     parametrize(layer, { kernel: [fakeQuant({ bits: 8, symmetric: true, narrowRange: true })] });
