@@ -9,7 +9,7 @@ import {
 } from './activation.ts';
 import { sumTo, untracked } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
-import { learnedStep, scaledGradient } from './lsq.ts';
+import { learnedStep, SMALLEST, scaledGradient, stepValue } from './lsq.ts';
 
 /** Options of {@link lsqPlus}. */
 export interface LsqPlusOptions {
@@ -51,8 +51,7 @@ export function lsqPlus(options: LsqPlusOptions): ActivationQuantizer<LsqPlusSta
   checkBits('lsqPlus', options.bits);
   const { bits } = options;
   const high = 2 ** bits - 1;
-  const scaleOf = ({ step }: LsqPlusState) =>
-    Math.max(Math.abs(step.values[0]!), Math.fround(1e-12));
+  const scaleOf = ({ step }: LsqPlusState) => stepValue(step);
   const zeroPointOf = (state: LsqPlusState) =>
     Math.min(high, Math.max(0, Math.round(-state.offset.values[0]! / scaleOf(state))));
   return {
@@ -72,7 +71,7 @@ export function lsqPlus(options: LsqPlusOptions): ActivationQuantizer<LsqPlusSta
           tf.tidy(() => {
             const bottom = tf.minimum(tf.min(x), 0);
             const width = tf.sub(tf.maximum(tf.max(x), 0), bottom);
-            step.variable.assign(tf.maximum(tf.div(width, high), 1e-12));
+            step.variable.assign(tf.maximum(tf.div(width, high), SMALLEST));
             offset.variable.assign(bottom);
             ready.variable.assign(tf.scalar(1));
           }),

@@ -124,7 +124,7 @@ export function lsq(options: LsqOptions): Lsq {
     },
     activationCode({ step, ready }) {
       if (ready.values[0] === 0) return undefined;
-      const scale = Math.max(Math.abs(step.values[0]!), Math.fround(SMALLEST));
+      const scale = stepValue(step);
       const zeroPoint = 0 - ends.low;
       return { bits, scale, zeroPoint, low: 0, high: ends.high + zeroPoint };
     },
@@ -136,10 +136,15 @@ registerActivationQuantizer(
   (config) => lsq(config as unknown as LsqOptions) as ActivationQuantizer,
 );
 
-const SMALLEST = 1e-12;
+export const SMALLEST = 1e-12;
 
 function positive(step: tf.Tensor): tf.Tensor {
   return tf.maximum(tf.abs(step), SMALLEST);
+}
+
+/** The step to round with, as a number. */
+export function stepValue(step: Numbers): number {
+  return Math.max(Math.abs(step.values[0]!), Math.fround(SMALLEST));
 }
 
 /** The step to round with, its gradient scaled by `g`. */
