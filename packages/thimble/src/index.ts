@@ -19,10 +19,13 @@ import {
   xnorDense,
 } from '@thimble/quantization';
 
+export * from '@thimble/architecture';
 export * from '@thimble/base';
 export * from '@thimble/core';
 export * from '@thimble/distillation';
+export * from '@thimble/dynamic';
 export * from '@thimble/graph';
+export * from '@thimble/io';
 export * from '@thimble/pruning';
 export * from '@thimble/quantization';
 export { data };
