@@ -14,6 +14,8 @@ interface Reproduction {
 
 const DISTILLATION = 'examples/dist/mnist-distillation/main.js';
 
+const BINARY = 'examples/dist/mnist-binary/main.js';
+
 const LOTTERY = 'examples/dist/lottery-ticket/main.js';
 
 const REPRODUCTIONS: Record<string, Reproduction> = {
@@ -78,6 +80,29 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
       'LeNet-5 in float and after training in 16, 8 and 4 bits, three seeds (about 10 minutes)',
     program: 'examples/dist/mnist-quantization/main.js',
     args: ['--preset', 'quick', '--seeds', '3'],
+  },
+  'binary-connect': {
+    about:
+      'BinaryConnect on 3x1024 units beside its float twin, 12 epochs, three seeds (about two hours; resumable)',
+    program: BINARY,
+    args: ['--preset', 'paper', '--only', 'binary-connect', '--epochs', '12', '--seeds', '3'],
+  },
+  xnor: {
+    about:
+      'LeNet-5 with XNOR layers and a BNN of 3x512 units beside their float twins, three seeds (about an hour; resumable)',
+    program: BINARY,
+    args: [
+      '--preset',
+      'paper',
+      '--only',
+      'xnor',
+      '--only',
+      'bnn',
+      '--epochs',
+      '10',
+      '--seeds',
+      '3',
+    ],
   },
   'hard-quantization': {
     about:
