@@ -2,7 +2,7 @@
 // distorted MNIST, one range per tensor for weights and for activations, in 8, 6, 5 and 4 bits; and what
 // equalisation, bias correction, a range per channel and AdaRound win back.
 import { parseArgs } from 'node:util';
-import * as tfl from '@tensorflow/tfjs-layers';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   type FitOptions,
   fit,
@@ -11,9 +11,9 @@ import {
   quantize,
   schedules,
   summarize,
-  withSeed,
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
+import { separableNetwork } from './separable-network.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const { values } = parseArgs({
@@ -28,7 +28,7 @@ const { values } = parseArgs({
 });
 const IMAGES = Number(values.images);
 const EPOCHS = Number(values.epochs);
-/** Of the squares of all kernels but the depthwise ones, as MobileNet has it. */
+/** Weight decay. */
 const DECAY = Number(values.decay);
 /** Of Adam; as high as it goes, which spreads the channels' sizes most. */
 const RATE = Number(values.rate);
@@ -40,61 +40,8 @@ const study = await beginStudy('hard-quantization', values.output);
 const { train: all, test } = await realMnist(true);
 const train = all.take(IMAGES);
 
-function network(seed: number): tfl.Sequential {
-  const { batchNormalization, conv2d, dense, depthwiseConv2d, globalAveragePooling2d, reLU } =
-    tfl.layers;
-  const decay = () => tfl.regularizers.l2({ l2: DECAY });
-  // A short memory and a small epsilon, as other frameworks have them.
-  const norm = (name: string) => [
-    batchNormalization({ name: `${name}-norm`, momentum: 0.9, epsilon: 1e-5 }),
-    reLU({ name: `${name}-relu` }),
-  ];
-  const same = { padding: 'same', useBias: false } as const;
-  const separable = (i: number, filters: number, strides: number) => [
-    depthwiseConv2d({
-      ...same,
-      name: `depthwise${i}`,
-      kernelSize: 3,
-      strides,
-      depthwiseInitializer: 'heNormal',
-    }),
-    ...norm(`depthwise${i}`),
-    conv2d({
-      ...same,
-      name: `pointwise${i}`,
-      filters,
-      kernelSize: 1,
-      kernelInitializer: 'heNormal',
-      kernelRegularizer: decay(),
-    }),
-    ...norm(`pointwise${i}`),
-  ];
-  return withSeed(seed, () =>
-    tfl.sequential({
-      layers: [
-        conv2d({
-          ...same,
-          name: 'first',
-          filters: 16,
-          kernelSize: 3,
-          strides: 2,
-          kernelInitializer: 'heNormal',
-          kernelRegularizer: decay(),
-          inputShape: [28, 28, 1],
-        }),
-        ...norm('first'),
-        ...separable(1, 32, 1),
-        ...separable(2, 64, 2),
-        ...separable(3, 64, 1),
-        globalAveragePooling2d({ name: 'pool' }),
-        dense({ name: 'output', units: 10, activation: 'softmax', kernelRegularizer: decay() }),
-      ],
-    }),
-  );
-}
-
-async function trained(seed: number): Promise<tfl.LayersModel> {
-  const model = network(seed);
+async function trained(seed: number): Promise<LayersModel> {
+  const model = separableNetwork(seed, DECAY);
   const options: FitOptions = {
     epochs: EPOCHS,
     batchSize: 128,
@@ -116,7 +63,7 @@ interface Outcome {
   seconds: number;
 }
 
-async function measured(model: tfl.LayersModel, begun: number): Promise<Outcome> {
+async function measured(model: LayersModel, begun: number): Promise<Outcome> {
   const seconds = (performance.now() - begun) / 1000;
   const { bytes } = summarize(model).total;
   const errors = await testErrors(model, test);

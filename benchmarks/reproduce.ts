@@ -110,6 +110,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/hard-quantization.js',
     args: [],
   },
+  'few-bits': {
+    about:
+      'a depthwise-separable net on distorted MNIST trained in 4 to 2 bits, three seeds (about an hour; resumable)',
+    program: 'benchmarks/dist/few-bits.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

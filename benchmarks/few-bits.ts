@@ -1,0 +1,157 @@
+// Trained in few bits: the depthwise-separable network on distorted MNIST with learned steps in 4, 3 and 2 bits,
+// ternary weights, and uniform, clustered and power-of-two weights of as many bits; each from the same float
+// network, trained as long, beside the float network trained as long.
+import { parseArgs } from 'node:util';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import {
+  callbacks,
+  clusterWeights,
+  type FitOptions,
+  fakeQuant,
+  fit,
+  incrementalQuantization,
+  lsq,
+  parametrize,
+  quantizeAware,
+  schedules,
+  summarize,
+  ternaryWeights,
+  trainedTernary,
+  type WeightTransform,
+} from 'thimble';
+import type { Row } from 'thimble-examples/shared/table';
+import { separableNetwork } from './separable-network.ts';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+
+const { values } = parseArgs({
+  options: {
+    output: { type: 'string' },
+    images: { type: 'string', default: '20000' },
+    epochs: { type: 'string', default: '8' },
+    tune: { type: 'string', default: '8' },
+  },
+});
+const [IMAGES, EPOCHS, TUNE] = [values.images, values.epochs, values.tune].map(Number) as [
+  number,
+  number,
+  number,
+];
+const DECAY = 1e-4;
+const RATE = 0.03;
+/** For what is trained on. */
+const TUNE_RATE = 3e-3;
+/** The layers that keep 8 bits, as in the paper of LSQ. */
+const ENDS = ['first', 'output'];
+const INNER = /^(depthwise|pointwise)\d$/;
+
+const study = await beginStudy('few-bits', values.output);
+const { train: all, validation, test } = await realMnist(true);
+const train = all.take(IMAGES);
+
+const training = (seed: number, epochs: number, rate: number): FitOptions => ({
+  epochs,
+  batchSize: 128,
+  optimizer: 'adam',
+  learningRate: schedules.cosine(rate),
+  loss: 'categoricalCrossentropy',
+  seed,
+  progress: false,
+});
+
+async function trained(seed: number): Promise<LayersModel> {
+  const model = separableNetwork(seed, DECAY);
+  const checkpoint = `${study.output}/float-${IMAGES}-${EPOCHS}-${seed}.checkpoint`;
+  await fit(model, train, { ...training(seed, EPOCHS, RATE), checkpoint });
+  return model;
+}
+
+interface Outcome {
+  errors: number;
+  validationErrors: number;
+  bytes: number;
+}
+
+async function outcome(model: LayersModel): Promise<Outcome> {
+  const { bytes } = summarize(model).total;
+  const validationErrors = await testErrors(model, validation);
+  return { errors: await testErrors(model, test), validationErrors, bytes };
+}
+
+/** The float network changed by `change` and trained on. */
+const trainedOn =
+  (change: (model: LayersModel) => FitOptions['callbacks'] | undefined) =>
+  async (seed: number): Promise<Outcome> => {
+    const model = await trained(seed);
+    const more = change(model);
+    await fit(model, train, {
+      ...training(seed + 100, TUNE, TUNE_RATE),
+      ...(more ? { callbacks: more } : {}),
+    });
+    const result = await outcome(model);
+    model.dispose();
+    return result;
+  };
+
+/** Learned steps for the weights and, if told, for what the layers get; 8 bits at both ends. */
+const learnedSteps = (bits: number, activations: boolean) => (model: LayersModel) => {
+  const layer = (width: number) => ({
+    weights: lsq({ bits: width, perChannel: true }),
+    activations: activations && lsq({ bits: width }),
+  });
+  // The image is not negative either.
+  const perLayer = Object.fromEntries(ENDS.map((name) => [name, layer(8)]));
+  quantizeAware(model, { ...layer(bits), perLayer });
+  return activations ? [callbacks.quantizationAwareTraining()] : undefined;
+};
+
+/** A transform for all kernels but those at the ends. */
+const inner = (make: () => WeightTransform) => (model: LayersModel) => {
+  for (const layer of model.layers.filter(({ name }) => INNER.test(name))) {
+    const weight = layer.getClassName() === 'DepthwiseConv2D' ? 'depthwiseKernel' : 'kernel';
+    parametrize(layer, { [weight]: [make()] });
+  }
+  return undefined;
+};
+
+const uniform = (bits: number) => () =>
+  fakeQuant({ bits, symmetric: true, narrowRange: true, perChannel: true });
+
+const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
+  float32: async (seed) => outcome(await trained(seed)),
+  'float32, trained on': trainedOn(() => undefined),
+  'LSQ, 4 bits, weights and activations': trainedOn(learnedSteps(4, true)),
+  'LSQ, 3 bits, weights and activations': trainedOn(learnedSteps(3, true)),
+  'LSQ, 2 bits, weights and activations': trainedOn(learnedSteps(2, true)),
+  'LSQ, 2 bits, weights': trainedOn(learnedSteps(2, false)),
+  'own range (fakeQuant), 2 bits, weights': trainedOn(inner(uniform(2))),
+  'ternary (TWN)': trainedOn(inner(() => ternaryWeights())),
+  'ternary (TTQ)': trainedOn(inner(() => trainedTernary())),
+  'LSQ, 4 bits, weights': trainedOn(learnedSteps(4, false)),
+  'own range (fakeQuant), 4 bits, weights': trainedOn(inner(uniform(4))),
+  'codebook, 16 values': trainedOn((model) => {
+    clusterWeights(model, { clusters: 16, targets: INNER });
+    return undefined;
+  }),
+  'INQ, 4 bits': trainedOn(() => [
+    incrementalQuantization({
+      bits: 4,
+      epochsPerPortion: Math.max(1, Math.floor(TUNE / 4)),
+      targets: INNER,
+    }),
+  ]),
+};
+
+const settings = { images: IMAGES, epochs: EPOCHS, decay: DECAY, rate: RATE };
+const tuning = { tune: TUNE, tuneRate: TUNE_RATE };
+const results = await study.compare(METHODS, { ...settings, ...tuning });
+const rows: Row[] = results.map(({ method, outcomes }) => [
+  method,
+  outcomes[0]!.bytes.toLocaleString('en-US'),
+  percent(outcomes.map(({ errors }) => errors)),
+  outcomes.map(({ errors }) => errors).join(', '),
+]);
+await study.finish([['weights', 'bytes', 'test error %', 'errors'], ...rows], {
+  data: { source: 'distorted MNIST', train: train.size, test: test.size },
+  settings: { ...settings, ...tuning },
+  results,
+});
