@@ -1,21 +1,23 @@
-// Compiles assembly/ twice, with plain and with relaxed SIMD, and writes the bytes as a JavaScript module,
-// dist/wasm.js. Part of the build; does nothing where the module is newer than the sources.
+// Compiles the entry points of assembly/ twice each, with plain and with relaxed SIMD, and writes the bytes as
+// JavaScript modules: dist/wasm.js, the kernels of training, and dist/inference-wasm.js, those that a page
+// needs to run a packed network. Part of the build; leaves a module alone that is newer than the sources.
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const target = join(root, 'dist/wasm.js');
+const targets = { 'index.ts': 'wasm.js', 'inference.ts': 'inference-wasm.js' };
 
 function newest() {
-  const files = readdirSync(join(root, 'assembly')).map((name) => join(root, 'assembly', name));
+  const names = readdirSync(join(root, 'assembly'), { recursive: true });
+  const files = names.map((name) => join(root, 'assembly', name));
   return Math.max(
     ...[...files, fileURLToPath(import.meta.url)].map((file) => statSync(file).mtimeMs),
   );
 }
 
-async function compile(asc, ...features) {
-  const options = ['assembly/index.ts', '--baseDir', root, '--outFile', 'kernels.wasm'];
+async function compile(asc, entry, ...features) {
+  const options = [`assembly/${entry}`, '--baseDir', root, '--outFile', 'kernels.wasm'];
   options.push('-O3', '--converge', '--noAssert', '--runtime', 'stub', '--use', 'abort=');
   options.push('--importMemory', '--noExportMemory');
   for (const feature of features) options.push('--enable', feature);
@@ -29,10 +31,13 @@ async function compile(asc, ...features) {
   return Buffer.from(bytes).toString('base64');
 }
 
-if ((statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0) < newest()) {
+const sources = newest();
+for (const [entry, name] of Object.entries(targets)) {
+  const target = join(root, 'dist', name);
+  if ((statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sources) continue;
   const asc = await import('assemblyscript/asc');
-  const plain = await compile(asc, 'simd');
-  const relaxed = await compile(asc, 'simd', 'relaxed-simd');
+  const plain = await compile(asc, entry, 'simd');
+  const relaxed = await compile(asc, entry, 'simd', 'relaxed-simd');
   mkdirSync(join(root, 'dist'), { recursive: true });
   writeFileSync(
     target,

@@ -5,4 +5,5 @@ export {
   type Pointer,
   type PoolSizes,
 } from './kernels.ts';
-export { hasRelaxedSimd, type LoadOptions, loadKernels } from './load.ts';
+export { type LoadOptions, loadKernels } from './load.ts';
+export { hasRelaxedSimd } from './module.ts';

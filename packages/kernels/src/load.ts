@@ -1,21 +1,7 @@
 import { BackendError } from '@thimble/base';
 import { plain, relaxed } from '#wasm';
 import type { Kernels } from './kernels.ts';
-
-/** A module of one function, which ends in f32x4.relaxed_madd of three zeros. */
-const RELAXED_PROBE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0], // magic, version
-  ...[1, 5, 1, 96, 0, 1, 123], // type: () -> v128
-  ...[3, 2, 1, 0], // one function
-  ...[10, 19, 1, 17, 0], // its body: 17 bytes, no locals
-  ...[65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15], // three times i8x16.splat(0)
-  ...[253, 133, 2, 11], // relaxed_madd, end
-);
-
-/** Whether this engine has relaxed SIMD, whose multiply-add takes one instruction and rounds once. */
-export function hasRelaxedSimd(): boolean {
-  return WebAssembly.validate(RELAXED_PROBE);
-}
+import { decodeModule, hasRelaxedSimd } from './module.ts';
 
 /** How {@link loadKernels} is to be done. */
 export interface LoadOptions {
@@ -42,8 +28,7 @@ export async function loadKernels(
   memory: WebAssembly.Memory,
   { relaxedSimd = hasRelaxedSimd() }: LoadOptions = {},
 ): Promise<Kernels> {
-  const text = atob(relaxedSimd ? relaxed : plain);
-  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const bytes = decodeModule(relaxedSimd ? relaxed : plain);
   try {
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return instance.exports as unknown as Kernels;

@@ -1,0 +1,31 @@
+export { signPlanes, signVector, xnorGemv, xnorPairs } from './inference/binary';
+export { gemv, gemvInt, gemvInt4, gemvList, gemvSkip, gemvSparse } from './inference/dense';
+export {
+  activate,
+  combine,
+  copy,
+  meanSize,
+  multiplyPlanes,
+  scalePlanes,
+  scaleVector,
+  softmax,
+} from './inference/elementwise';
+export {
+  codePlanes,
+  codeVector,
+  fromImage,
+  padPlanes,
+  roundToCodes,
+  seal,
+  stepOf,
+  toImage,
+} from './inference/layout';
+export { poolPlanes, poolWhole } from './inference/pool';
+export {
+  convPairs,
+  convPairsInt,
+  convSeparate,
+  convSeparateInt,
+  convSingles,
+  convSinglesInt,
+} from './inference/stream';

@@ -1,0 +1,282 @@
+// Planes of images: in and out of NHWC, padding and phases of strides, borders of zeros, whole numbers.
+import { cut } from './arithmetic';
+
+/** y, planes `yStep` bytes apart with rows `yPitch` bytes apart, from x [height, width, channels]. */
+export function fromImage(
+  x: usize,
+  y: usize,
+  yStep: usize,
+  yPitch: usize,
+  channels: i32,
+  height: i32,
+  width: i32,
+): void {
+  const next = (channels as usize) << 2;
+  for (let c = 0; c < channels; c++) {
+    let from = x + ((c as usize) << 2);
+    let row = y;
+    for (let i = height; i > 0; i--) {
+      let to = row;
+      for (let j = width; j > 0; j--) {
+        store<f32>(to, load<f32>(from));
+        from += next;
+        to += 4;
+      }
+      row += yPitch;
+    }
+    y += yStep;
+  }
+}
+
+/** y [height, width, channels] from planes. */
+export function toImage(
+  x: usize,
+  xStep: usize,
+  xPitch: usize,
+  y: usize,
+  channels: i32,
+  height: i32,
+  width: i32,
+): void {
+  const next = (channels as usize) << 2;
+  for (let c = 0; c < channels; c++) {
+    let to = y + ((c as usize) << 2);
+    let row = x;
+    for (let i = height; i > 0; i--) {
+      let from = row;
+      for (let j = width; j > 0; j--) {
+        store<f32>(to, load<f32>(from));
+        from += 4;
+        to += next;
+      }
+      row += xPitch;
+    }
+    x += xStep;
+  }
+}
+
+/**
+ * Planes with padding, split by the phases of a stride: of every channel, strideHeight times strideWidth
+ * planes of `rows` rows, `yPitch` bytes apart; phase (a, b) has at (i, j) the value at
+ * (i strideHeight + a - top, j strideWidth + b - left), or `filler` where x has none. Columns beyond the pitch
+ * are left out. `yStep` bytes lie between planes, and all of them are written.
+ */
+export function padPlanes(
+  x: usize,
+  xStep: usize,
+  xPitch: usize,
+  y: usize,
+  yStep: usize,
+  yPitch: usize,
+  channels: i32,
+  height: i32,
+  width: i32,
+  rows: i32,
+  strideHeight: i32,
+  strideWidth: i32,
+  top: i32,
+  left: i32,
+  filler: f32,
+): void {
+  const columns = (yPitch >> 2) as i32;
+  const fill = f32x4.splat(filler);
+  for (; channels > 0; channels--) {
+    for (let a = 0; a < strideHeight; a++) {
+      for (let b = 0; b < strideWidth; b++) {
+        for (let at: usize = 0; at < yStep; at += 16) v128.store(y + at, fill);
+        // The first and the end of the columns that x has.
+        const first = max(0, (left - b + strideWidth - 1) / strideWidth);
+        const end = min(columns, (width + left - b + strideWidth - 1) / strideWidth);
+        for (let i = 0; i < rows; i++) {
+          const h = i * strideHeight + a - top;
+          if (h < 0 || h >= height) continue;
+          let from = x + (h as usize) * xPitch + ((first * strideWidth + b - left) as usize << 2);
+          let to = y + (i as usize) * yPitch + ((first as usize) << 2);
+          let j = end - first;
+          if (strideWidth == 1) {
+            for (; j > 3; j -= 4) {
+              v128.store(to, v128.load(from));
+              from += 16;
+              to += 16;
+            }
+          } else if (strideWidth == 2) {
+            for (; j > 4; j -= 4) {
+              const even = v128.shuffle<f32>(v128.load(from), v128.load(from, 16), 0, 2, 4, 6);
+              v128.store(to, even);
+              from += 32;
+              to += 16;
+            }
+          }
+          for (; j > 0; j--) {
+            store<f32>(to, load<f32>(from));
+            from += (strideWidth as usize) << 2;
+            to += 4;
+          }
+        }
+        y += yStep;
+      }
+    }
+    x += xStep;
+  }
+}
+
+/**
+ * Zeros around the rows of planes: `front` values before the first, columns from `width` to `pitch` of all
+ * rows, and `back` values after the last.
+ */
+export function seal(
+  y: usize,
+  yStep: usize,
+  channels: i32,
+  front: i32,
+  height: i32,
+  width: i32,
+  pitch: i32,
+  back: i32,
+): void {
+  const gap = (pitch - width) as usize << 2;
+  const pitchBytes = (pitch as usize) << 2;
+  const zero = f32x4.splat(0);
+  for (; channels > 0; channels--) {
+    let end = y;
+    let at = y - ((front as usize) << 2);
+    for (; at + 16 <= end; at += 16) v128.store(at, zero);
+    for (; at < end; at += 4) store<f32>(at, 0);
+    at = y + ((width as usize) << 2);
+    for (let i = height; i > 0; i--) {
+      for (let j: usize = 0; j < gap; j += 4) store<f32>(at + j, 0);
+      at += pitchBytes;
+    }
+    at = y + (height as usize) * pitchBytes;
+    end = at + ((back as usize) << 2);
+    for (; at + 16 <= end; at += 16) v128.store(at, zero);
+    for (; at < end; at += 4) store<f32>(at, 0);
+    y += yStep;
+  }
+}
+
+/** Writes at `steps` the step that brings the largest magnitude of x to `most`; 1 where all is zero. */
+export function stepOf(
+  x: usize,
+  xStep: usize,
+  xPitch: usize,
+  channels: i32,
+  height: i32,
+  width: i32,
+  most: f32,
+  steps: usize,
+): void {
+  let large = f32x4.splat(0);
+  let largest: f32 = 0;
+  for (; channels > 0; channels--) {
+    let row = x;
+    for (let i = height; i > 0; i--) {
+      let p = row;
+      let j = width;
+      for (; j > 3; j -= 4) {
+        large = f32x4.pmax(large, f32x4.abs(v128.load(p)));
+        p += 16;
+      }
+      for (; j > 0; j--) {
+        const size = abs(load<f32>(p));
+        if (size > largest) largest = size;
+        p += 4;
+      }
+      row += xPitch;
+    }
+    x += xStep;
+  }
+  largest = max(largest, f32x4.extract_lane(large, 0));
+  largest = max(largest, f32x4.extract_lane(large, 1));
+  largest = max(largest, f32x4.extract_lane(large, 2));
+  largest = max(largest, f32x4.extract_lane(large, 3));
+  store<f32>(steps, largest > 0 ? largest / most : 1);
+}
+
+/** x / step, rounded to even, from low to high. */
+@inline
+function codes(x: v128, step: v128, low: v128, high: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(cut(f32x4.div(x, step), low, high)));
+}
+
+/**
+ * Pairs of i16: planes 2 c and 2 c + 1 as the halves of a plane of `pixels` pairs (a multiple of 4), codes
+ * round(x / step) cut to low ... high. Where `channels` is odd the last high half is 0. With `alone`
+ * every channel has a plane of its own, and the high half is the code of the pixel behind it.
+ */
+export function codePlanes(
+  x: usize,
+  xStep: usize,
+  y: usize,
+  yStep: usize,
+  channels: i32,
+  pixels: i32,
+  low: f32,
+  high: f32,
+  steps: usize,
+  alone: bool,
+): void {
+  const step = v128.load32_splat(steps);
+  const lo = f32x4.splat(low);
+  const hi = f32x4.splat(high);
+  const mask = i32x4.splat(0xffff);
+  const bytes = (pixels as usize) << 2;
+  while (channels > 0) {
+    if (alone || channels == 1) {
+      for (let at: usize = 0; at < bytes; at += 16) {
+        v128.store(y + at, v128.and(codes(v128.load(x + at), step, lo, hi), mask));
+      }
+      if (alone) {
+        for (let at: usize = 0; at < bytes; at += 16) {
+          const next = i32x4.shl(v128.load(y + at, 4), 16);
+          v128.store(y + at, v128.or(v128.load(y + at), next));
+        }
+      }
+      x += xStep;
+      channels--;
+    } else {
+      const other = x + xStep;
+      for (let at: usize = 0; at < bytes; at += 16) {
+        const a = codes(v128.load(x + at), step, lo, hi);
+        const b = codes(v128.load(other + at), step, lo, hi);
+        v128.store(y + at, v128.or(v128.and(a, mask), i32x4.shl(b, 16)));
+      }
+      x += xStep << 1;
+      channels -= 2;
+    }
+    y += yStep;
+  }
+}
+
+/** Codes of n values as i16; a multiple of 8 of them is written. */
+export function codeVector(x: usize, y: usize, n: i32, low: f32, high: f32, steps: usize): void {
+  const step = v128.load32_splat(steps);
+  const lo = f32x4.splat(low);
+  const hi = f32x4.splat(high);
+  for (; n > 7; n -= 8) {
+    const a = codes(v128.load(x), step, lo, hi);
+    v128.store(y, i16x8.narrow_i32x4_s(a, codes(v128.load(x, 16), step, lo, hi)));
+    x += 32;
+    y += 16;
+  }
+  if (n <= 0) return;
+  v128.store(y, i32x4.splat(0));
+  for (; n > 0; n--) {
+    const value = codes(v128.load32_splat(x), step, lo, hi);
+    store<i16>(y, i32x4.extract_lane(value, 0) as i16);
+    x += 4;
+    y += 2;
+  }
+}
+
+/** y = step round(x / step), cut to low ... high codes; n values, in place where y is x. */
+export function roundToCodes(x: usize, y: usize, n: i32, low: f32, high: f32, step: f32): void {
+  const s = f32x4.splat(step);
+  const lo = f32x4.splat(low);
+  const hi = f32x4.splat(high);
+  const bytes = (n as usize) << 2;
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const code = f32x4.nearest(cut(f32x4.div(v128.load(x + at), s), lo, hi));
+    v128.store(y + at, f32x4.mul(code, s));
+  }
+}

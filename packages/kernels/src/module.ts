@@ -1,0 +1,60 @@
+// Compiled modules: what the engine can run, how the bytes are carried, and what memory they ask for.
+
+/** A module of one function, which ends in f32x4.relaxed_madd of three zeros. */
+const RELAXED_PROBE = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0], // magic, version
+  ...[1, 5, 1, 96, 0, 1, 123], // type: () -> v128
+  ...[3, 2, 1, 0], // one function
+  ...[10, 19, 1, 17, 0], // its body: 17 bytes, no locals
+  ...[65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15], // three times i8x16.splat(0)
+  ...[253, 133, 2, 11], // relaxed_madd, end
+);
+
+/** Whether this engine has relaxed SIMD, whose multiply-add takes one instruction and rounds once. */
+export function hasRelaxedSimd(): boolean {
+  return WebAssembly.validate(RELAXED_PROBE);
+}
+
+/** The bytes of a module that the build wrote in base64. */
+export function decodeModule(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+/** What the number of the section of imports is. */
+const IMPORTS = 2;
+
+/**
+ * The module with another import of its memory: one that is shared between threads, of at most `pages` pages.
+ * Our modules import that memory and nothing else; no instruction depends on whether it is shared.
+ */
+export function withSharedMemory(
+  bytes: Uint8Array<ArrayBuffer>,
+  pages: number,
+): Uint8Array<ArrayBuffer> {
+  const name = (text: string) => [text.length, ...new TextEncoder().encode(text)];
+  const SHARED = 3; // with a largest size
+  const content = [1, ...name('env'), ...name('memory'), 2, SHARED, ...leb(0), ...leb(pages)];
+  for (let at = 8; at < bytes.length; ) {
+    const start = at;
+    const id = bytes[at++];
+    let size = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]!;
+      size |= (byte & 127) << shift;
+      if (byte < 128) break;
+    }
+    at += size;
+    if (id !== IMPORTS) continue;
+    return Uint8Array.of(
+      ...bytes.subarray(0, start),
+      ...[IMPORTS, ...leb(content.length), ...content],
+      ...bytes.subarray(at),
+    );
+  }
+  return bytes;
+}
+
+/** An unsigned number in seven bits a byte. */
+function leb(value: number): number[] {
+  return value < 128 ? [value] : [(value & 127) | 128, ...leb(value >>> 7)];
+}

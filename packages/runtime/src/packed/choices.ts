@@ -1,0 +1,191 @@
+// Which kernel a layer gets: the one that should take the fewest cycles, by a model fitted to measurements.
+import { sizeOf } from '@thimble/base';
+import { type Cells, cellsOf, countEntries } from './lists.ts';
+import type { Conv, Dense } from './operations.ts';
+import { isPadded } from './windows.ts';
+
+/** A kernel for a convolution. */
+export type ConvChoice =
+  | 'pairs'
+  | 'singles'
+  | 'separate'
+  | 'pairsInt'
+  | 'singlesInt'
+  | 'separateInt'
+  | 'xnor';
+/** A kernel for a dense layer. */
+export type DenseChoice = 'gemv' | 'skip' | 'blocks' | 'list' | 'int8' | 'int4' | 'xnor';
+export type Choice = ConvChoice | DenseChoice;
+
+/** A kernel that a layer may have, and the cycles that it should take for one example. */
+export interface Candidate<C extends Choice = Choice> {
+  choice: C;
+  cycles: number;
+}
+
+/**
+ * Cycles, fitted to medians on AMD Zen 3 (Node 20, plain SIMD): of an entry of a list for a strip of 16 pixels,
+ * of a list for a strip, and of a value that is coded, signed or streamed once.
+ */
+const PAIR = 4.9;
+const SINGLE = 2.6;
+const LIST = 8;
+const CODE = 1.1;
+const SIGN = 0.5;
+/** Of a word of signs, for two outputs and 16 pixels. */
+const WORD = 26;
+/** Of an input of a dense layer for 16 outputs: floats, integers; of a kept block of 8, and of one weight in a list. */
+const ROW = 2.5;
+const ROW_INT = 1.6;
+const BLOCK = 3;
+const LISTED = 1.5;
+/** Share of inputs that are not zero behind a ReLU. */
+const NOT_ZERO = 0.55;
+
+/** Whole numbers behind the weights, where they are that: the largest magnitude tells whether a kernel holds them. */
+export function codesOf(
+  operation: Conv | Dense,
+): { codes: Int32Array; scale: Float32Array } | undefined {
+  const { encoding } = operation;
+  const { values, shape } = encoding;
+  const data = operation.kind === 'conv' ? operation.kernel.data : operation.data;
+  const outputs = operation.kind === 'conv' ? operation.kernel.outputs : operation.outputs;
+  if (values.type !== 'affine' || values.bits > 8 || values.group !== undefined) return undefined;
+  const { axis, scale } = values;
+  if (axis !== null && axis !== shape.length - 1 && axis !== shape.length - 2) return undefined;
+  const separate = operation.kind === 'conv' && operation.kernel.separate;
+  if (axis === shape.length - 2 && !separate) return undefined;
+  const repeat = axis === null ? outputs : outputs / scale.length;
+  const steps = Float32Array.from(
+    { length: outputs },
+    (_, o) => scale[axis === null ? 0 : Math.floor(o / repeat)]!,
+  );
+  const codes = new Int32Array(sizeOf(shape));
+  for (let i = 0; i < codes.length; i++) codes[i] = Math.round(data[i]! / steps[i % outputs]!);
+  return { codes, scale: steps };
+}
+
+/** The signs behind the weights of a binary layer, where none of them is zero. */
+export function signsOf(operation: Conv | Dense): Float32Array | undefined {
+  const { encoding, signs } = operation;
+  if (!signs || encoding.values.type !== 'binary') return undefined;
+  const data = operation.kind === 'conv' ? operation.kernel.data : operation.data;
+  const outputs = operation.kind === 'conv' ? operation.kernel.outputs : operation.outputs;
+  const scale = new Float32Array(outputs);
+  for (let i = 0; i < data.length; i++) {
+    const size = Math.abs(data[i]!);
+    const o = i % outputs;
+    if (size === 0) return undefined;
+    if (i < outputs) scale[o] = size;
+    else if (scale[o] !== size) return undefined;
+  }
+  return scale;
+}
+
+/** The kernels that a convolution may have. */
+export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
+  const { kernel, window, codes, output, signs } = operation;
+  const strips = output.strips;
+  const outputs = kernel.outputs;
+  if (signsOf(operation) && !kernel.separate) {
+    const words = kernel.height * kernel.width * Math.ceil(kernel.inputs / 32);
+    const cycles = strips * (outputs / 2) * (words * WORD + 2 * LIST);
+    return [{ choice: 'xnor', cycles: cycles + operation.input.extent * SIGN }];
+  }
+  const source = { step: 0x10000, pitch: 0x100, phases: !isDirect(operation) } as const;
+  const real = cellsOf(kernel, window, { ...source, halves: 'none' });
+  const candidates: Candidate<ConvChoice>[] = [];
+  const whole = signs ? undefined : codesOf(operation);
+  if (!codes) {
+    const singles = countEntries(kernel, real, 1) * SINGLE + outputs * LIST;
+    if (kernel.separate) candidates.push({ choice: 'separate', cycles: strips * singles });
+    else {
+      const pairs = countEntries(kernel, real, 2) * PAIR + outputs * LIST;
+      candidates.push({ choice: 'pairs', cycles: strips * pairs });
+      candidates.push({ choice: 'singles', cycles: strips * singles });
+    }
+  }
+  if (whole) {
+    const halves = kernel.separate ? 'neighbours' : 'planes';
+    const cells: Cells = cellsOf(kernel, window, { ...source, halves });
+    const coding = operation.input.extent * CODE;
+    const singles = countEntries(kernel, cells, 1) * SINGLE + outputs * LIST;
+    if (kernel.separate) {
+      candidates.push({ choice: 'separateInt', cycles: strips * singles + 2 * coding });
+    } else {
+      const pairs = countEntries(kernel, cells, 2) * PAIR + outputs * LIST;
+      candidates.push({ choice: 'pairsInt', cycles: strips * pairs + coding });
+      candidates.push({ choice: 'singlesInt', cycles: strips * singles + coding });
+    }
+  }
+  return candidates.length > 0 ? candidates : convCandidates(withoutCodes(operation));
+}
+
+/** The kernels that a dense layer may have. */
+export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
+  const { data, inputs, outputs, codes, signs, someZero } = operation;
+  const panels = Math.ceil(outputs / 16);
+  if (signsOf(operation)) return [{ choice: 'xnor', cycles: (inputs / 32) * panels * 40 }];
+  const candidates: Candidate<DenseChoice>[] = [];
+  const whole = signs ? undefined : codesOf(operation);
+  if (!codes) {
+    candidates.push({ choice: 'gemv', cycles: panels * inputs * ROW });
+    if (someZero) {
+      const cycles = inputs * (2 + NOT_ZERO * panels * ROW * 1.15);
+      candidates.push({ choice: 'skip', cycles });
+    }
+    const { kept, blocks } = countKept(data, inputs, outputs);
+    candidates.push({ choice: 'blocks', cycles: blocks * BLOCK + (outputs / 8) * LIST });
+    candidates.push({ choice: 'list', cycles: kept * LISTED + outputs * LIST });
+  }
+  if (whole && withinBytes(whole.codes)) {
+    const cycles = inputs * (2 + (panels / 2) * ROW_INT);
+    if (operation.encoding.values.bits <= 4 && withinHalves(whole.codes)) {
+      candidates.push({ choice: 'int4', cycles: cycles * 1.5 });
+    }
+    candidates.push({ choice: 'int8', cycles });
+  }
+  return candidates.length > 0 ? candidates : denseCandidates(withoutCodes(operation));
+}
+
+function withoutCodes<O extends Conv | Dense>({ codes, ...operation }: O): O {
+  return operation as O;
+}
+
+function withinBytes(codes: Int32Array): boolean {
+  return codes.every((code) => code >= -128 && code <= 127);
+}
+
+function withinHalves(codes: Int32Array): boolean {
+  return codes.every((code) => code >= -8 && code <= 7);
+}
+
+/** Weights that are not zero, and blocks of 8 outputs and one input with such a weight. */
+function countKept(
+  data: Float32Array,
+  inputs: number,
+  outputs: number,
+): { kept: number; blocks: number } {
+  let kept = 0;
+  let blocks = 0;
+  for (let i = 0; i < inputs; i++) {
+    for (let o = 0; o < outputs; o += 8) {
+      const end = Math.min(outputs, o + 8);
+      let some = 0;
+      for (let j = o; j < end; j++) if (data[i * outputs + j] !== 0) some++;
+      kept += some;
+      if (some > 0) blocks++;
+    }
+  }
+  return { kept, blocks };
+}
+
+/** Whether a convolution reads its input's planes where they are, without a copy with padding and phases. */
+export function isDirect({ window, signs }: Conv): boolean {
+  return window.strideHeight === 1 && window.strideWidth === 1 && !(signs && isPadded(window));
+}
+
+/** The least costly candidate; the first of equals. */
+export function cheapest<C extends Choice>(candidates: readonly Candidate<C>[]): Candidate<C> {
+  return candidates.reduce((best, next) => (next.cycles < best.cycles ? next : best));
+}

@@ -1,0 +1,115 @@
+// Convolutions as calls of kernels.
+import { CURVES } from '@thimble/kernels/inference';
+import { type ConvChoice, codesOf, isDirect, signsOf } from './choices.ts';
+import { codingOf } from './coding.ts';
+import { cellsOf, type Finish, listsOf, type Source } from './lists.ts';
+import type { Conv } from './operations.ts';
+import { type Planes, planesOf, readable, tableOf } from './planes.ts';
+import type { Place, Program } from './program.ts';
+import { isPadded } from './windows.ts';
+import { emitXnor } from './xnor.ts';
+
+/** Says how the values around a convolution must lie: before any layout is asked for. */
+export function layConv(conv: Conv): void {
+  const { input, output, window, residual } = conv;
+  if (residual) output.joinTo(residual);
+  const { dilationWidth, strideWidth, width, top, left, bottom, right } = window;
+  if (!isDirect(conv)) {
+    output.widen(output.width + Math.floor(((width - 1) * dilationWidth) / strideWidth));
+    return;
+  }
+  output.joinTo(input);
+  if (!isPadded(window)) return;
+  input.borders.push({
+    gap: Math.max(left, right),
+    front: (pitch) => top * pitch + left,
+    back: (pitch) => bottom * pitch + right,
+  });
+}
+
+/** A convolution by the kernel that was chosen. */
+export function emitConv(program: Program, conv: Conv, choice: ConvChoice): void {
+  if (choice === 'xnor') {
+    emitXnor(program, conv, signsOf(conv)!);
+    return;
+  }
+  const { kernel, window, output, residual, low, high } = conv;
+  const planes = readable(program, conv, conv.signs ? signed(program, conv) : planesOf(conv.input));
+  const whole = choice.endsWith('Int');
+  const group = choice.startsWith('pairs') ? 2 : 1;
+  const separate = kernel.separate;
+  const coded = whole ? codePlanes(program, conv, planes) : undefined;
+  const read = coded?.planes ?? planes;
+  const source: Source = {
+    step: 4 * read.step,
+    pitch: 4 * read.pitch,
+    phases: !isDirect(conv),
+    halves: whole ? (separate ? 'neighbours' : 'planes') : 'none',
+  };
+  const cells = cellsOf(kernel, window, source);
+  const channelStep = separate
+    ? source.step * (source.phases ? window.strideHeight * window.strideWidth : 1)
+    : undefined;
+  const weights = coded ? { ...kernel, data: coded.codes } : kernel;
+  const finish: Finish = coded ?? conv;
+  const lists = program.weights(listsOf(weights, cells, group, finish, channelStep));
+  const count = Math.ceil(kernel.outputs / group);
+  const stream = [read.origin, lists, output.origin, output.step, count, output.strips] as const;
+  const steps = coded ? [coded.steps] : [];
+  const last = Math.max(0, ...cells.delta) + 4 * read.step;
+  program.readsBeyond(last);
+  if (separate) {
+    program.call(whole ? 'convSeparateInt' : 'convSeparate', ...stream, low, high, ...steps);
+    return;
+  }
+  const names = { pairs: 'convPairs', singles: 'convSingles' } as const;
+  const name = names[group === 2 ? 'pairs' : 'singles'];
+  const ending = [residual?.origin ?? 0, low, high] as const;
+  program.call(whole ? `${name}Int` : name, ...stream, ...ending, ...steps);
+}
+
+interface Coded extends Finish {
+  planes: Planes;
+  codes: Float32Array;
+  steps: Place;
+}
+
+/** The input's codes in pairs, with the step that the layer says, or one by the largest value. */
+function codePlanes(program: Program, conv: Conv, planes: Planes): Coded {
+  const { input, kernel, codes } = conv;
+  const { codes: whole, scale } = codesOf(conv)!;
+  const alone = kernel.separate;
+  const count = alone ? planes.count : Math.ceil(planes.count / 2);
+  const piece = program.piece(4 * planes.step * count);
+  const start = { piece, offset: 0 };
+  const { steps, low, high, finish } = codingOf(program, conv, whole, scale);
+  if (!codes) {
+    const size = [input.channels, input.height, input.width] as const;
+    program.call('stepOf', input.origin, input.step, input.pitch, ...size, high, steps);
+  }
+  program.call(
+    'codePlanes',
+    ...[planes.start, 4 * planes.step, start, 4 * planes.step],
+    ...[planes.count, planes.step, low, high, steps, Number(alone)],
+  );
+  return {
+    ...finish,
+    planes: { ...planes, start, origin: { piece, offset: 4 * planes.front }, count },
+    codes: Float32Array.from(whole),
+    steps,
+  };
+}
+
+/** The signs of the input as -1 and 1, for a binary kernel that has zeros. */
+function signed(program: Program, { input, signs }: Conv): Planes {
+  const { layout, channels } = input;
+  const start = { piece: program.piece(input.piece.bytes), offset: 0 };
+  const table = program.weights(tableOf(signs!.scale, signs!.shift));
+  const infinite = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
+  program.call(
+    'scalePlanes',
+    ...[input.start, start, input.step, channels, layout.step, table, ...infinite],
+  );
+  program.call('activate', start, layout.step * channels, CURVES.sign, 1, 1);
+  return { ...planesOf(input), start, origin: { ...start, offset: input.origin.offset } };
+}

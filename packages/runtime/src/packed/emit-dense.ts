@@ -1,0 +1,178 @@
+// Dense layers as calls of kernels.
+import { CURVES } from '@thimble/kernels/inference';
+import { codesOf, type DenseChoice, signsOf } from './choices.ts';
+import { codingOf } from './coding.ts';
+import type { Dense } from './operations.ts';
+import type { Place, Program } from './program.ts';
+import { emitXnorDense } from './xnor.ts';
+
+const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
+const PANEL = 16;
+const BLOCK = 8;
+
+/** A dense layer by the kernel that was chosen. */
+export function emitDense(program: Program, dense: Dense, choice: DenseChoice): void {
+  const { input, output, inputs, outputs, low, high } = dense;
+  const panels = Math.ceil(outputs / PANEL);
+  if (choice === 'xnor') {
+    emitXnorDense(program, dense, signsOf(dense)!);
+    return;
+  }
+  if (choice === 'int8' || choice === 'int4') {
+    emitIntegers(program, dense, choice);
+    return;
+  }
+  const x = dense.signs ? signed(program, dense) : input.start;
+  const cut = [low, high] as const;
+  if (choice === 'gemv') {
+    const w = program.weights(floatPanels(dense, 0));
+    program.call('gemv', x, w, output.start, inputs, panels, ...cut);
+  } else if (choice === 'skip') {
+    const w = program.weights(floatPanels(dense, 1));
+    const list = { piece: program.piece(8 * (inputs + 2)), offset: 0 };
+    program.call('gemvSkip', x, w, output.start, inputs, panels, ...cut, list);
+  } else if (choice === 'blocks') {
+    const w = program.weights(blocksOf(dense));
+    program.call('gemvSparse', x, w, output.start, Math.ceil(outputs / BLOCK), ...cut);
+  } else {
+    program.call('gemvList', x, program.weights(entriesOf(dense)), output.start, outputs, ...cut);
+  }
+}
+
+/** Panels of 16 biases and then 16 weights of each input, with `more` rows of zeros. */
+function floatPanels({ data, inputs, outputs, scale, bias }: Dense, more: number): Float32Array {
+  const length = PANEL * (1 + inputs + more);
+  const panels = new Float32Array(Math.ceil(outputs / PANEL) * length);
+  for (let o = 0; o < outputs; o++) {
+    const at = Math.floor(o / PANEL) * length + (o % PANEL);
+    panels[at] = bias[o]!;
+    for (let i = 0; i < inputs; i++)
+      panels[at + PANEL * (1 + i)] = data[i * outputs + o]! * scale[o]!;
+  }
+  return panels;
+}
+
+/** Blocks of 8 outputs with the inputs that one of them needs. */
+function blocksOf({ data, inputs, outputs, scale, bias }: Dense): Float32Array {
+  const kept: number[][] = [];
+  for (let o = 0; o < outputs; o += BLOCK) {
+    const end = Math.min(outputs, o + BLOCK);
+    const rows: number[] = [];
+    for (let i = 0; i < inputs; i++) {
+      for (let j = o; j < end; j++) {
+        if (data[i * outputs + j] === 0) continue;
+        rows.push(i);
+        break;
+      }
+    }
+    kept.push(rows);
+  }
+  const groups = kept.map((rows) => Math.ceil(rows.length / 4));
+  const reals = new Float32Array(groups.reduce((sum, count) => sum + 12 + 36 * count, 0));
+  const words = new Uint32Array(reals.buffer);
+  let at = 0;
+  for (const [block, rows] of kept.entries()) {
+    words[at] = groups[block]!;
+    for (let j = 0; j < BLOCK; j++) reals[at + 4 + j] = bias[block * BLOCK + j] ?? 0;
+    at += 12;
+    for (const [place, i] of rows.entries()) {
+      const group = at + 36 * (place >> 2);
+      words[group + (place & 3)] = 4 * i;
+      for (let j = 0; j < BLOCK; j++) {
+        const o = block * BLOCK + j;
+        if (o >= outputs) break;
+        reals[group + 4 + BLOCK * (place & 3) + j] = data[i * outputs + o]! * scale[o]!;
+      }
+    }
+    at += 36 * groups[block]!;
+  }
+  return reals;
+}
+
+/** Lists of the weights of each output that are not zero. */
+function entriesOf({ data, inputs, outputs, scale, bias }: Dense): Float32Array {
+  const kept = new Uint32Array(outputs);
+  for (let i = 0; i < data.length; i++) if (data[i] !== 0) kept[i % outputs]!++;
+  const length = kept.reduce((sum, count) => sum + 2 + 8 * Math.ceil(count / 4), 0);
+  const reals = new Float32Array(length);
+  const words = new Uint32Array(reals.buffer);
+  let at = 0;
+  for (let o = 0; o < outputs; o++) {
+    const groups = Math.ceil(kept[o]! / 4);
+    words[at] = groups;
+    reals[at + 1] = bias[o]!;
+    at += 2;
+    let place = 0;
+    for (let i = 0; i < inputs; i++) {
+      const weight = data[i * outputs + o]!;
+      if (weight === 0) continue;
+      const group = at + 8 * (place >> 2) + (place & 3);
+      words[group] = 4 * i;
+      reals[group + 4] = weight * scale[o]!;
+      place++;
+    }
+    at += 8 * groups;
+  }
+  return reals;
+}
+
+/** Whole numbers: the input's codes in pairs times weights of 8 or 4 bits. */
+function emitIntegers(program: Program, dense: Dense, choice: 'int8' | 'int4'): void {
+  const { input, output, inputs, outputs, low, high, codes } = dense;
+  const { codes: whole, scale } = codesOf(dense)!;
+  const coding = codingOf(program, dense, whole, scale);
+  const { steps } = coding;
+  if (!codes) {
+    program.call('stepOf', input.start, 0, 0, 1, 1, inputs, coding.high, steps);
+  }
+  const x = { piece: program.piece(2 * inputs + 32), offset: 0 };
+  program.call('codeVector', input.start, x, inputs, coding.low, coding.high, steps);
+  const pairs = Math.ceil(inputs / 2);
+  const rows = choice === 'int8' ? 2 * PANEL : PANEL;
+  const length = 12 * PANEL + pairs * rows;
+  const panels = Math.ceil(outputs / PANEL);
+  const bytes = new Int8Array(panels * length);
+  const reals = new Float32Array(bytes.buffer);
+  const integers = new Int32Array(bytes.buffer);
+  const { finish } = coding;
+  if (choice === 'int4') {
+    for (let panel = 0; panel < panels; panel++) {
+      bytes.fill(0x88, panel * length + 12 * PANEL, (panel + 1) * length);
+    }
+  }
+  for (let o = 0; o < outputs; o++) {
+    const at = Math.floor(o / PANEL) * length;
+    const lane = o % PANEL;
+    reals[at / 4 + lane] = finish.scale[o]!;
+    reals[at / 4 + PANEL + lane] = finish.bias[o]!;
+    integers[at / 4 + 2 * PANEL + lane] = finish.whole![o]!;
+    for (let i = 0; i < inputs; i++) {
+      const code = whole[i * outputs + o]!;
+      const row = at + 12 * PANEL + (i >> 1) * rows;
+      if (choice === 'int8') bytes[row + 2 * lane + (i & 1)] = code;
+      else {
+        const shift = 4 * (i & 1);
+        const others = bytes[row + lane]! & (0xf0 >> shift);
+        bytes[row + lane] = others | ((code + 8) << shift);
+      }
+    }
+  }
+  const kernel = choice === 'int8' ? 'gemvInt' : 'gemvInt4';
+  const w = program.weights(bytes);
+  program.call(kernel, x, w, output.start, pairs, panels, low, high, steps);
+}
+
+/** The signs of the input as -1 and 1, for a binary kernel that has zeros. */
+function signed(program: Program, { input, inputs, signs }: Dense): Place {
+  const length = PANEL * Math.ceil(inputs / PANEL);
+  const x = { piece: program.piece(4 * length), offset: 0 };
+  const padded = (values: Float32Array): Place => {
+    const all = new Float32Array(length);
+    all.set(values);
+    return program.weights(all);
+  };
+  const table = [padded(signs!.scale), padded(signs!.shift)] as const;
+  program.call('scaleVector', input.start, x, length, ...table, ...INFINITE);
+  program.call('activate', x, length, CURVES.sign, 1, 1);
+  return x;
+}

@@ -1,0 +1,197 @@
+// A packed network that runs.
+import { checkOptions, DataError, ShapeError, UnsupportedError } from '@thimble/base';
+import { inferenceKernels } from '@thimble/kernels/inference';
+import { giveMemory, moduleFor, takeMemory } from './memory.ts';
+import { moveTo, type Placed, runnable } from './program.ts';
+
+/** An input or output of a packed network. */
+export interface Port {
+  name: string;
+  /** Of one example, as in tf.layers: [height, width, channels], or [length]. */
+  shape: number[];
+  /** Values of one example. */
+  size: number;
+  /** Bytes from the beginning of the arena. */
+  offset: number;
+}
+
+/** What runs a layer. */
+export interface LayerPlan {
+  layer: string;
+  /** The kernel, or what is computed where there is no choice. */
+  kernel: string;
+  /** Bytes of its packed weights in memory, biases and lists included. */
+  bytes: number;
+  why: string;
+  /** The kernels it could have, with their cost: cycles by the model, or milliseconds where they were timed. */
+  candidates: { kernel: string; cost: number }[];
+}
+
+/** What {@link PackedModel.explain} tells. */
+export interface Explanation {
+  layers: LayerPlan[];
+  /** Bytes of all weights, and of the values in between. */
+  weightBytes: number;
+  valueBytes: number;
+  threads: number;
+  /** Prints a table. */
+  print(): void;
+}
+
+/** Options of {@link PackedModel.predict}. */
+export interface PredictOptions {
+  /** Examples in the input; default: as many as the input holds. */
+  batch?: number;
+}
+
+interface Parts {
+  placed: Placed;
+  inputs: Port[];
+  outputs: Port[];
+  layers: LayerPlan[];
+}
+
+interface StartOptions {
+  threads: number;
+  relaxedSimd?: boolean;
+}
+
+/** A network on packed kernels. Made by `pack` and `load`. */
+export class PackedModel {
+  /** The inputs and outputs, in the order of the network's. */
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly #parts: Parts;
+  #memory: WebAssembly.Memory | undefined;
+  #values: Float32Array;
+  readonly #run: () => void;
+
+  private constructor(parts: Parts, memory: WebAssembly.Memory, run: () => void) {
+    this.inputs = parts.inputs;
+    this.outputs = parts.outputs;
+    this.#parts = parts;
+    this.#memory = memory;
+    this.#values = new Float32Array(memory.buffer);
+    this.#run = run;
+  }
+
+  /** Puts a placed program into a memory. */
+  static async start(parts: Parts, { relaxedSimd }: StartOptions): Promise<PackedModel> {
+    const { placed } = parts;
+    const module = await moduleFor(relaxedSimd);
+    const memory = takeMemory(placed.weightBytes + placed.arenaBytes);
+    const bytes = new Uint8Array(memory.buffer);
+    for (const [piece, at] of placed.offsets) if (piece.content) bytes.set(piece.content, at);
+    const kernels = inferenceKernels(module, memory);
+    return new PackedModel(
+      parts,
+      memory,
+      runnable(moveTo(placed.calls, placed.weightBytes), kernels),
+    );
+  }
+
+  /**
+   * The outputs for one example or a batch, one after the other, row by row as in tf.layers. Give the values of the
+   * one input, or of all inputs by name; one output comes as it is, several by name.
+   *
+   * @throws {ShapeError} where the values are not whole examples, or not as many as `batch` says.
+   * @throws {DataError} for an input that is missing or unknown.
+   */
+  predict(input: Float32Array, options?: PredictOptions): Float32Array;
+  predict(
+    inputs: Readonly<Record<string, Float32Array>>,
+    options?: PredictOptions,
+  ): Float32Array | Record<string, Float32Array>;
+  predict(
+    given: Float32Array | Readonly<Record<string, Float32Array>>,
+    options: PredictOptions = {},
+  ): Float32Array | Record<string, Float32Array> {
+    checkOptions('predict', options, ['batch']);
+    if (!this.#memory) {
+      throw new UnsupportedError('This packed model was disposed. Load it again to use it.');
+    }
+    const inputs = this.#inputsOf(given);
+    const batch = options.batch ?? inputs[0]!.length / this.inputs[0]!.size;
+    for (const [i, { name, size }] of this.inputs.entries()) {
+      if (inputs[i]!.length === batch * size && Number.isInteger(batch) && batch > 0) continue;
+      throw new ShapeError(
+        `predict: input "${name}" has ${inputs[i]!.length} values; an example takes ${size}` +
+          `${options.batch === undefined ? '' : `, a batch of ${batch} takes ${batch * size}`}.`,
+      );
+    }
+    const outputs = this.outputs.map(({ size }) => new Float32Array(batch * size));
+    this.#examples(inputs, outputs, 0, batch);
+    if (outputs.length === 1) return outputs[0]!;
+    return Object.fromEntries(this.outputs.map(({ name }, i) => [name, outputs[i]!]));
+  }
+
+  #examples(inputs: Float32Array[], outputs: Float32Array[], from: number, to: number): void {
+    const arena = this.#parts.placed.weightBytes;
+    for (let n = from; n < to; n++) {
+      for (const [i, { size, offset }] of this.inputs.entries()) {
+        const all = inputs[i]!;
+        const example = all.length === size ? all : all.subarray(n * size, (n + 1) * size);
+        this.#values.set(example, (arena + offset) >> 2);
+      }
+      this.#run();
+      for (const [i, { size, offset }] of this.outputs.entries()) {
+        const at = (arena + offset) >> 2;
+        outputs[i]!.set(this.#values.subarray(at, at + size), n * size);
+      }
+    }
+  }
+
+  #inputsOf(given: Float32Array | Readonly<Record<string, Float32Array>>): Float32Array[] {
+    const names = this.inputs.map(({ name }) => name);
+    if (given instanceof Float32Array) {
+      if (names.length === 1) return [given];
+      throw new DataError(
+        `predict: the network has the inputs ${names.join(', ')}; give them by name.`,
+      );
+    }
+    const unknown = Object.keys(given).find((name) => !names.includes(name));
+    if (unknown !== undefined) {
+      throw new DataError(`predict: no input is named "${unknown}". Inputs: ${names.join(', ')}.`);
+    }
+    return names.map((name) => {
+      const values = given[name];
+      if (values) return values;
+      throw new DataError(`predict: the input "${name}" is missing.`);
+    });
+  }
+
+  /** Which kernel runs each layer, what its weights take, and why it was chosen. */
+  explain(): Explanation {
+    const { layers, placed } = this.#parts;
+    const print = (): void => {
+      const rows = layers.map(({ layer, kernel, bytes, why }) => [
+        layer,
+        kernel,
+        String(bytes),
+        why,
+      ]);
+      const table = [['layer', 'kernel', 'bytes', 'why'], ...rows];
+      const widths = [0, 1, 2].map((i) => Math.max(...table.map((row) => row[i]!.length)));
+      for (const row of table) {
+        console.log(row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  '));
+      }
+    };
+    return {
+      layers: layers.map((plan) => ({ ...plan })),
+      weightBytes: [...placed.offsets.keys()].reduce(
+        (sum, { content }) => sum + (content?.length ?? 0),
+        0,
+      ),
+      valueBytes: placed.arenaBytes,
+      threads: 1,
+      print,
+    };
+  }
+
+  /** Gives the memory back. May be called twice. */
+  dispose(): void {
+    if (this.#memory) giveMemory(this.#memory);
+    this.#memory = undefined;
+    this.#values = new Float32Array(0);
+  }
+}

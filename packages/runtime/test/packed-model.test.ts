@@ -1,0 +1,288 @@
+import * as tfl from '@tensorflow/tfjs-layers';
+import { UnsupportedError } from '@thimble/base';
+import { useCpu } from '@thimble/testing';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { pack } from '../src/index.ts';
+import { expected, fill, inputsFor, lower, packed } from './networks.ts';
+
+useCpu();
+const { layers } = tfl;
+
+/** Asserts that a model and its packed form give the same for a batch. */
+async function expectSame(
+  model: tfl.LayersModel,
+  seed: number,
+  zeros = 0,
+  batch = 2,
+): Promise<void> {
+  fill(model, seed, zeros);
+  const inputs = inputsFor(model, batch, seed + 100);
+  const want = expected(model, inputs, batch);
+  const got = await packed(lower(model), inputs);
+  for (const [i, output] of want.entries()) expect(got[i]).toBeAllClose(output, 2e-5);
+  model.dispose();
+}
+
+const upTo = (max: number) => fc.integer({ min: 1, max });
+const padding = fc.constantFrom('same' as const, 'valid' as const);
+const activation = fc.constantFrom(
+  'linear',
+  'relu',
+  'relu6',
+  'sigmoid',
+  'tanh',
+  'elu',
+  'selu',
+  'softsign',
+  'hardSigmoid',
+  'softmax',
+);
+const zeros = fc.constantFrom(0, 0.5, 0.9, 1);
+const conv = fc
+  .record({
+    height: upTo(20),
+    width: upTo(20),
+    channels: upTo(9),
+    filters: upTo(9),
+    kernelSize: fc.tuple(upTo(5), upTo(5)),
+    strides: fc.tuple(upTo(3), upTo(3)),
+    dilationRate: fc.tuple(upTo(2), upTo(2)),
+    padding,
+    activation,
+    useBias: fc.boolean(),
+    zeros,
+    seed: fc.nat(1000),
+  })
+  .map((c) =>
+    c.strides[0] + c.strides[1] > 2 ? { ...c, dilationRate: [1, 1] as [number, number] } : c,
+  )
+  .filter(
+    ({ padding, height, width, kernelSize: [a, b], dilationRate: [d, e] }) =>
+      padding === 'same' || ((a - 1) * d < height && (b - 1) * e < width),
+  );
+
+async function property<T>(
+  arbitrary: fc.Arbitrary<T>,
+  runs: number,
+  check: (example: T) => Promise<void>,
+) {
+  await fc.assert(fc.asyncProperty(arbitrary, check), { seed: 20_240_611, numRuns: runs });
+}
+
+describe('layers equal those of tfjs', () => {
+  test('conv2d', () =>
+    property(conv, 120, ({ height, width, channels, zeros, seed, ...args }) => {
+      const inputShape = [height, width, channels];
+      return expectSame(
+        tfl.sequential({ layers: [layers.conv2d({ ...args, inputShape } as never)] }),
+        seed,
+        zeros,
+      );
+    }));
+
+  test('depthwiseConv2d', () =>
+    property(
+      fc.tuple(conv, upTo(2)),
+      80,
+      ([{ height, width, channels, zeros, seed, filters, ...args }, depthMultiplier]) => {
+        const strides = [args.strides[0], args.strides[0]] as [number, number];
+        const inputShape = [height, width, channels];
+        const layer = layers.depthwiseConv2d({
+          ...args,
+          strides,
+          depthMultiplier,
+          inputShape,
+        } as never);
+        return expectSame(tfl.sequential({ layers: [layer] }), seed, zeros);
+      },
+    ));
+
+  test('dense', () =>
+    property(
+      fc.record({ inputs: upTo(70), units: upTo(40), activation, zeros, seed: fc.nat(1000) }),
+      80,
+      ({ inputs, units, activation, zeros, seed }) =>
+        expectSame(
+          tfl.sequential({
+            layers: [
+              layers.dense({ units, activation: activation as never, inputShape: [inputs] }),
+            ],
+          }),
+          seed,
+          zeros,
+        ),
+    ));
+
+  test('pooling', () =>
+    property(
+      fc
+        .record({
+          height: upTo(13),
+          width: upTo(13),
+          channels: upTo(5),
+          pool: fc.tuple(upTo(3), upTo(3)),
+          strides: fc.tuple(upTo(3), upTo(3)),
+          padding,
+          mean: fc.boolean(),
+          seed: fc.nat(1000),
+        })
+        .filter(
+          ({ padding, height, width, pool: [a, b] }) =>
+            padding === 'same' || (a <= height && b <= width),
+        ),
+      80,
+      ({ height, width, channels, pool, strides, padding, mean, seed }) => {
+        const args = {
+          poolSize: pool,
+          strides,
+          padding,
+          inputShape: [height, width, channels],
+        } as never;
+        return expectSame(
+          tfl.sequential({
+            layers: [mean ? layers.averagePooling2d(args) : layers.maxPooling2d(args)],
+          }),
+          seed,
+        );
+      },
+    ));
+});
+
+type Apply = (x: tfl.SymbolicTensor) => tfl.SymbolicTensor;
+const on =
+  (layer: tfl.layers.Layer): Apply =>
+  (x) =>
+    layer.apply(x) as tfl.SymbolicTensor;
+
+describe('networks equal those of tfjs', () => {
+  test('LeNet-5', () =>
+    expectSame(
+      tfl.sequential({
+        layers: [
+          layers.conv2d({
+            filters: 20,
+            kernelSize: 5,
+            activation: 'relu',
+            inputShape: [28, 28, 1],
+          }),
+          layers.maxPooling2d({ poolSize: 2 }),
+          layers.conv2d({ filters: 50, kernelSize: 5, activation: 'relu' }),
+          layers.maxPooling2d({ poolSize: 2 }),
+          layers.flatten(),
+          layers.dense({ units: 50, activation: 'relu' }),
+          layers.dropout({ rate: 0.5 }),
+          layers.dense({ units: 10, activation: 'softmax' }),
+        ],
+      }),
+      1,
+    ));
+
+  test('separable convolutions with batch normalisation', () => {
+    const block = (filters: number, strides: number) => [
+      layers.depthwiseConv2d({ kernelSize: 3, strides, padding: 'same', useBias: false }),
+      layers.batchNormalization(),
+      layers.reLU({ maxValue: 6 }),
+      layers.conv2d({ filters, kernelSize: 1, useBias: false }),
+      layers.batchNormalization(),
+      layers.activation({ activation: 'relu' }),
+    ];
+    return expectSame(
+      tfl.sequential({
+        layers: [
+          layers.conv2d({
+            filters: 7,
+            kernelSize: 3,
+            strides: 2,
+            padding: 'same',
+            inputShape: [15, 15, 3],
+          }),
+          layers.batchNormalization(),
+          layers.leakyReLU(),
+          ...block(12, 1),
+          ...block(9, 2),
+          layers.separableConv2d({ filters: 5, kernelSize: 3, activation: 'relu' }),
+          layers.globalAveragePooling2d({}),
+          layers.dense({ units: 4 }),
+          layers.softmax(),
+        ],
+      }),
+      2,
+    );
+  });
+
+  test('residual sums, concatenation, several inputs and outputs', () => {
+    const first = tfl.input({ shape: [9, 8, 3] });
+    const second = tfl.input({ shape: [5] });
+    const convolved = on(
+      layers.conv2d({ filters: 6, kernelSize: 3, padding: 'same', activation: 'relu' }),
+    )(first);
+    const normal = on(layers.batchNormalization())(
+      on(layers.conv2d({ filters: 6, kernelSize: 3, padding: 'same' }))(convolved),
+    );
+    const sum = on(layers.reLU())(layers.add().apply([normal, convolved]) as tfl.SymbolicTensor);
+    const shortcut = on(layers.conv2d({ filters: 4, kernelSize: 1, strides: 2 }))(sum);
+    const main = on(layers.conv2d({ filters: 4, kernelSize: 3, strides: 2, padding: 'same' }))(sum);
+    const joined = layers.add().apply([shortcut, main]) as tfl.SymbolicTensor;
+    const both = layers.concatenate().apply([joined, main, shortcut]) as tfl.SymbolicTensor;
+    const mixed = layers.multiply().apply([joined, main]) as tfl.SymbolicTensor;
+    const mean = layers.average().apply([joined, main, mixed]) as tfl.SymbolicTensor;
+    const padded = on(
+      layers.zeroPadding2d({
+        padding: [
+          [1, 2],
+          [0, 3],
+        ] as never,
+      }),
+    )(mean);
+    const flat = on(layers.flatten())(both);
+    const vector = layers.concatenate().apply([flat, second]) as tfl.SymbolicTensor;
+    const scores = on(layers.dense({ units: 3, activation: 'softmax' }))(vector);
+    const outputs = [scores, padded, sum, on(layers.globalMaxPooling2d({}))(both)];
+    return expectSame(tfl.model({ inputs: [first, second], outputs }), 3, 0.3, 3);
+  });
+
+  test('a value that two layers read is not changed by what is fused', () => {
+    const x = tfl.input({ shape: [6, 6, 2] });
+    const y = on(layers.conv2d({ filters: 4, kernelSize: 3 }))(x);
+    const same = on(layers.dropout({ rate: 0.1 }))(y);
+    const rectified = on(layers.reLU())(same);
+    return expectSame(
+      tfl.model({
+        inputs: x,
+        outputs: [rectified, on(layers.conv2d({ filters: 2, kernelSize: 1 }))(y)],
+      }),
+      4,
+    );
+  });
+
+  test('sequences', () =>
+    expectSame(
+      tfl.sequential({
+        layers: [
+          layers.conv1d({
+            filters: 5,
+            kernelSize: 3,
+            padding: 'same',
+            activation: 'relu',
+            inputShape: [17, 3],
+          }),
+          layers.maxPooling1d({ poolSize: 2 }),
+          layers.conv1d({ filters: 4, kernelSize: 2, strides: 2 }),
+          layers.dense({ units: 3 }),
+          layers.globalAveragePooling1d(),
+        ],
+      }),
+      5,
+    ));
+});
+
+test('what it cannot run is named', async () => {
+  const model = tfl.sequential({
+    layers: [layers.lstm({ units: 2, inputShape: [3, 4], name: 'memory' })],
+  });
+  await expect(pack(lower(model))).rejects.toThrow(UnsupportedError);
+  await expect(pack(lower(model))).rejects.toThrow(
+    'layer "memory": the packed runtime cannot run lstm',
+  );
+});
