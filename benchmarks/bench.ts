@@ -7,12 +7,14 @@ import { textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
 import { kernels } from './tasks/kernels.bench.ts';
 import { maskedTraining } from './tasks/masked-training.bench.ts';
+import { packedKernels } from './tasks/packed-kernels.bench.ts';
 import { quantisedTraining } from './tasks/quantised-training.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
   kernels,
   training,
+  'packed-kernels': packedKernels,
   'masked-training': maskedTraining,
   'quantised-training': quantisedTraining,
 };
