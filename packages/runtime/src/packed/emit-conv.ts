@@ -7,7 +7,7 @@ import type { Conv } from './operations.ts';
 import { type Planes, planesOf, readable, tableOf } from './planes.ts';
 import type { Place, Program } from './program.ts';
 import { isPadded } from './windows.ts';
-import { emitXnor } from './xnor.ts';
+import { emitMagnitude, emitXnor } from './xnor.ts';
 
 /** Says how the values around a convolution must lie: before any layout is asked for. */
 export function layConv(conv: Conv): void {
@@ -15,7 +15,10 @@ export function layConv(conv: Conv): void {
   if (residual) output.joinTo(residual);
   const { dilationWidth, strideWidth, width, top, left, bottom, right } = window;
   if (!isDirect(conv)) {
-    output.widen(output.width + Math.floor(((width - 1) * dilationWidth) / strideWidth));
+    const reach = Math.floor(((width - 1) * dilationWidth) / strideWidth);
+    // Where phases are rows of the image, the padding behind a row is that before the next.
+    const row = strideWidth === 1 ? input.width + Math.max(left, right) : output.width + reach;
+    output.widen(row);
     return;
   }
   output.joinTo(input);
@@ -29,6 +32,14 @@ export function layConv(conv: Conv): void {
 
 /** A convolution by the kernel that was chosen. */
 export function emitConv(program: Program, conv: Conv, choice: ConvChoice): void {
+  if (choice !== 'xnor' && conv.signs?.magnitude) {
+    const { low, high, bias, signs, ...rest } = conv;
+    const none = { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
+    const plain = { ...signs, magnitude: false };
+    emitConv(program, { ...rest, ...none, bias: bias.map(() => 0), signs: plain }, choice);
+    emitMagnitude(program, conv);
+    return;
+  }
   if (choice === 'xnor') {
     emitXnor(program, conv, signsOf(conv)!);
     return;

@@ -4,7 +4,7 @@ import { codesOf, type DenseChoice, signsOf } from './choices.ts';
 import { codingOf } from './coding.ts';
 import type { Dense } from './operations.ts';
 import type { Place, Program } from './program.ts';
-import { emitXnorDense } from './xnor.ts';
+import { emitDenseMagnitude, emitXnorDense } from './xnor.ts';
 
 const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 const PANEL = 16;
@@ -12,6 +12,14 @@ const BLOCK = 8;
 
 /** A dense layer by the kernel that was chosen. */
 export function emitDense(program: Program, dense: Dense, choice: DenseChoice): void {
+  if (choice !== 'xnor' && dense.signs?.magnitude) {
+    const { low, high, bias, signs, ...rest } = dense;
+    const none = { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY };
+    const plain = { ...signs, magnitude: false };
+    emitDense(program, { ...rest, ...none, bias: bias.map(() => 0), signs: plain }, choice);
+    emitDenseMagnitude(program, dense);
+    return;
+  }
   const { input, output, inputs, outputs, low, high } = dense;
   const panels = Math.ceil(outputs / PANEL);
   if (choice === 'xnor') {

@@ -167,6 +167,15 @@ class Reading {
     return maker && isPlain(maker) ? maker : undefined;
   }
 
+  /** Whether a value comes from a ReLU, directly or by way of a change of shape or pooling. */
+  #hasZeros(value: Value): boolean {
+    const maker = this.#makers.get(value);
+    if (!maker) return false;
+    if (maker.low === 0) return true;
+    const passes = maker.kind === 'reshape' || (maker.kind === 'pool' && !maker.mean);
+    return passes && this.#hasZeros(maker.input);
+  }
+
   /** An activation: the end of what made its input, or an operation of its own. */
   #finish(node: GraphNode, value: Value): void {
     const ending = endingOf(node);
@@ -251,7 +260,6 @@ class Reading {
       return;
     }
     if (value.size !== inputs) throw unsupported(node);
-    const maker = this.#makers.get(value);
     const operation: Dense = {
       kind: 'dense',
       layer: node.layer,
@@ -263,7 +271,7 @@ class Reading {
       encoding,
       scale: new Float32Array(outputs).fill(1),
       bias: this.#bias(node, outputs),
-      someZero: maker?.low === 0,
+      someZero: this.#hasZeros(value),
       ...ending,
     };
     this.#answer(node, withOptional(operation, node, this.#signs(node, inputs)));
@@ -298,7 +306,6 @@ class Reading {
       if (!node.op.startsWith('xnor')) {
         const flat = { ...encoding, shape: [height * width * inputs, outputs] };
         const vector = this.#asVector(value, node);
-        const maker = this.#makers.get(value);
         const operation: Dense = {
           kind: 'dense',
           layer: node.layer,
@@ -310,7 +317,7 @@ class Reading {
           encoding: withAxis(flat, encoding, outputs),
           scale: new Float32Array(outputs).fill(1),
           bias: this.#bias(node, outputs),
-          someZero: maker?.low === 0,
+          someZero: this.#hasZeros(value),
           ...ending,
         };
         this.#answer(node, withOptional(operation, node, undefined));

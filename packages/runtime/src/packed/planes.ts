@@ -28,7 +28,7 @@ export function readable(program: Program, conv: Conv, planes: Planes): Planes {
   const { strideHeight, strideWidth, dilationHeight, height, top, left } = window;
   const { pitch } = output.layout;
   const rows = output.height + Math.floor(((height - 1) * dilationHeight) / strideHeight);
-  const step = planeStep(rows * pitch);
+  const step = planeStep(rows * pitch + window.right);
   const count = planes.count * strideHeight * strideWidth;
   const start = { piece: program.piece(4 * step * count), offset: 0 };
   program.call(

@@ -3,7 +3,7 @@
 import { type Cells, cellsOf, listsOf } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
 import { type Planes, planesOf, readable, tableOf } from './planes.ts';
-import type { Place, Program } from './program.ts';
+import type { Program } from './program.ts';
 import { isPadded } from './windows.ts';
 
 const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
@@ -56,12 +56,13 @@ export function emitXnor(program: Program, conv: Conv, size: Float32Array): void
     ...[program.weights(edges.places), program.weights(edges.values), edges.rows],
   );
   program.readsBeyond(Math.max(0, ...cells.delta) + 4 * read.step);
-  if (signs.magnitude) emitMagnitude(program, conv, table);
+  if (signs.magnitude) emitMagnitude(program, conv);
 }
 
 /** The mean magnitude of the inputs in each window, by which the sums are multiplied; then bias and cut. */
-function emitMagnitude(program: Program, conv: Conv, table: Place): void {
-  const { input, window, output, low, high, bias } = conv;
+export function emitMagnitude(program: Program, conv: Conv): void {
+  const { input, window, output, low, high, bias, signs } = conv;
+  const table = program.weights(tableOf(signs!.scale, signs!.shift));
   const { layout, channels } = input;
   const start = { piece: program.piece(4 * layout.step), offset: 0 };
   program.call('meanSize', input.start, input.step, start, channels, layout.step, table);
@@ -213,7 +214,14 @@ export function emitXnorDense(program: Program, dense: Dense, size: Float32Array
   const cut = signs.magnitude ? INFINITE : ([low, high] as const);
   const w = program.weights(packed);
   program.call('xnorGemv', x, w, output.start, words, panels, ...cut, inputs);
-  if (!signs.magnitude) return;
+  if (signs.magnitude) emitDenseMagnitude(program, dense);
+}
+
+/** The mean magnitude of the inputs, by which the sums are multiplied; then bias and cut. */
+export function emitDenseMagnitude(program: Program, dense: Dense): void {
+  const { input, inputs, outputs, output, low, high, bias, signs } = dense;
+  const table = program.weights(tableOf(signs!.scale, signs!.shift));
+  const panels = Math.ceil(outputs / 16);
   // The mean magnitude, in as many copies as there are outputs, times the sums.
   const mean = { piece: program.piece(64), offset: 0 };
   program.call('meanSize', input.start, 4, mean, inputs, 1, table);

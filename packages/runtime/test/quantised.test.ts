@@ -1,0 +1,326 @@
+import * as tfl from '@tensorflow/tfjs-layers';
+import type { ValueCode } from '@thimble/base';
+import { type Graph, runInteger } from '@thimble/graph';
+import { xnorConv2d, xnorDense } from '@thimble/quantization';
+import { useCpu } from '@thimble/testing';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Choice, pack } from '../src/index.ts';
+import { expected, fill, inputsFor, lower, packed, random } from './networks.ts';
+
+useCpu();
+const { layers } = tfl;
+const upTo = (max: number) => fc.integer({ min: 1, max });
+const seed = fc.nat(1000);
+
+async function property<T>(
+  arbitrary: fc.Arbitrary<T>,
+  runs: number,
+  check: (example: T) => Promise<void>,
+): Promise<void> {
+  await fc.assert(fc.asyncProperty(arbitrary, check), { seed: 20_240_611, numRuns: runs });
+}
+
+interface Coding {
+  bits: number;
+  zeros: number;
+  perChannel: boolean;
+  codes: boolean;
+  seed: number;
+}
+
+/** Kernels as whole numbers times steps that are powers of two; with `codes`, inputs of 8 bits as well. */
+function coded(graph: Graph, { bits, zeros, perChannel, codes, seed }: Coding): Graph {
+  const next = random(seed);
+  const weights = { ...graph.weights };
+  const nodes = graph.nodes.map((node) => {
+    const role = ['kernel', 'depthwiseKernel'].find((name) => name in node.weights);
+    if (!role) return node;
+    const key = node.weights[role]!;
+    const { shape } = graph.weights[key]!.encoding;
+    const axis = role === 'kernel' ? shape.length - 1 : 2;
+    const inner = shape.slice(axis + 1).reduce((n, s) => n * s, 1);
+    const count = perChannel ? shape[axis]! : 1;
+    const scale = Float32Array.from({ length: count }, () => 0.001 + next() / 50);
+    const half = 2 ** (bits - 1);
+    const data = Float32Array.from({ length: shape.reduce((n, s) => n * s, 1) }, (_, i) => {
+      if (next() < zeros) return 0;
+      const code = Math.floor(next() * 2 * half) - half;
+      return code * scale[Math.floor(i / inner) % count]!;
+    });
+    const values: ValueCode = {
+      ...{ type: 'affine', bits, scale, zeroPoint: new Int32Array(count) },
+      axis: perChannel ? axis : null,
+    };
+    weights[key] = { encoding: { shape, values, nonzero: data.length }, data };
+    const input = { bits: 8, scale: 0.01 + next() / 100, zeroPoint: 100, low: 0, high: 255 };
+    return codes ? { ...node, codes: { inputs: [input] } } : node;
+  });
+  return { ...graph, nodes, weights };
+}
+
+const coding = fc.record({
+  bits: fc.constantFrom(2, 4, 8),
+  zeros: fc.constantFrom(0, 0.6, 0.95),
+  perChannel: fc.boolean(),
+  seed,
+});
+const image = fc.record({
+  height: upTo(12),
+  width: upTo(12),
+  channels: upTo(7),
+  filters: upTo(7),
+  kernelSize: fc.tuple(fc.constantFrom(1, 2, 3), fc.constantFrom(1, 2, 3)),
+  strides: fc.constantFrom(1, 2),
+  padding: fc.constantFrom('same' as const, 'valid' as const),
+  activation: fc.constantFrom('linear', 'relu'),
+  separate: fc.boolean(),
+});
+type Image = typeof image extends fc.Arbitrary<infer T> ? T : never;
+
+function convolution({ height, width, channels, separate, ...args }: Image): tfl.LayersModel {
+  const inputShape = [height, width, channels];
+  const make = separate ? layers.depthwiseConv2d : layers.conv2d;
+  return tfl.sequential({ layers: [make({ ...args, inputShape } as never)] });
+}
+
+const fits = ({ height, width, kernelSize: [a, b], padding }: Image): boolean =>
+  padding === 'same' || (a <= height && b <= width);
+
+/** Bits of float32, minus zero as zero. */
+const bitsOf = (values: Float32Array): number[] => [
+  ...new Uint32Array(Float32Array.from(values, (x) => x + 0).buffer),
+];
+
+async function expectInteger(
+  model: tfl.LayersModel,
+  options: Omit<Coding, 'codes'>,
+): Promise<void> {
+  fill(model, options.seed);
+  const graph = coded(lower(model), { ...options, codes: true });
+  const inputs = inputsFor(model, 2, options.seed);
+  const { outputs } = runInteger(graph, inputs);
+  const got = await packed(graph, inputs);
+  expect(bitsOf(got[0]!)).toEqual(bitsOf(outputs[0]!));
+  model.dispose();
+}
+
+describe('layers with codes equal the integer reference bit for bit', () => {
+  test('convolutions', () =>
+    property(fc.tuple(image.filter(fits), coding), 120, ([args, options]) =>
+      expectInteger(convolution(args), options),
+    ));
+
+  test('dense layers', () =>
+    property(fc.tuple(upTo(75), upTo(40), coding), 80, ([inputs, units, options]) =>
+      expectInteger(
+        tfl.sequential({ layers: [layers.dense({ units, inputShape: [inputs] })] }),
+        options,
+      ),
+    ));
+
+  test('a network of them', () =>
+    expectInteger(
+      tfl.sequential({
+        layers: [
+          layers.conv2d({ filters: 5, kernelSize: 3, activation: 'relu', inputShape: [10, 10, 2] }),
+          layers.depthwiseConv2d({ kernelSize: 3, padding: 'same', activation: 'relu' }),
+          layers.maxPooling2d({ poolSize: 2 }),
+          layers.flatten(),
+          layers.dense({ units: 20, activation: 'relu' }),
+          layers.dense({ units: 10 }),
+        ],
+      }),
+      { bits: 8, zeros: 0.3, perChannel: true, seed: 7 },
+    ));
+});
+
+describe('8 and 4 bits without codes of their own', () => {
+  test('inputs lose less than a thousandth of their range', () =>
+    property(fc.tuple(image.filter(fits), coding), 60, async ([args, options]) => {
+      const model = convolution({ ...args, separate: false });
+      fill(model, options.seed);
+      const graph = coded(lower(model), { ...options, codes: false });
+      const floats = {
+        ...graph,
+        weights: Object.fromEntries(
+          Object.entries(graph.weights).map(([key, { encoding, data }]) => [
+            key,
+            { data, encoding: { ...encoding, values: { type: 'float', bits: 32 } } },
+          ]),
+        ),
+      } as Graph;
+      const inputs = inputsFor(model, 2, options.seed);
+      const [want] = await packed(floats, inputs);
+      const layer = graph.nodes[1]!.layer;
+      const isInteger = (await explained(graph))[0]!.candidates.some(
+        ({ kernel }) => kernel === 'pairsInt',
+      );
+      const [got] = await packed(
+        graph,
+        inputs,
+        isInteger ? { kernels: { [layer]: 'pairsInt' } } : {},
+      );
+      expect(got).toBeAllClose(want!, 2e-3);
+      model.dispose();
+    }));
+
+  test('a dense layer of 4 bits keeps half a byte for a weight', async () => {
+    const model = tfl.sequential({ layers: [layers.dense({ units: 64, inputShape: [256] })] });
+    fill(model, 1);
+    const graph = coded(lower(model), {
+      bits: 4,
+      zeros: 0,
+      perChannel: true,
+      codes: false,
+      seed: 2,
+    });
+    const bytes = async (kernel: Choice) => (await explained(graph, kernel))[0]!.bytes;
+    const table = 12 * 64;
+    expect(await bytes('int4')).toBe(table + (256 * 64) / 2);
+    expect(await bytes('int8')).toBe(table + 256 * 64);
+    const inputs = inputsFor(model, 2, 3);
+    const run = (kernel: Choice) =>
+      packed(graph, inputs, { kernels: { [graph.nodes[1]!.layer]: kernel } });
+    expect(await run('int4')).toEqual(await run('int8'));
+    model.dispose();
+  });
+});
+
+async function explained(graph: Graph, kernel?: Choice) {
+  const { layer } = graph.nodes[1]!;
+  const net = await pack(graph, kernel ? { kernels: { [layer]: kernel } } : {});
+  const { layers } = net.explain();
+  net.dispose();
+  return layers.filter((plan) => plan.layer === layer && plan.candidates.length > 0);
+}
+
+const scaling = fc.constantFrom('weights' as const, 'weightsAndInputs' as const, 'none' as const);
+
+/** Asserts that a binary layer gives what tfjs does where no sign hangs on the last bit. */
+async function expectSigns(model: tfl.LayersModel, seed: number): Promise<void> {
+  fill(model, seed);
+  const inputs = inputsFor(model, 2, seed + 1);
+  const want = expected(model, inputs, 2);
+  const graph = lower(model);
+  const got = await packed(graph, inputs);
+  expect(got[0]).toBeAllClose(want[0]!, 1e-4);
+  // With a zero among the weights the signs are multiplied as real numbers.
+  const key = graph.nodes.find(({ op }) => op.startsWith('xnor'))!.weights.kernel!;
+  const weight = graph.weights[key]!;
+  const data = Float32Array.from(weight.data!);
+  data[0] = 0;
+  const mask = Uint8Array.from(data, (w) => (w === 0 ? 0 : 1));
+  const pruned = {
+    ...graph,
+    weights: { ...graph.weights, [key]: { data, encoding: { ...weight.encoding, mask } } },
+  };
+  const difference = await packed(pruned, inputs);
+  const size = Math.abs(weight.data![0]!);
+  const most = difference[0]!.reduce(
+    (d, value, i) => Math.max(d, Math.abs(value - got[0]![i]!)),
+    0,
+  );
+  expect(most).toBeLessThan(size * 5 + 1e-3);
+  model.dispose();
+}
+
+describe('binary layers equal those of tfjs', () => {
+  test('xnorConv2d', () =>
+    property(
+      fc.record({
+        image: image.filter(fits),
+        channels: fc.constantFrom(1, 3, 31, 32, 33, 70),
+        scaling,
+        batchNormalization: fc.boolean(),
+        seed,
+      }),
+      60,
+      ({
+        image: { separate, height, width, ...args },
+        channels,
+        scaling,
+        batchNormalization,
+        seed,
+      }) => {
+        const layer = xnorConv2d({
+          ...args,
+          scaling,
+          batchNormalization,
+          inputShape: [height, width, channels],
+        } as never);
+        return expectSigns(tfl.sequential({ layers: [layer] }), seed);
+      },
+    ));
+
+  test('xnorConv2d with more signs than a byte counts', () =>
+    expectSigns(
+      tfl.sequential({
+        layers: [
+          xnorConv2d({ filters: 3, kernelSize: 5, padding: 'same', inputShape: [7, 6, 130] }),
+        ],
+      }),
+      3,
+    ));
+
+  test('xnorDense', () =>
+    property(
+      fc.record({
+        inputs: fc.constantFrom(1, 31, 32, 33, 1100),
+        units: upTo(40),
+        scaling,
+        batchNormalization: fc.boolean(),
+        seed,
+      }),
+      40,
+      ({ inputs, units, scaling, batchNormalization, seed }) =>
+        expectSigns(
+          tfl.sequential({
+            layers: [xnorDense({ units, scaling, batchNormalization, inputShape: [inputs] })],
+          }),
+          seed,
+        ),
+    ));
+});
+
+describe('every kernel that a layer may have gives the same', () => {
+  test('convolutions and dense layers with zeros', async () => {
+    const x = tfl.input({ shape: [9, 9, 6] });
+    const y = layers
+      .conv2d({ filters: 7, kernelSize: 3, padding: 'same', activation: 'relu', name: 'conv' })
+      .apply(x);
+    const z = layers.flatten().apply(y);
+    const model = tfl.model({
+      inputs: x,
+      outputs: layers.dense({ units: 21, name: 'dense' }).apply(z) as tfl.SymbolicTensor,
+    });
+    fill(model, 5, 0.8);
+    const graph = lower(model);
+    const inputs = inputsFor(model, 2, 6);
+    const [want] = expected(model, inputs, 2);
+    const names = graph.nodes.map(({ layer }) => layer);
+    const [conv, dense] = [
+      names.find((name) => name.startsWith('conv'))!,
+      names.find((name) => name.startsWith('dense'))!,
+    ];
+    for (const kernel of ['pairs', 'singles'] as const) {
+      expect((await packed(graph, inputs, { kernels: { [conv]: kernel } }))[0]).toBeAllClose(
+        want!,
+        2e-5,
+      );
+    }
+    for (const kernel of ['gemv', 'skip', 'blocks', 'list'] as const) {
+      expect((await packed(graph, inputs, { kernels: { [dense]: kernel } }))[0]).toBeAllClose(
+        want!,
+        2e-5,
+      );
+    }
+    expect((await packed(graph, inputs, { plan: 'measure' }))[0]).toBeAllClose(want!, 2e-5);
+    expect((await packed(graph, inputs, { relaxedSimd: false }))[0]).toBeAllClose(want!, 2e-5);
+    await expect(pack(graph, { kernels: { [conv]: 'xnor' } })).rejects.toThrow(
+      'It can have: pairs, singles',
+    );
+    await expect(pack(graph, { kernels: { nothing: 'pairs' } })).rejects.toThrow('nothing');
+    model.dispose();
+  });
+});
