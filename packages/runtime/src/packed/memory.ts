@@ -3,6 +3,7 @@
 import { inferenceModule } from '@thimble/kernels/inference';
 
 const PAGE = 65_536;
+const MOST_PAGES = 65_536;
 /** Memories that are kept for later. */
 const KEPT = 4;
 
@@ -28,19 +29,24 @@ export function giveMemory(memory: WebAssembly.Memory): void {
   if (free.length < KEPT) free.push(memory);
 }
 
+/** A memory that threads share, of exactly as many pages as `bytes` need. */
+export function sharedMemory(bytes: number): WebAssembly.Memory {
+  const pages = pagesOf(bytes);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
 /** The module of the kernels, compiled once. */
 export function moduleFor(
   relaxedSimd: boolean | undefined,
-  sharedPages?: number,
+  shared: boolean = false,
 ): Promise<WebAssembly.Module> {
-  const key = `${relaxedSimd} ${sharedPages}`;
+  const key = `${relaxedSimd} ${shared}`;
   let module = modules.get(key);
   if (!module) {
-    const options = {
+    module = inferenceModule({
       ...(relaxedSimd === undefined ? {} : { relaxedSimd }),
-      ...(sharedPages === undefined ? {} : { sharedPages }),
-    };
-    module = inferenceModule(options);
+      ...(shared ? { sharedPages: MOST_PAGES } : {}),
+    });
     modules.set(key, module);
   }
   return module;

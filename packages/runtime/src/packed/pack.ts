@@ -31,7 +31,10 @@ export interface PackOptions {
   kernels?: Record<string, Choice>;
   /** Which build of the kernels. Default: with relaxed SIMD where the engine has it. */
   relaxedSimd?: boolean;
-  /** Threads that share a batch; default 1. See {@link PackedModel.threads}. */
+  /**
+   * Threads that share a batch, the caller included; default 1. They need SharedArrayBuffer (Node, and pages that
+   * are cross-origin isolated); elsewhere there is one, and `explain` says so.
+   */
   threads?: number;
 }
 

@@ -1,8 +1,9 @@
 // A packed network that runs.
 import { checkOptions, DataError, ShapeError, UnsupportedError } from '@thimble/base';
 import { inferenceKernels } from '@thimble/kernels/inference';
-import { giveMemory, moduleFor, takeMemory } from './memory.ts';
+import { giveMemory, moduleFor, sharedMemory, takeMemory } from './memory.ts';
 import { moveTo, type Placed, runnable } from './program.ts';
+import { CHUNK, canShare, desksBytes, Threads } from './threads.ts';
 
 /** An input or output of a packed network. */
 export interface Port {
@@ -65,29 +66,38 @@ export class PackedModel {
   #memory: WebAssembly.Memory | undefined;
   #values: Float32Array;
   readonly #run: () => void;
+  readonly #threads: Threads | undefined;
 
-  private constructor(parts: Parts, memory: WebAssembly.Memory, run: () => void) {
+  private constructor(
+    parts: Parts,
+    memory: WebAssembly.Memory,
+    run: () => void,
+    threads: Threads | undefined,
+  ) {
     this.inputs = parts.inputs;
     this.outputs = parts.outputs;
     this.#parts = parts;
     this.#memory = memory;
     this.#values = new Float32Array(memory.buffer);
     this.#run = run;
+    this.#threads = threads;
   }
 
   /** Puts a placed program into a memory. */
-  static async start(parts: Parts, { relaxedSimd }: StartOptions): Promise<PackedModel> {
-    const { placed } = parts;
-    const module = await moduleFor(relaxedSimd);
-    const memory = takeMemory(placed.weightBytes + placed.arenaBytes);
+  static async start(parts: Parts, { relaxedSimd, threads }: StartOptions): Promise<PackedModel> {
+    const { placed, inputs, outputs } = parts;
+    const { weightBytes, arenaBytes, calls } = placed;
+    const others = canShare() ? threads - 1 : 0;
+    const sizes = { arenaBytes, inputs, outputs };
+    const end = weightBytes + arenaBytes;
+    const memory = others > 0 ? sharedMemory(end + desksBytes(sizes, others)) : takeMemory(end);
+    const module = await moduleFor(relaxedSimd, others > 0);
     const bytes = new Uint8Array(memory.buffer);
     for (const [piece, at] of placed.offsets) if (piece.content) bytes.set(piece.content, at);
-    const kernels = inferenceKernels(module, memory);
-    return new PackedModel(
-      parts,
-      memory,
-      runnable(moveTo(placed.calls, placed.weightBytes), kernels),
-    );
+    const run = runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory));
+    const workers =
+      others > 0 ? await Threads.start(module, memory, calls, sizes, others, end) : undefined;
+    return new PackedModel(parts, memory, run, workers);
   }
 
   /**
@@ -120,9 +130,30 @@ export class PackedModel {
       );
     }
     const outputs = this.outputs.map(({ size }) => new Float32Array(batch * size));
-    this.#examples(inputs, outputs, 0, batch);
+    this.#all(inputs, outputs, batch);
     if (outputs.length === 1) return outputs[0]!;
     return Object.fromEntries(this.outputs.map(({ name }, i) => [name, outputs[i]!]));
+  }
+
+  /** Examples in rounds: every thread gets a share of at most a chunk, and so does the caller. */
+  #all(inputs: Float32Array[], outputs: Float32Array[], batch: number): void {
+    const threads = this.#threads;
+    if (!threads) {
+      this.#examples(inputs, outputs, 0, batch);
+      return;
+    }
+    const all = threads.count + 1;
+    for (let start = 0; start < batch; start += all * CHUNK) {
+      const share = Math.min(CHUNK, Math.ceil((batch - start) / all));
+      const from = (i: number): number => Math.min(batch, start + i * share);
+      for (let i = 1; i < all; i++) {
+        if (from(i) < from(i + 1)) threads.give(i - 1, inputs, from(i), from(i + 1));
+      }
+      this.#examples(inputs, outputs, start, from(1));
+      for (let i = 1; i < all; i++) {
+        if (from(i) < from(i + 1)) threads.take(i - 1, outputs, from(i), from(i + 1));
+      }
+    }
   }
 
   #examples(inputs: Float32Array[], outputs: Float32Array[], from: number, to: number): void {
@@ -183,14 +214,15 @@ export class PackedModel {
         0,
       ),
       valueBytes: placed.arenaBytes,
-      threads: 1,
+      threads: 1 + (this.#threads?.count ?? 0),
       print,
     };
   }
 
   /** Gives the memory back. May be called twice. */
   dispose(): void {
-    if (this.#memory) giveMemory(this.#memory);
+    if (this.#memory && this.#threads) this.#threads.dispose();
+    else if (this.#memory) giveMemory(this.#memory);
     this.#memory = undefined;
     this.#values = new Float32Array(0);
   }
