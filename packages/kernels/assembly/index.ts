@@ -21,3 +21,4 @@ export {
 } from './elementwise';
 export { extremeMiddle, sumMiddle, sumMiddleInt, sumScratch } from './reduce';
 export { avgPool, maxPool } from './window';
+export { xnorConv, xnorScratch } from './xnor';

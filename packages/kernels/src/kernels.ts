@@ -372,4 +372,18 @@ export interface Kernels {
   maxPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
   /** out[n,d,h,w,c] = the mean of the values in the window. */
   avgPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
+  /** Bytes of scratch that `xnorConv` needs. */
+  xnorScratch(
+    inHeight: number,
+    inWidth: number,
+    inChannels: number,
+    outChannels: number,
+    kernelHeight: number,
+    kernelWidth: number,
+  ): number;
+  /**
+   * y = x * w, padded with zeros, on bits, for x of -1 and 1, and w [kernelHeight, kernelWidth, in, out] of -a
+   * and a with one a > 0 for each output channel. 0, and y is not to be used, where x or w are something else.
+   */
+  xnorConv(x: Pointer, w: Pointer, y: Pointer, ...sizes: [...ConvSizes, scratch: Pointer]): number;
 }

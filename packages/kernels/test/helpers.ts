@@ -17,7 +17,7 @@ const CANARY = 0x7fc0_ded5;
 /** What the guards hold: signalling NaN, all different. Arithmetic makes them quiet, so it is noticed. */
 const guardAt = (index: number) => 0x7fa0_0000 | (index & 0xf_ffff);
 
-const memory = new WebAssembly.Memory({ initial: 256 });
+export const memory: WebAssembly.Memory = new WebAssembly.Memory({ initial: 256 });
 
 /** The builds that this engine can run, for `describe.each`. */
 export const BUILDS: { build: string; kernels: Kernels }[] = [

@@ -15,6 +15,7 @@ import { identity } from './identity.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { signKernels } from './signs.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
+import { xnorKernels } from './xnor.ts';
 
 /** The kernels of `thimble` that are not the stock ones. */
 export const kernels: readonly KernelConfig[] = [
@@ -34,4 +35,5 @@ export const kernels: readonly KernelConfig[] = [
   ...codesKernels,
   ...signKernels,
   unsortedSegmentSum,
+  ...xnorKernels,
 ];
