@@ -1,4 +1,5 @@
 export { cacheFolder, environment, readBytes, removeFile, writeBytes } from '#platform';
+export { crc32 } from './checksum.ts';
 export { type Encoding, encodedBits, sizeOf, type ValueCode } from './encoding.ts';
 export {
   BackendError,
@@ -16,6 +17,7 @@ export {
   ThimbleError,
   UnsupportedError,
 } from './errors.ts';
+export { hashedPlaces, xxHash32 } from './hash.ts';
 export { type ProgressOption, type ProgressReporter, startProgress } from './progress.ts';
 export { formatDuration, type ProgressEvent } from './progress-event.ts';
 export { hashSeed, Random, type RandomState, withSeed } from './random.ts';

@@ -6,7 +6,7 @@
 //
 // All numbers are little-endian. In the JSON text a typed array is {"$": type, "at": offset, "n": length};
 // NaN, infinities and -0, which JSON does not have, are {"$": "number", "v": text}.
-import { CheckpointError } from '@thimble/base';
+import { CheckpointError, crc32 } from '@thimble/base';
 import type { StateValue } from './training.ts';
 
 const MAGIC = 0x4b434854;
@@ -17,20 +17,6 @@ const types = { Float32Array, Float64Array, Int32Array, Uint32Array, Uint8Array 
 type TypeName = keyof typeof types;
 type Typed = Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array;
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
-let table: Uint32Array | undefined;
-
-/** CRC-32 (IEEE 802.3) of some bytes. */
-export function crc32(bytes: Uint8Array): number {
-  table ??= Uint32Array.from({ length: 256 }, (_, n) => {
-    let c = n;
-    for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-    return c;
-  });
-  let crc = -1;
-  for (let i = 0; i < bytes.length; i++) crc = table[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
 
 function align8(n: number): number {
   return (n + 7) & ~7;

@@ -1,8 +1,14 @@
 // HashedNets: a small vector of real weights, and hashes that say which of them an entry is.
 import * as tf from '@tensorflow/tfjs-core';
-import { checkInteger, checkOptions, checkRange, OptionError, sizeOf } from '@thimble/base';
+import {
+  checkInteger,
+  checkOptions,
+  checkRange,
+  hashedPlaces,
+  OptionError,
+  sizeOf,
+} from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
-import { xxHash32 } from './hash.ts';
 
 /** Options of {@link hashed}: how many real weights, by `buckets` or by `ratio`. */
 export interface HashedOptions {
@@ -34,8 +40,6 @@ export type HashedTransform = WeightTransform<HashedState>;
 
 const OWNER = 'hashed';
 const CLASS_NAME = 'ThimbleHashed';
-/** What is added to the seed for the hash of the sign. */
-const SIGN_SEED = 0x9e3779b1;
 const RANGE = 2 ** 32;
 
 /**
@@ -67,7 +71,7 @@ export function hashed(options: HashedOptions): HashedTransform {
     getConfig: () => ({ ...options }),
     build(site) {
       const size = buckets ?? Math.ceil(ratio! * sizeOf(site.shape));
-      const places = placesOf(sizeOf(site.shape), size, seed);
+      const places = hashedPlaces(sizeOf(site.shape), size, seed);
       const data = tf.tidy(() => Float32Array.from(site.read().dataSync()));
       const initial = tf.tensor1d(
         start === 'mean' ? means(data, places, size) : firsts(data, places, size),
@@ -101,15 +105,6 @@ function checkHashed(options: HashedOptions): void {
   if (start !== 'entry' && start !== 'mean') {
     throw new OptionError(`${OWNER}: start must be entry or mean, not "${start}".`);
   }
-}
-
-function placesOf(entries: number, buckets: number, seed: number): Int32Array {
-  const places = new Int32Array(entries);
-  for (let i = 0; i < entries; i++) {
-    const bucket = Math.floor((buckets * xxHash32(i, seed)) / RANGE);
-    places[i] = xxHash32(i, seed + SIGN_SEED) & 1 ? buckets + bucket : bucket;
-  }
-  return places;
 }
 
 function firsts(data: Float32Array, places: Int32Array, buckets: number): Float32Array {

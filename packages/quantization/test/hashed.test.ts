@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { encodedBits } from '@thimble/base';
+import { encodedBits, xxHash32 } from '@thimble/base';
 import {
   type ParametrizedWeight,
   parametrize,
@@ -10,7 +10,6 @@ import {
 import { type HashedOptions, type HashedState, hashed } from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
-import { xxHash32 } from '../src/hash.ts';
 import { hiding } from './hiding.ts';
 
 useCpu();

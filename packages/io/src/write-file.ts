@@ -1,0 +1,61 @@
+// The bytes of a .thimble file from a graph whose weights say how they are to be stored.
+import { crc32 } from '@thimble/base';
+import type { Graph } from '@thimble/graph';
+import {
+  codeText,
+  type FileNotes,
+  FREE_VALUES,
+  HEAD,
+  MAGIC,
+  VALUES_PER_BYTE,
+  VERSION,
+} from '@thimble/runtime/file';
+import { ArithmeticEncoder } from './arithmetic-encoder.ts';
+import { ByteWriter } from './byte-writer.ts';
+import { describe } from './describe.ts';
+import { type Entropies, type Stored, storeWeight } from './store-weight.ts';
+
+/** A file, and what each weight takes in it. */
+export interface WrittenFile {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes of all but the weights. */
+  header: number;
+  weights: Map<string, Stored>;
+}
+
+export function writeFile(graph: Graph, notes: FileNotes, entropies: Entropies): WrittenFile {
+  const { text, keys } = describe(graph, notes);
+  const raw = new TextEncoder().encode(text);
+  const coder = new ArithmeticEncoder();
+  codeText(coder, raw);
+  const body = new ByteWriter();
+  body.varint(raw.length);
+  body.section(coder.done());
+  const start = body.length;
+  const weights = new Map<string, Stored>();
+  let values = 0;
+  for (const key of keys) {
+    const weight = graph.weights[key]!;
+    const stored = storeWeight(weight, entropies);
+    weights.set(key, stored);
+    body.append(stored.bytes);
+    values += weight.encoding.shape.reduce((n, size) => n * Math.max(1, size), 1);
+  }
+  // A reader allows so many values for every byte: zeros make up for it where a file is smaller still.
+  const least = values <= FREE_VALUES ? 0 : Math.ceil(values / VALUES_PER_BYTE);
+  const rest = body.done();
+  let lengthBytes = 1;
+  while (HEAD + lengthBytes + rest.length >= 128 ** lengthBytes || least >= 128 ** lengthBytes) {
+    lengthBytes++;
+  }
+  const total = Math.max(least, HEAD + lengthBytes + rest.length);
+  const bytes = new Uint8Array(total);
+  const head = new ByteWriter();
+  head.varint(total);
+  bytes.set(MAGIC);
+  bytes[MAGIC.length] = VERSION;
+  bytes.set(head.done(), HEAD);
+  bytes.set(rest, HEAD + lengthBytes);
+  new DataView(bytes.buffer).setUint32(MAGIC.length + 1, crc32(bytes.subarray(HEAD)), true);
+  return { bytes, header: bytes.length - (rest.length - start), weights };
+}

@@ -1,0 +1,168 @@
+// From the bytes of a .thimble file to the network in it.
+import {
+  checkInteger,
+  checkOptions,
+  crc32,
+  FileFormatError,
+  UnsupportedError,
+} from '@thimble/base';
+import type { Graph } from '@thimble/graph';
+import { ArithmeticDecoder } from './arithmetic-decoder.ts';
+import { checkGraph, type FileNotes, parseDescription } from './description.ts';
+import { FREE_VALUES, HEAD, MAGIC, VALUES_PER_BYTE, VERSION } from './format.ts';
+import { ByteReader, corrupt } from './reader.ts';
+import { codeText } from './text-model.ts';
+import { readWeight } from './weight.ts';
+
+/** What a `.thimble` file holds. */
+export interface ThimbleFile extends FileNotes {
+  /** The network; every weight has its encoding and its values as they are computed with. */
+  graph: Graph;
+  /** Version of the format. */
+  version: number;
+  /** Bytes of the file. */
+  bytes: number;
+}
+
+/** Options of {@link decode}. */
+export interface DecodeOptions {
+  /**
+   * Memory that the weights may take as float32. Default: 4 MiB, or 4 KiB for every byte of the file if
+   * that is more; whatever `encode` wrote is within it. A safeguard against files made to fill the memory.
+   */
+  maxBytes?: number;
+  /** Ends the reading of a stream; its reason is thrown. */
+  signal?: AbortSignal;
+}
+
+const TEXT_PER_BYTE = 256;
+
+/**
+ * Reads a `.thimble` file. No TensorFlow.js is needed: the result is plain data.
+ *
+ * The file need not be trusted: one that is truncated, altered or made up ends in an error, in time and
+ * memory bounded by its size and `maxBytes`.
+ *
+ * @param source the bytes, or a stream of them, such as the body of a response
+ * @throws {FileFormatError} for bytes that are damaged, cut off or no `.thimble` file; {UnsupportedError} for
+ *   a file of a later version.
+ * @example
+ * const { graph } = await decode(file);
+ * console.log(graph.nodes.length, graph.weights['fc1/kernel']?.encoding.values.type);
+ */
+export async function decode(
+  source: Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+  options: DecodeOptions = {},
+): Promise<ThimbleFile> {
+  checkOptions('decode', options, ['maxBytes', 'signal']);
+  const { maxBytes, signal } = options;
+  if (maxBytes !== undefined) checkInteger('decode', 'maxBytes', maxBytes, 0);
+  return decodeBytes(await bytesOf(source, signal), maxBytes);
+}
+
+/** As {@link decode}, of bytes that are there. */
+export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
+  const reader = new ByteReader(bytes, HEAD);
+  checkHead(bytes, reader);
+  const budget = {
+    values:
+      maxBytes === undefined
+        ? Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE)
+        : Math.floor(maxBytes / 4),
+  };
+  const length = reader.varint('the length of the description');
+  const code = reader.take(reader.varint('the length of the description'), 'the description');
+  if (length > TEXT_PER_BYTE * (code.length + 1)) throw corrupt('its description is too long');
+  const text = new Uint8Array(length);
+  codeText(new ArithmeticDecoder(code), text);
+  const { graph, keys, notes } = parseDescription(textFrom(text));
+  for (const key of keys) graph.weights[key] = readWeight(reader, budget);
+  while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
+  checkGraph(graph);
+  return { graph, ...notes, version: VERSION, bytes: bytes.length };
+}
+
+function textFrom(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw corrupt('its description is not UTF-8');
+  }
+}
+
+function checkHead(bytes: Uint8Array, reader: ByteReader): void {
+  if (bytes.length < MAGIC.length || MAGIC.some((byte, i) => bytes[i] !== byte)) {
+    throw new FileFormatError(
+      'This is no .thimble file: it does not begin with "THMB". Files are written by encode and save.',
+    );
+  }
+  const version = bytes[MAGIC.length];
+  if (version !== undefined && version > VERSION) {
+    throw new UnsupportedError(
+      `The .thimble file has format version ${version}, and this reads up to ${VERSION}: bring @thimble/runtime up to date.`,
+    );
+  }
+  if (version === 0) throw corrupt('it has no version');
+  if (bytes.length < HEAD) throw corrupt(`it ends after ${bytes.length} bytes`);
+  const length = reader.varint('its length');
+  if (length !== bytes.length) {
+    throw corrupt(`it has ${bytes.length} bytes where ${length} were written`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(MAGIC.length + 1, true) !== crc32(bytes.subarray(HEAD))) {
+    throw corrupt('its checksum does not fit');
+  }
+}
+
+async function bytesOf(
+  source: Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  return collect(source, signal);
+}
+
+/** All bytes of a stream; it is ended as soon as it brings more than its head says. */
+async function collect(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const reader = stream.getReader();
+  const stop = () => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener('abort', stop);
+  let bytes: Uint8Array = new Uint8Array(1 << 16);
+  let have = 0;
+  let expected = Number.POSITIVE_INFINITY;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      signal?.throwIfAborted();
+      if (done) return bytes.subarray(0, have);
+      if (have + value.length > bytes.length) {
+        const grown = new Uint8Array(Math.max(2 * bytes.length, have + value.length));
+        grown.set(bytes.subarray(0, have));
+        bytes = grown;
+      }
+      bytes.set(value, have);
+      have += value.length;
+      if (expected === Number.POSITIVE_INFINITY) expected = lengthSaid(bytes.subarray(0, have));
+      if (have > expected) {
+        await reader.cancel();
+        throw corrupt(`it has more bytes than the ${expected} that were written`);
+      }
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** The length that the head of a file says, or infinity while that is not known. */
+function lengthSaid(bytes: Uint8Array): number {
+  if (bytes.length < HEAD + 8) return Number.POSITIVE_INFINITY;
+  if (MAGIC.some((byte, i) => bytes[i] !== byte)) {
+    throw new FileFormatError('This is no .thimble file: it does not begin with "THMB".');
+  }
+  return new ByteReader(bytes, HEAD).varint('its length');
+}

@@ -1,0 +1,25 @@
+// What the writer of .thimble files shares with the reader. Not for use elsewhere.
+export { AdaptiveBits, MixedBits } from './adaptive-bits.ts';
+export { ArithmeticDecoder, type BitCoder } from './arithmetic-decoder.ts';
+export { type CodeShape, codeCodes } from './code-model.ts';
+export { decodeBytes } from './decode.ts';
+export {
+  type FileNotes,
+  inputNames,
+  lastOutput,
+} from './description.ts';
+export * from './format.ts';
+export { type Runs, runsAlong } from './groups.ts';
+export {
+  BitReader,
+  type HuffmanTable,
+  huffmanTable,
+  LONGEST,
+  MOST_SYMBOLS,
+  readLengths,
+  readSymbol,
+} from './huffman.ts';
+export { ByteReader } from './reader.ts';
+export { codeText } from './text-model.ts';
+export { halfToFloat, hashedValues, scalesOf, tableOf, valuesOfCodes } from './values.ts';
+export { readWeight } from './weight.ts';
