@@ -66,13 +66,16 @@ function same(a: Float32Array, b: Float32Array): boolean {
 /** A codebook of all values of some data, or undefined where they are many or not finite. */
 export function codebookOfValues(data: Float32Array): ValueCode | undefined {
   const found = new Set<number>();
+  let kept = 0;
   for (const value of data) {
     if (!Number.isFinite(value)) return undefined;
-    if (value !== 0) found.add(value);
+    if (value === 0) continue;
+    kept++;
+    found.add(value);
     if (found.size > FEW_VALUES) return undefined;
   }
   // A float takes as much as its value in the codebook: that must be used more than once.
-  if (found.size * 2 > data.length || found.size === 0) return undefined;
+  if (found.size * 2 > kept || kept === 0) return undefined;
   const centroids = Float32Array.from(found).sort();
   const bits = Math.max(1, Math.ceil(Math.log2(found.size)));
   return { type: 'codebook', bits, centroids };

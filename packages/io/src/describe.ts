@@ -2,7 +2,14 @@
 import type { ActivationCode, Attribute, Graph, GraphNode } from '@thimble/graph';
 import { type FileNotes, inputNames, lastOutput } from '@thimble/runtime/file';
 
-/** The text, and the keys of the weights in the order in which they are to be written. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all that is not ASCII
+const NOT_ASCII = /[^\x00-\x7f]/g;
+
+function escaped(letter: string): string {
+  return `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** The ASCII text, and the keys of the weights in the order in which they are to be written. */
 export function describe(graph: Graph, notes: FileNotes): { text: string; keys: string[] } {
   const numbers = new Map(graph.nodes.map(({ name }, i) => [name, i]));
   const keys = new Set<string>();
@@ -17,7 +24,7 @@ export function describe(graph: Graph, notes: FileNotes): { text: string; keys: 
       : { outputs: graph.outputs.map(({ node, output }) => [node, output]) }),
     ...notes,
   });
-  return { text, keys: [...keys] };
+  return { text: text.replace(NOT_ASCII, escaped), keys: [...keys] };
 }
 
 function describeNode(node: GraphNode, at: number, numbers: Map<string, number>): Attribute[] {

@@ -25,6 +25,8 @@ const GAP_BITS = [2, 3, 4, 5, 6, 7, 8];
 const GROUP_SIZES = [4, 8, 16];
 /** Lengths of blocks that are looked for. */
 const BLOCK_SIZES = [2, 4, 8, 16];
+/** Blocks that hold more zeros than this are no blocks: entries stored for each that is other than 0. */
+const MOST_STORED = 1.5;
 
 /** Every layout that fits a weight, those only that are asked for. */
 export function layoutsOf(
@@ -164,23 +166,29 @@ function blocks(
   length: number,
 ): Layout[] {
   const runs = runsAlong(shape, axis, length);
-  const places: number[] = [];
   const keptRuns: number[] = [];
-  let fillers = 0;
+  let [nonzero, stored] = [0, 0];
   for (let run = 0; run < runs.count; run++) {
     const [first, size] = [runs.first(run), runs.size(run)];
     let kept = 0;
     for (let k = 0; k < size; k++) if (data[first + k * runs.stride] !== 0) kept++;
     if (kept === 0) continue;
     keptRuns.push(run);
-    fillers += size - kept;
-    for (let k = 0; k < size; k++) places.push(first + k * runs.stride);
+    nonzero += kept;
+    stored += size;
   }
-  if (keptRuns.length === runs.count) return [];
+  if (keptRuns.length === runs.count || stored > MOST_STORED * nonzero) return [];
+  const fillers = stored - nonzero;
+  const places = new Int32Array(stored);
+  let count = 0;
+  for (const run of keptRuns) {
+    const [first, size] = [runs.first(run), runs.size(run)];
+    for (let k = 0; k < size; k++) places[count++] = first + k * runs.stride;
+  }
   return [
     {
       name: 'blocks',
-      places: Int32Array.from(places),
+      places,
       fillers,
       gapBits: 0,
       write(writer) {

@@ -140,16 +140,37 @@ function arithmeticForm({ encoding, data }: GraphWeight, { values, codes }: Code
   const { shape } = encoding;
   const columns = shape.at(-1) ?? 1;
   const own = codes?.slice() ?? Int32Array.from(data!, (value) => (value === 0 ? 0 : 1));
+  const rows = columns === 0 ? 0 : own.length / columns;
+  const lag = lagOf(own, rows, columns);
   const coder = new ArithmeticEncoder();
-  codeCodes(coder, own, { rows: columns === 0 ? 0 : own.length / columns, columns });
+  codeCodes(coder, own, { rows, columns, lag });
   const writer = new ByteWriter();
   writer.byte(LAYOUTS.arithmetic * LAYOUT_STEP);
+  writer.varint(lag);
   writer.section(coder.done());
   if (values.type === 'float') {
     const kept = data!.filter((value) => value !== 0);
     writer.append(floatBytes(kept, values.bits));
   }
   return writer.done();
+}
+
+const MOST_LAG = 64;
+
+/** How many rows above those are that are most alike: with the most entries that are other than 0 in both. */
+export function lagOf(codes: Int32Array, rows: number, columns: number): number {
+  const kept: number[] = [];
+  for (let i = 0; i < codes.length; i++) if (codes[i] !== 0) kept.push(i);
+  // Where most are kept there is nothing to learn from it.
+  if (kept.length > codes.length / 3) return 1;
+  let best = 1;
+  let most = 0;
+  for (let lag = 2; lag < Math.min(MOST_LAG, rows); lag++) {
+    let shared = 0;
+    for (const place of kept) if (codes[place + lag * columns]) shared++;
+    if (shared > most) [best, most] = [lag, shared];
+  }
+  return best;
 }
 
 /** Undefined where the alphabet is too large for a Huffman code. */

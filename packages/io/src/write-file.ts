@@ -13,6 +13,7 @@ import {
 import { ArithmeticEncoder } from './arithmetic-encoder.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { describe } from './describe.ts';
+import { phrasesOf } from './phrases.ts';
 import { type Entropies, type Stored, storeWeight } from './store-weight.ts';
 
 /** A file, and what each weight takes in it. */
@@ -25,7 +26,7 @@ export interface WrittenFile {
 
 export function writeFile(graph: Graph, notes: FileNotes, entropies: Entropies): WrittenFile {
   const { text, keys } = describe(graph, notes);
-  const raw = new TextEncoder().encode(text);
+  const raw = phrasesOf(text);
   const coder = new ArithmeticEncoder();
   codeText(coder, raw);
   const body = new ByteWriter();

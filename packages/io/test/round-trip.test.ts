@@ -25,8 +25,9 @@ function small(): tfl.Sequential {
 }
 
 test('a model comes back as the graph that it was lowered to', async () => {
-  const graph = lower(small());
-  const file = await decode(await encode(small()));
+  const model = small();
+  const graph = lower(model);
+  const file = await decode(await encode(model));
   expect({ ...file.graph, weights: {} }).toEqual({ ...graph, weights: {} });
   for (const [key, { data }] of Object.entries(graph.weights)) {
     expect(file.graph.weights[key]!.data).toEqual(data);

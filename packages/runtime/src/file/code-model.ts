@@ -9,14 +9,21 @@ const MOST_PREFIX = 31;
 const SIGN_CONTEXTS = 3;
 const LEVELS = 3;
 
-const NEAR = 27;
+/** Contexts by the five entries nearby. */
+const NEAR = 32;
+/** Classes of density. */
 const DENSITIES = 12;
-const INPUTS = 4;
+const ROWS = DENSITIES ** 3;
 
-/** How an array of codes lies: rows of `columns` entries. */
+/** How an array of codes lies. */
 export interface CodeShape {
   rows: number;
   columns: number;
+  /**
+   * Rows that far apart are alike too, beside those that follow one another: for weights on images that lie
+   * pixel by pixel, the width of the image. At least 1.
+   */
+  lag: number;
 }
 
 /**
@@ -28,87 +35,82 @@ export interface CodeShape {
  *   of those neighbours
  * - the rest as an Exp-Golomb code whose prefix and leading bits have contexts
  *
- * The significance is predicted from four contexts, whose predictions are mixed: how dense the row is so far,
- * how dense the column is so far, the entries nearby, and row and column together.
+ * The significance is predicted from three contexts, whose predictions are mixed: the entries of the same
+ * column one, two, lag - 1, lag and lag + 1 rows above; how dense this row is so far, and the rows one and lag
+ * above were; the column.
  *
  * Papers: Wiedemann et al., "DeepCABAC: A Universal Compression Algorithm for Deep Neural Networks", 2020,
  * section III; Kirchhoffer et al., "Overview of the Neural Network Compression and Representation (NNR)
  * Standard", 2021, section V. Those have one context for each flag; mixing several is our addition.
  */
-export function codeCodes(coder: BitCoder, codes: Int32Array, { rows, columns }: CodeShape): void {
-  const significance = new MixedBits(coder, INPUTS, NEAR + DENSITIES * (2 + DENSITIES), {
+export function codeCodes(
+  coder: BitCoder,
+  codes: Int32Array,
+  { rows, columns, lag }: CodeShape,
+): void {
+  const significance = new MixedBits(coder, 3, NEAR + ROWS + columns, {
     memory: 256,
-    rate: 0.015,
-    weight: 0.3,
+    rate: 0.002,
+    weight: 0.35,
   });
   const { contexts } = significance;
   const signs = new AdaptiveBits(coder, SIGN_CONTEXTS * SIGN_CONTEXTS);
   const magnitudes = new Magnitudes(coder);
-  /** Of each column, how many entries so far were not 0. */
-  const inColumn = new Int32Array(columns);
+  const densities = new Uint8Array(rows);
+  // 1 where the entry that many entries back is other than 0; nothing lies before the first row.
+  const is = (at: number) => (at >= 0 && codes[at] !== 0 ? 1 : 0);
   for (let row = 0; row < rows; row++) {
+    const above = row > 0 ? densities[row - 1]! : 0;
+    const far = row >= lag ? densities[row - lag]! : 0;
+    const rowsContext = NEAR + DENSITIES * (above + DENSITIES * far);
     let inRow = 0;
-    const start = row * columns;
     for (let column = 0; column < columns; column++) {
-      const at = start + column;
-      const left = column > 0 ? codes[at - 1]! : 0;
-      const left2 = column > 1 ? codes[at - 2]! : 0;
-      const up = row > 0 ? codes[at - columns]! : 0;
-      const up2 = row > 1 ? codes[at - 2 * columns]! : 0;
-      const upRight = row > 0 && column + 1 < columns ? codes[at - columns + 1]! : 0;
-      const near =
-        Number(left !== 0) +
-        Number(left2 !== 0) +
-        3 * (Number(up !== 0) + Number(up2 !== 0)) +
-        9 * Number(upRight !== 0);
-      const rowDensity = density(inRow, column);
-      const columnDensity = density(inColumn[column]!, row);
-      contexts[0] = near;
-      contexts[1] = NEAR + rowDensity;
-      contexts[2] = NEAR + DENSITIES + columnDensity;
-      contexts[3] = NEAR + DENSITIES * (2 + rowDensity) + columnDensity;
+      const at = row * columns + column;
+      const back = at - lag * columns;
+      contexts[0] =
+        is(at - columns) +
+        2 * is(at - 2 * columns) +
+        4 * is(back) +
+        8 * is(back - columns) +
+        (lag > 1 ? 16 * is(back + columns) : 0);
+      contexts[1] = rowsContext + density(inRow, column);
+      contexts[2] = NEAR + ROWS + column;
       const code = codes[at]!;
-      if (significance.bit(code === 0 ? 0 : 1) === 0) {
-        codes[at] = 0;
-        continue;
-      }
+      if (significance.bit(code === 0 ? 0 : 1) === 0) continue;
       inRow++;
-      inColumn[column]!++;
-      const side = SIGN_CONTEXTS * (Math.sign(left) + 1) + Math.sign(up) + 1;
-      const negative = signs.bit(side, code < 0 ? 1 : 0);
+      const left = column > 0 ? codes[at - 1]! : 0;
+      const up = row > 0 ? codes[at - columns]! : 0;
+      const sides = SIGN_CONTEXTS * (Math.sign(left) + 1) + Math.sign(up) + 1;
+      const negative = signs.bit(sides, code < 0 ? 1 : 0);
       const level = Math.min(LEVELS - 1, Math.max(Math.abs(left), Math.abs(up)));
       const magnitude = magnitudes.code(Math.abs(code), level);
       codes[at] = negative ? -magnitude : magnitude;
     }
+    densities[row] = density(inRow, columns);
   }
 }
 
-/** Which of 12 classes of density `count` of `seen` entries are: two to an octave, from 1/64 to 1. */
+/** Upper ends of the classes of density: two thirds of an octave apart, from 1/128 on. */
+const BOUNDS = Float64Array.of(
+  0.005,
+  0.008,
+  0.0125,
+  0.02,
+  0.03125,
+  0.05,
+  0.08,
+  0.125,
+  0.2,
+  0.3125,
+  0.5,
+);
+
+/** Which of 12 classes of density `count` of `seen` entries are. */
 function density(count: number, seen: number): number {
   const share = (count + 0.4) / (seen + 2);
-  if (share < 1 / 16)
-    return share < 1 / 45
-      ? share < 1 / 90
-        ? share < 1 / 180
-          ? 0
-          : 1
-        : 2
-      : share < 1 / 23
-        ? 3
-        : share < 1 / 19
-          ? 4
-          : 5;
-  return share < 1 / 4
-    ? share < 1 / 8
-      ? 6
-      : share < 1 / 5.6
-        ? 7
-        : 8
-    : share < 1 / 2
-      ? share < 0.35
-        ? 9
-        : 10
-      : 11;
+  let low = 0;
+  while (low < BOUNDS.length && share >= BOUNDS[low]!) low++;
+  return low;
 }
 
 /** Codes whole numbers from 1 on. */

@@ -11,7 +11,7 @@ import { ArithmeticDecoder } from './arithmetic-decoder.ts';
 import { checkGraph, type FileNotes, parseDescription } from './description.ts';
 import { FREE_VALUES, HEAD, MAGIC, VALUES_PER_BYTE, VERSION } from './format.ts';
 import { ByteReader, corrupt } from './reader.ts';
-import { codeText } from './text-model.ts';
+import { codeText, textOfPhrases } from './text-model.ts';
 import { readWeight } from './weight.ts';
 
 /** What a `.thimble` file holds. */
@@ -70,24 +70,23 @@ export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
         ? Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE)
         : Math.floor(maxBytes / 4),
   };
-  const length = reader.varint('the length of the description');
-  const code = reader.take(reader.varint('the length of the description'), 'the description');
-  if (length > TEXT_PER_BYTE * (code.length + 1)) throw corrupt('its description is too long');
-  const text = new Uint8Array(length);
-  codeText(new ArithmeticDecoder(code), text);
-  const { graph, keys, notes } = parseDescription(textFrom(text));
+  const { graph, keys, notes } = parseDescription(readText(reader));
   for (const key of keys) graph.weights[key] = readWeight(reader, budget);
   while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
   checkGraph(graph);
   return { graph, ...notes, version: VERSION, bytes: bytes.length };
 }
 
-function textFrom(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw corrupt('its description is not UTF-8');
-  }
+/** The description as text. */
+function readText(reader: ByteReader): string {
+  const length = reader.varint('the length of the description');
+  const code = reader.take(reader.varint('the length of the description'), 'the description');
+  if (length > TEXT_PER_BYTE * (code.length + 1)) throw corrupt('its description is too long');
+  const bytes = new Uint8Array(length);
+  codeText(new ArithmeticDecoder(code), bytes);
+  const text = textOfPhrases(bytes);
+  if (text === undefined) throw corrupt('its description has unknown phrases');
+  return text;
 }
 
 function checkHead(bytes: Uint8Array, reader: ByteReader): void {

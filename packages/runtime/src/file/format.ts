@@ -2,7 +2,7 @@
 //
 //   "THMB", version (1 byte), CRC-32 of all that follows (4 bytes, little-endian)
 //   varint: bytes of the whole file
-//   varint: bytes of the description as text; varint: bytes of its code; the code (text-model.ts)
+//   varint: bytes of the description with phrases (text-model.ts); varint: bytes of its arithmetic code; the code
 //   the weights, in the order in which the nodes first use them (weight.ts); zeros up to the end
 //
 // A varint has 7 bits a byte, the lowest first, the top bit set where more follow.

@@ -20,6 +20,6 @@ export {
   readSymbol,
 } from './huffman.ts';
 export { ByteReader } from './reader.ts';
-export { codeText } from './text-model.ts';
+export { codeText, PHRASES, textOfPhrases } from './text-model.ts';
 export { halfToFloat, hashedValues, scalesOf, tableOf, valuesOfCodes } from './values.ts';
 export { readWeight } from './weight.ts';

@@ -23,6 +23,7 @@ import {
 const MOST_AXES = 8;
 const MOST_GAP_BITS = 8;
 const MOST_RUN = 256;
+const MOST_LAG = 2 ** 20;
 
 /** Counts down what may still be decoded. */
 export interface Budget {
@@ -94,8 +95,11 @@ function readCodes(
 
 function arithmetic(reader: ByteReader, codes: Int32Array, shape: number[]): void {
   const columns = shape.at(-1) ?? 1;
+  const rows = columns === 0 ? 0 : codes.length / columns;
+  const lag = reader.varint('the distance of rows', MOST_LAG);
+  if (lag < 1) throw corrupt('rows have no distance');
   const coder = new ArithmeticDecoder(section(reader, 'an arithmetic code'));
-  codeCodes(coder, codes, { rows: columns === 0 ? 0 : codes.length / columns, columns });
+  codeCodes(coder, codes, { rows, columns, lag });
 }
 
 interface SymbolReader {
