@@ -1,4 +1,5 @@
-// Runs the differential and the leak tests of the backend for longer than `npm test` does.
+// Runs the differential and the leak tests of the backend, or the files that are not to be trusted, for longer
+// than `npm test` does.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -6,11 +7,12 @@ import { parseArgs } from 'node:util';
 const HELP = `npm run fuzz -- [options]
 
 Compares every op on the backend "thimble" with the backend "cpu" on random examples, and trains every
-layer for 1,000 steps to see that nothing leaks.
+layer for 1,000 steps to see that nothing leaks. With --only files instead: reads 100,000 mutated .thimble
+files, and loads and disposes of a model 10,000 times.
 
   --runs <n>   examples per case (default 300)
   --seed <n>   where the examples start (default: another one every time; it is printed)
-  --only <s>   only the test files whose path contains this, for example "convolution"
+  --only <s>   only the test files whose path contains this, for example "convolution"; "files" for .thimble files
   --help       this text
 
 A failure prints its seed and its smallest example; the same seed and runs give it again.`;
@@ -44,13 +46,25 @@ if (!/^[1-9]\d*$/.test(runs)) fail(`--runs takes a whole number from 1 on, not "
 if (!/^\d+$/.test(seed)) fail(`--seed takes a whole number from 0 on, not "${seed}".`);
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const files = only ? [only] : ['test/differential', 'test/leaks'];
-console.log(`${runs} examples per case from seed ${seed}: ${files.join(', ')}`);
-const args = ['run', '--config', 'vitest.workspace.ts', '--project', 'backend', ...files];
+const thimbleFiles = only === 'files';
+const files = thimbleFiles
+  ? ['test/fuzz', 'test/loads']
+  : only
+    ? [only]
+    : ['test/differential', 'test/leaks'];
+const project = thimbleFiles ? 'io' : 'backend';
+const count = thimbleFiles ? '100000 files' : `${runs} examples per case`;
+console.log(`${count} from seed ${seed}: ${files.join(', ')}`);
+const args = ['run', '--config', 'vitest.workspace.ts', '--project', project, ...files];
 const { status } = spawnSync('npx', ['vitest', ...args], {
   cwd: root,
   stdio: 'inherit',
   shell: process.platform === 'win32',
-  env: { ...process.env, THIMBLE_FUZZ_RUNS: runs, THIMBLE_FUZZ_SEED: seed },
+  env: {
+    ...process.env,
+    THIMBLE_FUZZ_RUNS: runs,
+    THIMBLE_FUZZ_SEED: seed,
+    ...(thimbleFiles ? { THIMBLE_FUZZ_FILES: '100000', THIMBLE_LOADS: '10000' } : {}),
+  },
 });
 process.exit(status ?? 1);

@@ -1,5 +1,4 @@
 import './chained-ops.ts';
-import './parametrized-layer.ts';
 import './separable-config.ts';
 
 export type { ActivationCode } from '@thimble/graph';
@@ -75,6 +74,7 @@ export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-sq
 export { isLinear, linearPart } from './linear-part.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
+export { opOfClass } from './lower-layer.ts';
 export {
   bidirectionalOf,
   kernelLayers,
@@ -94,6 +94,7 @@ export {
   parametrize,
   parametrizedWeights,
 } from './parametrize.ts';
+export { layerFromConfig } from './parametrized-layer.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { Registry } from './registry.ts';

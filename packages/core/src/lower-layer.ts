@@ -18,7 +18,12 @@ const IRREGULAR: Record<string, string> = {
 
 /** 'conv2d' for Conv2D: the name of the layer's function of `tf.layers`, or of Thimble's layers. */
 export function opOf(layer: Layer): string {
-  const className = classNameOf(layer).replace(/^Thimble/, '');
+  return opOfClass(classNameOf(layer));
+}
+
+/** The name that a layer class has among operations: 'conv2d' for 'Conv2D', 'xnorDense' for 'ThimbleXnorDense'. */
+export function opOfClass(name: string): string {
+  const className = name.replace(/^Thimble/, '');
   const regular = className.replace(/^[A-Z]/, lowerCase).replace(/\dD/g, lowerCase);
   return IRREGULAR[className] ?? regular;
 }

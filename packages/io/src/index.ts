@@ -6,5 +6,9 @@ export {
   encodeWithReport,
   type StoredWeight,
 } from './encode.ts';
+export { registerFileHandlers, saveTfjs } from './file-handlers.ts';
+export { modelOfGraph } from './raise.ts';
+export { load, save } from './save-load.ts';
 export type { EntropyCode } from './store-weight.ts';
+export { type TfjsOptions, type TfjsQuantization, tfjsArtifacts } from './tfjs-artifacts.ts';
 export type { WeightForm, WeightForms } from './weight-forms.ts';

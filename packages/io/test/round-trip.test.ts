@@ -1,35 +1,165 @@
-import '@tensorflow/tfjs-backend-cpu';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { withSeed } from '@thimble/base';
+import { FileFormatError, NoMatchError, OptionError } from '@thimble/base';
 import { lower } from '@thimble/core';
-import { encode } from '@thimble/io';
+import {
+  encode,
+  encodeWithReport,
+  load,
+  registerFileHandlers,
+  save,
+  saveTfjs,
+  tfjsArtifacts,
+} from '@thimble/io';
 import { decode } from '@thimble/runtime';
-import { beforeAll, expect, test } from 'vitest';
+import { useCpu } from '@thimble/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MODELS, modelNamed, outputsOf } from './models.ts';
 
+useCpu();
+
+let folder: string;
 beforeAll(async () => {
-  await tf.setBackend('cpu');
+  folder = await mkdtemp(join(tmpdir(), 'thimble-io-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe.each(MODELS)('%s', (name) => {
+  it('comes back as the graph that it was lowered to', async () => {
+    const model = modelNamed(name);
+    const graph = lower(model);
+    const file = await decode(await encode(model));
+    expect({ ...file.graph, weights: {} }).toEqual(
+      JSON.parse(JSON.stringify({ ...graph, weights: {} })),
+    );
+    expect(Object.keys(file.graph.weights)).toEqual(Object.keys(graph.weights));
+    for (const [key, { data, encoding }] of Object.entries(graph.weights)) {
+      expect(file.graph.weights[key]!.data).toEqual(data);
+      expect(file.graph.weights[key]!.encoding.shape).toEqual(encoding.shape);
+    }
+  });
+
+  it('comes back as a model with the same outputs, and leaves nothing behind', async () => {
+    const model = modelNamed(name);
+    const bytes = await encode(model);
+    const before = tf.memory().numTensors;
+    const again = await load(bytes);
+    expect(outputsOf(again)).toEqual(outputsOf(model));
+    // TensorFlow.js frees a shared layer only when it is disposed of once per application.
+    const shared = again.layers.filter((layer) => layer.inboundNodes.length > 1);
+    again.dispose();
+    for (const layer of shared) layer.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
 });
 
-function small(): tfl.Sequential {
-  return withSeed(3, () =>
-    tfl.sequential({
-      name: 'small',
-      layers: [
-        tfl.layers.conv2d({ filters: 3, kernelSize: 3, inputShape: [6, 6, 1], activation: 'relu' }),
-        tfl.layers.flatten(),
-        tfl.layers.dense({ units: 4, activation: 'softmax', biasInitializer: 'randomNormal' }),
-      ],
-    }),
-  );
-}
+describe('addresses', () => {
+  it('writes and reads file://, and leaves no other file', async () => {
+    const model = modelNamed('sequential');
+    const address = `file://${folder}/deep/er/model.thimble`;
+    const { bytes } = await save(model, address);
+    expect(await readdir(`${folder}/deep/er`)).toEqual(['model.thimble']);
+    expect(outputsOf(await load(address))).toEqual(outputsOf(model));
+    await expect(load(`file://${folder}/none.thimble`)).rejects.toThrow(FileFormatError);
+    await expect(save(model, 'model.thimble')).rejects.toThrow(OptionError);
+    await expect(load(new Blob([bytes]).stream())).resolves.toBeInstanceOf(tfl.LayersModel);
+  });
 
-test('a model comes back as the graph that it was lowered to', async () => {
-  const model = small();
-  const graph = lower(model);
-  const file = await decode(await encode(model));
-  expect({ ...file.graph, weights: {} }).toEqual({ ...graph, weights: {} });
-  for (const [key, { data }] of Object.entries(graph.weights)) {
-    expect(file.graph.weights[key]!.data).toEqual(data);
-  }
+  it('registers file:// with tfjs itself', async () => {
+    registerFileHandlers();
+    registerFileHandlers();
+    const model = modelNamed('residual, concat, two inputs and outputs');
+    await model.save(`file://${folder}/stock`);
+    const before = await readdir(`${folder}/stock`);
+    expect(before).toHaveLength(2);
+    for (const place of ['stock', 'stock/model.json']) {
+      const again = await tfl.loadLayersModel(`file://${folder}/${place}`);
+      expect(outputsOf(again)).toEqual(outputsOf(model));
+    }
+    // A second save leaves no weights of the first.
+    await modelNamed('sequential').save(`file://${folder}/stock`);
+    const after = await readdir(`${folder}/stock`);
+    expect(after).toHaveLength(2);
+    expect(after).not.toEqual(before);
+    await expect(tfl.loadLayersModel(`file://${folder}/none`)).rejects.toThrow(FileFormatError);
+    await writeFile(`${folder}/stock/model.json`, '{');
+    await expect(tfl.loadLayersModel(`file://${folder}/stock`)).rejects.toThrow(FileFormatError);
+  });
+
+  it.each([
+    ['uint8', 1 / 255],
+    ['uint16', 1 / 65535],
+    ['float16', 2 ** -11],
+  ] as const)('stock tfjs loads what is quantised to %s', async (quantization, error) => {
+    const model = modelNamed('sequential');
+    await saveTfjs(model, `file://${folder}/${quantization}`, { quantization });
+    registerFileHandlers();
+    const again = await tfl.loadLayersModel(`file://${folder}/${quantization}`);
+    for (const [i, weight] of again.getWeights().entries()) {
+      const wanted = model.getWeights()[i]!.dataSync();
+      const largest = Math.max(...wanted.map(Math.abs));
+      // Half a step of the range, which is at most twice the largest; and the shift that makes 0 exact.
+      weight.dataSync().forEach((value, k) => {
+        expect(Math.abs(value - wanted[k]!)).toBeLessThanOrEqual(2 * error * largest);
+      });
+    }
+    await expect(tfjsArtifacts(model, { quantization: 'int4' as 'uint8' })).rejects.toThrow(
+      OptionError,
+    );
+  });
+});
+
+describe('options', () => {
+  it('puts weights into other forms', async () => {
+    const model = modelNamed('sequential');
+    const kinds = async (weights: Parameters<typeof encode>[1]) =>
+      (await encodeWithReport(model, weights)).weights
+        .filter(({ name }) => /^[^s].*\/(kernel|depthwiseKernel)$/.test(name))
+        .map(({ values }) => values);
+    expect(await kinds({ weights: 'int8' })).toEqual(['affine', 'affine', 'affine']);
+    expect(await kinds({ weights: 'binary' })).toEqual(['binary', 'binary', 'binary']);
+    expect(await kinds({ weights: { 'dense*': 'int4' } })).toEqual(['float', 'float', 'affine']);
+    expect(await kinds({ weights: { '*': 'int4', 'dense*/kernel': 'binary' } })).toEqual([
+      'affine',
+      'affine',
+      'binary',
+    ]);
+  });
+
+  it('int8 is within half a step of each channel', async () => {
+    const model = modelNamed('sequential');
+    const { graph } = await decode(await encode(model, { weights: 'int8' }));
+    const kernel = model.layers[0]!.getWeights()[0]!.dataSync();
+    const { data, encoding } = Object.values(graph.weights)[0]!;
+    const { values } = encoding;
+    if (values.type !== 'affine') throw new Error('not affine');
+    expect(values).toMatchObject({ bits: 8, axis: 3 });
+    for (const [i, value] of data!.entries()) {
+      expect(Math.abs(value - kernel[i]!)).toBeLessThanOrEqual(0.5001 * values.scale[i % 3]!);
+    }
+  });
+
+  it('keeps labels, preprocessing and report', async () => {
+    const notes = {
+      labels: ['null', 'один', '一'],
+      preprocessing: { mean: [0.5], note: 'größer' },
+      report: { steps: ['prune'] },
+    };
+    const file = await decode(await encode(modelNamed('recurrent'), notes));
+    expect(file).toMatchObject(notes);
+  });
+
+  it('refuses what it does not know', async () => {
+    const model = modelNamed('recurrent');
+    const of = (options: object) => encode(model, options);
+    await expect(of({ weight: 'int8' })).rejects.toThrow(OptionError);
+    await expect(of({ weights: 'int7' })).rejects.toThrow(OptionError);
+    await expect(of({ weights: { nothing: 'int8' } })).rejects.toThrow(NoMatchError);
+    await expect(of({ entropy: 'zip' })).rejects.toThrow(OptionError);
+    await expect(of({ lambda: -1 })).rejects.toThrow(OptionError);
+    await expect(of({ indexBits: 9 })).rejects.toThrow(OptionError);
+  });
 });
