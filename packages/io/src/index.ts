@@ -7,7 +7,9 @@ export {
   type StoredWeight,
 } from './encode.ts';
 export { registerFileHandlers, saveTfjs } from './file-handlers.ts';
+export { loadKeras } from './load-keras.ts';
 export { modelOfGraph } from './raise.ts';
+export { type ResetAfterGruArgs, resetAfterGru } from './reset-after-gru.ts';
 export { load, save } from './save-load.ts';
 export type { EntropyCode } from './store-weight.ts';
 export { type TfjsOptions, type TfjsQuantization, tfjsArtifacts } from './tfjs-artifacts.ts';
