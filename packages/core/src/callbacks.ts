@@ -27,8 +27,8 @@ export interface FitCallback extends TrainingEvents, TrainingHooks {}
 
 /**
  * Ancestor of callbacks that take part in the step. The events reach it in Thimble's `fit` and in tfjs's
- * own `model.fit`; the hooks (`forward`, `loss`, `gradients`, `afterStep`, `state`, `restore`) in Thimble's
- * alone.
+ * own `model.fit`; the hooks (`weights`, `forward`, `loss`, `gradients`, `afterStep`, `state`, `restore`) in
+ * Thimble's alone.
  *
  * @example
  * class Decay extends ThimbleCallback {
@@ -40,6 +40,10 @@ export interface FitCallback extends TrainingEvents, TrainingHooks {}
 export abstract class ThimbleCallback extends tfl.Callback implements TrainingHooks {
   /** True while Thimble's `fit` runs, false in tfjs's own. */
   insideFit = false;
+
+  /** Thimble's `fit` is over, however it ended: the place to give back what `setModel` took. */
+  leave?(): void;
+  weights?(): tfl.LayerVariable[];
 
   forward?(run: () => tf.Tensor[], context: StepContext): tf.Tensor[];
   loss?(loss: tf.Scalar, outputs: tf.Tensor[], context: StepContext): tf.Scalar;
@@ -70,7 +74,7 @@ const EVENTS = [
   'onBatchEnd',
   'onYield',
 ] as const;
-const HOOKS = ['forward', 'loss', 'gradients', 'afterStep', 'state', 'restore'] as const;
+const HOOKS = ['weights', 'forward', 'loss', 'gradients', 'afterStep', 'state', 'restore'] as const;
 type Event = (typeof EVENTS)[number];
 
 /** Throws for a callback that has nothing to call. */
@@ -107,7 +111,9 @@ export function introduce(callbacks: readonly FitCallback[], params: RunParams):
 /** The run is over. */
 export function takeLeave(callbacks: readonly FitCallback[]): void {
   for (const callback of callbacks) {
-    if (callback instanceof ThimbleCallback) callback.insideFit = false;
+    if (!(callback instanceof ThimbleCallback)) continue;
+    callback.insideFit = false;
+    callback.leave?.();
   }
 }
 

@@ -7,7 +7,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { releaseMoment } from './context.ts';
 import { evaluateSource } from './evaluate.ts';
 import { type FitOptions, type ResolvedOptions, resolveOptions } from './fit-options.ts';
-import { ensureBuilt } from './model-weights.ts';
+import { ensureBuilt, variableOf } from './model-weights.ts';
 import { reportedKeys } from './objective.ts';
 import { OptimizerState } from './optimizer-state.ts';
 import { chooseOptimizer, setLearningRate } from './optimizers.ts';
@@ -85,6 +85,8 @@ export async function fit(
     return historyOf(run);
   } finally {
     releaseMoment();
+    const own = callbacks.flatMap((callback) => callback.weights?.() ?? []);
+    if (own.length > 0) slots.forget(own.map(variableOf));
     takeLeave(callbacks);
     if (owned) slots.dispose();
   }

@@ -50,6 +50,7 @@ export {
   setMoment,
 } from './context.ts';
 export { type CopyModelOptions, copyModel, copyValues } from './copy-model.ts';
+export { detached } from './detached.ts';
 export type { EarlyStoppingOptions } from './early-stopping.ts';
 export {
   type EvaluateOptions,

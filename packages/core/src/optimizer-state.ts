@@ -193,6 +193,17 @@ export class OptimizerState {
     }
   }
 
+  /** Disposes of the slots of weights that will not come back. */
+  forget(variables: readonly tf.Variable[]): void {
+    this.align([]);
+    for (const resting of this.#resting.values()) {
+      for (const { name } of variables) {
+        resting.get(name)?.variable.dispose();
+        resting.delete(name);
+      }
+    }
+  }
+
   /** Disposes of the optimizer with everything it holds; tfjs's own dispose forgets some. */
   dispose(): void {
     this.#disposeSlots();

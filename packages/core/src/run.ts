@@ -1,5 +1,5 @@
 // A run of the training loop: what it is made of, its checkpoint, and going on from one.
-import type { LayersModel } from '@tensorflow/tfjs-layers';
+import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { type FitData, toSource } from './batches.ts';
 import type { RunParams } from './callbacks.ts';
 import { checkData, exampleShapes } from './check-data.ts';
@@ -147,7 +147,7 @@ export async function resume(run: Run): Promise<Checkpoint | undefined> {
   checkFingerprint(checkpointing.name, saved.fingerprint, run.fingerprint);
   writeWeights(model, saved.weights);
   writeTrainable(model, saved.trainable);
-  setup.slots.restore(saved.optimizer, lastingNames(model).variableOf);
+  setup.slots.restore(saved.optimizer, lastingNames(run).variableOf);
   earlyStopping?.restore(saved.earlyStopping);
   const { epoch, stepInEpoch, step, sums, logs } = saved;
   const stopped = saved.stopped && run.options.epochs <= saved.epochs;
@@ -158,14 +158,20 @@ export async function resume(run: Run): Promise<Checkpoint | undefined> {
 }
 
 /** From tfjs's names of variables, which depend on what was built before, to lasting ones and back. */
-function lastingNames(model: LayersModel) {
+function lastingNames({ model, setup }: Run) {
   const lasting = new Map<string, string>();
   const current = new Map<string, string>();
-  for (const [place, weight] of placedWeights(model)) {
+  const note = (weight: LayerVariable, place: string) => {
     const { name } = variableOf(weight);
     lasting.set(name, place);
     current.set(place, name);
-  }
+  };
+  placedWeights(model).forEach(note);
+  setup.hooks.forEach((hook, i) => {
+    hook.weights?.().forEach((weight, k) => {
+      note(weight, `callback ${i}/${k}`);
+    });
+  });
   return {
     nameOf: (variable: string) => lasting.get(variable) ?? variable,
     variableOf: (place: string) => current.get(place),
@@ -186,7 +192,7 @@ export async function save(run: Run): Promise<void> {
     seconds: run.seconds(),
     weights: await readWeights(model),
     trainable: readTrainable(model),
-    optimizer: await setup.slots.capture(lastingNames(model).nameOf),
+    optimizer: await setup.slots.capture(lastingNames(run).nameOf),
     earlyStopping: earlyStopping?.state() ?? null,
     hooks,
   });

@@ -58,6 +58,14 @@ function exponential(rate: number, { factor }: { factor: number }): Schedule {
   return ({ step, stepsPerEpoch }) => rate * factor ** (step / stepsPerEpoch);
 }
 
+/** A straight line from `rate` at the first step to `final` (default 0) at the end of the run. */
+function linear(rate: number, { final = 0 }: { final?: number } = {}): Schedule {
+  checkRange('schedules.linear', 'rate', rate, 0);
+  checkRange('schedules.linear', 'final', final, 0);
+  return ({ step, stepsPerEpoch, epochs }) =>
+    rate + (final - rate) * Math.min(1, step / (stepsPerEpoch * epochs));
+}
+
 /** Half a cosine wave from `rate` at the first step down to `final` (default 0) at the end of the run. */
 function cosine(rate: number, { final = 0 }: { final?: number } = {}): Schedule {
   checkRange('schedules.cosine', 'rate', rate, 0);
@@ -92,7 +100,7 @@ function restart(schedule: Schedule, { every }: { every: number }): Schedule {
 }
 
 /**
- * Learning-rate schedules for the `learningRate` option of `fit`.
+ * Schedules for the `learningRate` option of `fit`, and for the weights and temperatures of distillation.
  *
  * @example
  * await fit(model, data, { learningRate: schedules.warmUp(500, schedules.cosine(0.01)) });
@@ -103,6 +111,7 @@ export const schedules: {
   multiStep: typeof multiStep;
   exponential: typeof exponential;
   cosine: typeof cosine;
+  linear: typeof linear;
   warmUp: typeof warmUp;
   restart: typeof restart;
-} = { constant, step, multiStep, exponential, cosine, warmUp, restart };
+} = { constant, step, multiStep, exponential, cosine, linear, warmUp, restart };

@@ -130,7 +130,9 @@ export async function takeStep(
 ): Promise<StepReport> {
   const { model, source, hooks, seed } = setup;
   const weights = trainableWeights(model);
-  const variables = weights.map(variableOf);
+  const variables = [...weights, ...hooks.flatMap((hook) => hook.weights?.() ?? [])].map(
+    variableOf,
+  );
   const report: StepReport = { examples: 0, means: {}, totals: {} };
   const mean = parts.length > 1 ? new GradientMean() : undefined;
   const bystanders = new Bystanders(model);

@@ -1,7 +1,7 @@
 // The words of the training loop: batches, steps and hooks. `fit` is the only loop; techniques change
 // the step or hook into it.
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs-core';
-import type { LayersModel } from '@tensorflow/tfjs-layers';
+import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import type { Random } from '@thimble/base';
 
 /** Examples that can be drawn by number. A data set of `@thimble/data` is one. */
@@ -30,7 +30,7 @@ export interface Batch {
 /** What a step or hook can look at. */
 export interface StepContext {
   readonly model: LayersModel;
-  /** The trainable weights, in the order of `gradients`. */
+  /** The trainable weights, then the hooks' own, in the order of `gradients`. */
   readonly variables: Variable[];
   /** Optimizer steps taken before this one, over all epochs. */
   readonly step: number;
@@ -73,6 +73,12 @@ export type StateValue =
 
 /** Places where a technique takes part in the training loop. All are optional. */
 export interface TrainingHooks {
+  /**
+   * Weights of the hook's own that are trained with the model's and are no part of it: a regressor that
+   * only the loss knows. Asked at every step. The optimizer's slots for them are in the checkpoint, their
+   * values are what `state` and `restore` have to keep.
+   */
+  weights?(): LayerVariable[];
   /**
    * Around the model's forward pass in training mode: calls `run` once and returns the outputs to go on
    * with. For what must see the layers at work (`withLayerOutputs`). Called inside the gradient's scope.

@@ -49,6 +49,15 @@ describe('schedules', () => {
     expect(atStep(schedule, 1000)).toBeCloseTo(0.1, 12);
   });
 
+  it('linear goes from the first value to the last in equal steps', () => {
+    const schedule = schedules.linear(4, { final: 1 });
+    expect([0, 250, 500, 1000, 2000].map((step) => atStep(schedule, step))).toEqual([
+      4, 3.25, 2.5, 1, 1,
+    ]);
+    expect(atStep(schedules.linear(2), 750)).toBe(0.5);
+    expect(() => schedules.linear(-1)).toThrow(OptionError);
+  });
+
   it('warmUp rises in a line, then hands over', () => {
     const schedule = schedules.warmUp(4, schedules.constant(0.8));
     expect([0, 1, 2, 3, 4, 9].map((step) => atStep(schedule, step))).toEqual([
