@@ -6,18 +6,19 @@ import {
   type FitOptions,
   fit,
   type History,
+  type LossName,
   toSource,
 } from '@thimble/core';
-import { DistillationCallback } from './distillation-callback.ts';
 import {
-  resolveSoftTargets,
-  SOFT_TARGET_DEFAULTS,
-  type SoftTargetOptions,
-} from './soft-targets.ts';
+  DistillationCallback,
+  type DistillationOptions,
+  distillationCallback,
+  type ScheduledSoftTargets,
+} from './distillation-callback.ts';
 import { checkPair, endsInSoftmax, tabulate } from './teacher.ts';
 
 /** Options of {@link distill}: those of the loss, and all of `fit`'s. */
-export interface DistillOptions extends SoftTargetOptions, FitOptions {
+export interface DistillOptions extends ScheduledSoftTargets, FitOptions {
   /** One trained model, or several. They are not changed. */
   teacher: LayersModel | LayersModel[];
   /** The model to train, in place. */
@@ -47,25 +48,27 @@ export interface Distilled {
  * });
  */
 export async function distill(options: DistillOptions): Promise<Distilled> {
-  const {
-    teacher,
-    student,
-    data,
-    temperature = SOFT_TARGET_DEFAULTS.temperature,
-    alpha = SOFT_TARGET_DEFAULTS.alpha,
-    ...training
-  } = options;
+  const { teacher, student, data, temperature, alpha, weighting, ...training } = options;
   const teachers = Array.isArray(teacher) ? teacher : [teacher];
   checkPair(teachers, student);
-  const soft = resolveSoftTargets('distill', { temperature, alpha });
+  const given = Object.entries({ temperature, alpha, weighting }).filter(
+    ([, value]) => value !== undefined,
+  );
+  const soft: DistillationOptions = { teacher: teachers, ...Object.fromEntries(given) };
+  distillationCallback(soft); // refuses bad options before the teachers work
   const source: BatchSource = await toSource(data);
   const { progress, signal } = training;
   const table = source.varies ? undefined : await tabulate(teachers, source, { progress, signal });
-  const callback = new DistillationCallback({ teacher: teachers, ...soft }, table);
+  const callback = new DistillationCallback(soft, table);
   const history = await fit(student, source, {
-    loss: endsInSoftmax(student) ? 'categoricalCrossentropy' : 'categoricalCrossentropyFromLogits',
+    loss: labelLoss(student),
     ...training,
     callbacks: [callback, ...(training.callbacks ?? [])],
   });
   return { student, history };
+}
+
+/** The cross-entropy with one-hot labels, of probabilities or of logits as the model gives them. */
+export function labelLoss(model: LayersModel): LossName {
+  return endsInSoftmax(model) ? 'categoricalCrossentropy' : 'categoricalCrossentropyFromLogits';
 }

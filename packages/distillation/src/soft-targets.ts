@@ -19,7 +19,11 @@ export function resolveSoftTargets(
   options: SoftTargetOptions,
 ): Required<SoftTargetOptions> {
   const resolved = { ...SOFT_TARGET_DEFAULTS, ...options };
-  if (!(resolved.temperature > 0) || !Number.isFinite(resolved.temperature)) {
+  if (
+    typeof resolved.temperature !== 'number' ||
+    !(resolved.temperature > 0) ||
+    !Number.isFinite(resolved.temperature)
+  ) {
     throw new OptionError(
       `${owner}: temperature must be a number above 0, not ${resolved.temperature}. ` +
         'Use 1 for plain soft targets; 2 to 20 is usual.',
@@ -38,17 +42,20 @@ export function resolveSoftTargets(
  *
  * @param student logits, shape [batch, classes]
  * @param teachers logits of the same shape; constants, so no gradient reaches the teacher
+ * @param weights of each teacher for each example, shape [batch, 1], that sum to 1; default equal ones
  * @returns shape [batch], at least 0
  */
 export function softTargetDivergence(
   student: tf.Tensor,
   teachers: readonly tf.Tensor[],
   temperature: number,
+  weights?: readonly tf.Tensor[],
 ): tf.Tensor1D {
   return tf.tidy(() => {
     const logQ = tf.logSoftmax(tf.div(student, temperature));
     const logPs = teachers.map((teacher) => tf.logSoftmax(tf.div(teacher, temperature)));
-    const p = tf.div(tf.addN(logPs.map((logP) => tf.exp(logP))), teachers.length);
+    const share = (i: number) => weights?.[i] ?? 1 / teachers.length;
+    const p = tf.addN(logPs.map((logP, i) => tf.mul(tf.exp(logP), share(i))));
     // One teacher: its log-probabilities are at hand, exact also where p underflows to 0.
     const logP = logPs.length === 1 ? logPs[0]! : tf.log(tf.maximum(p, 1e-30));
     const divergence = tf.sum(tf.mul(p, tf.sub(logP, logQ)), -1);

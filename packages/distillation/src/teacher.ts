@@ -52,6 +52,13 @@ export function checkPair(teachers: readonly LayersModel[], student: LayersModel
           'Both must tell the same classes apart, in the same order.',
       );
     }
+  }
+  checkInputs(teachers, student);
+}
+
+/** Raises a named error unless every teacher takes what the student takes. */
+export function checkInputs(teachers: readonly LayersModel[], student: LayersModel): void {
+  for (const teacher of teachers) {
     const theirs = teacher.inputs.map(({ shape }) => `[${shape.slice(1)}]`).join(', ');
     const ours = student.inputs.map(({ shape }) => `[${shape.slice(1)}]`).join(', ');
     if (theirs !== ours) {
