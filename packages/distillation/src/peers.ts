@@ -55,9 +55,14 @@ export async function fitPeers(
     });
     return { models, history };
   } finally {
-    // Gives up its hold on the models and disposes of nothing of theirs.
-    joint.dispose();
+    // The joint model has held them. To dispose of it would dispose of them: tfjs counts containers twice.
+    for (const model of models) (model as unknown as Counted)._refCount -= 1;
   }
+}
+
+/** How many hold a model; the last to dispose of it frees its weights. */
+interface Counted {
+  _refCount: number;
 }
 
 /** A model with the common inputs and one output per model, named model1, model2 ... */

@@ -1,6 +1,7 @@
 // Relational distillation: the distances and angles between the examples of a batch.
 import * as tf from '@tensorflow/tfjs-core';
 import { checkRange, OptionError } from '@thimble/base';
+import { detached } from '@thimble/core';
 import { FEATURE_OPTIONS, FeatureCallback, type FeatureOptions } from './features.ts';
 
 const OWNER = 'relationalDistillation';
@@ -83,15 +84,15 @@ function relations(features: tf.Tensor, angles: boolean) {
   const rows = tf.reshape(features, [features.shape[0]!, -1]);
   const differences = tf.sub(tf.expandDims(rows, 0), tf.expandDims(rows, 1));
   const squares = tf.sum(tf.square(differences), -1);
-  const apart = tf.cast(tf.greater(squares, SMALLEST_SQUARE), 'float32');
-  const distances = tf.mul(apart, tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE)));
-  const mean = tf.div(tf.sum(distances), tf.maximum(tf.sum(apart), 1));
+  const [apart] = detached(() => [tf.cast(tf.greater(squares, SMALLEST_SQUARE), 'float32')]);
+  const distances = tf.mul(apart!, tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE)));
+  const mean = tf.div(tf.sum(distances), tf.maximum(tf.sum(apart!), 1));
   // All examples equal: all distances are 0, and stay so.
   const scaled = tf.div(distances, tf.maximum(mean, 1e-6));
   if (!angles) return { distances: scaled };
   const lengths = tf.sqrt(tf.maximum(squares, SMALLEST_SQUARE));
   // Where two examples coincide there is no direction, and no gradient.
-  const directions = tf.mul(differences, tf.expandDims(tf.div(apart, lengths), -1));
+  const directions = tf.mul(differences, tf.expandDims(tf.div(apart!, lengths), -1));
   return { distances: scaled, cosines: tf.matMul(directions, directions, false, true) };
 }
 

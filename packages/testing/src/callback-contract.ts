@@ -30,14 +30,14 @@ const TRAINING: FitOptions = {
   progress: false,
 };
 
-/** A model with 6 inputs, dropout and 3 logits, the same at every call with the same seed. */
+/** A model with 6 inputs, layers hidden, dropout and logits (3), the same at every call with the same seed. */
 export function classifier(seed: number = 1): tfl.Sequential {
   return withSeed(seed, () =>
     tfl.sequential({
       layers: [
-        tfl.layers.dense({ units: 8, activation: 'tanh', inputShape: [INPUTS] }),
-        tfl.layers.dropout({ rate: 0.25 }),
-        tfl.layers.dense({ units: CLASSES }),
+        tfl.layers.dense({ name: 'hidden', units: 8, activation: 'tanh', inputShape: [INPUTS] }),
+        tfl.layers.dropout({ name: 'dropout', rate: 0.25 }),
+        tfl.layers.dense({ name: 'logits', units: CLASSES }),
       ],
     }),
   );
