@@ -2,7 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { OptionError } from '@thimble/base';
-import type { StateValue, StepContext, TrainingHooks } from './training.ts';
+import type { StateValue, StepContext, StepResult, TrainingHooks } from './training.ts';
 
 /** What callbacks are told: the loss, metrics and counts, always as numbers. */
 export type Logs = Record<string, number>;
@@ -27,8 +27,8 @@ export interface FitCallback extends TrainingEvents, TrainingHooks {}
 
 /**
  * Ancestor of callbacks that take part in the step. The events reach it in Thimble's `fit` and in tfjs's
- * own `model.fit`; the hooks (`weights`, `forward`, `loss`, `gradients`, `afterStep`, `state`, `restore`) in
- * Thimble's alone.
+ * own `model.fit`; the hooks (`weights`, `step`, `forward`, `loss`, `gradients`, `afterStep`, `state`,
+ * `restore`) in Thimble's alone.
  *
  * @example
  * class Decay extends ThimbleCallback {
@@ -44,7 +44,7 @@ export abstract class ThimbleCallback extends tfl.Callback implements TrainingHo
   /** Thimble's `fit` is over, however it ended: the place to give back what `setModel` took. */
   leave?(): void;
   weights?(): tfl.LayerVariable[];
-
+  step?(run: () => StepResult, context: StepContext): StepResult;
   forward?(run: () => tf.Tensor[], context: StepContext): tf.Tensor[];
   loss?(loss: tf.Scalar, outputs: tf.Tensor[], context: StepContext): tf.Scalar;
   gradients?(gradients: tf.Tensor[], context: StepContext): tf.Tensor[];
@@ -74,7 +74,16 @@ const EVENTS = [
   'onBatchEnd',
   'onYield',
 ] as const;
-const HOOKS = ['weights', 'forward', 'loss', 'gradients', 'afterStep', 'state', 'restore'] as const;
+const HOOKS = [
+  'weights',
+  'step',
+  'forward',
+  'loss',
+  'gradients',
+  'afterStep',
+  'state',
+  'restore',
+] as const;
 type Event = (typeof EVENTS)[number];
 
 /** Throws for a callback that has nothing to call. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { ThimbleError, UnsupportedError } from '@thimble/base';
-import { type Layer, localName, variablesOf } from './internals.ts';
+import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf, hasCallTransforms } from './parametrize.ts';
 import { PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
@@ -80,10 +80,38 @@ function withoutChains(value: unknown): unknown {
   const copy = Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [key, withoutChains(entry)]),
   );
-  if (copy.className !== PARAMETRIZED) return copy;
+  if (copy.className !== PARAMETRIZED) {
+    return { ...copy, ...plainForm(copy.className, copy.config as tf.serialization.ConfigDict) };
+  }
   const { config, saved } = splitConfig(copy.config as tf.serialization.ConfigDict);
-  if (saved.calls) return copy;
-  return { ...copy, className: saved.className, config };
+  const plain = plainForm(saved.className, config);
+  if (!saved.calls) return { ...copy, className: saved.className, config, ...plain };
+  if (!plain) return copy;
+  throw new UnsupportedError(
+    `finalize: layer "${config.name}" (${saved.className}) has call transforms (quantised activations), ` +
+      'which stay with the layer, while its plain form is another layer. Finalize it first, then add them.',
+  );
+}
+
+/** A plain layer: its class and config. */
+interface PlainForm {
+  className: string;
+  config: tf.serialization.ConfigDict;
+}
+
+/**
+ * What a layer of Thimble's own is among plain ones, where its class has a static function
+ * `plainForm(config)` that says so: its class and config.
+ */
+function plainForm(
+  className: unknown,
+  config: tf.serialization.ConfigDict | undefined,
+): PlainForm | undefined {
+  const entry = tf.serialization.SerializationMap.getMap().classNameMap[className as string];
+  const layerClass = entry?.[0] as unknown as
+    | { plainForm?(config: tf.serialization.ConfigDict): PlainForm }
+    | undefined;
+  return config && layerClass?.plainForm?.(config);
 }
 
 function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, tf.Tensor>): void {
@@ -91,7 +119,12 @@ function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, 
   // A layer with call transforms keeps its chains, and what is stored with them.
   const baked = hasCallTransforms(to) ? [] : chainsOf(from);
   const chains = new Map(baked.map((chain) => [chain.stored, chain]));
+  const plain = internals(from).plainWeights?.();
   for (const target of variablesOf(to)) {
+    if (plain) {
+      (target.read() as tf.Variable).assign(plain[localName(target)]!);
+      continue;
+    }
     const original = originals.get(localName(target));
     if (!original) throw mismatch(from, target.originalName);
     const value = values.get(original) ?? chains.get(original)?.bake() ?? original.read();

@@ -40,6 +40,13 @@ export interface LayerInternals {
   backwardLayer?: Layer;
   units?: number;
   filters?: number;
+  /**
+   * Of Thimble's own layers whose class has a static `plainForm`: the weights of that layer by their names,
+   * as they are at test time, new tensors. Called inside a tidy.
+   */
+  plainWeights?(): Record<string, Tensor>;
+  /** Of Thimble's own layers: the shapes of what is computed with, where that is part of a weight. */
+  usedShapes?(): Record<string, number[]>;
   /** Of Thimble's own layers: how a weight that no transform sees is stored, where not as floats. */
   storedAs?(
     weight: string,

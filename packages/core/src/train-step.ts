@@ -10,7 +10,14 @@ import { trainableWeights, variableOf } from './model-weights.ts';
 import type { OptimizerState } from './optimizer-state.ts';
 import { learningRateOf } from './optimizers.ts';
 import { parametrizedWeights } from './parametrize.ts';
-import type { Batch, BatchSource, Step, StepContext, TrainingHooks } from './training.ts';
+import type {
+  Batch,
+  BatchSource,
+  Step,
+  StepContext,
+  StepResult,
+  TrainingHooks,
+} from './training.ts';
 import { walkLayers } from './walk.ts';
 
 /** What stays the same over the steps of a run. */
@@ -88,6 +95,14 @@ class Bystanders {
   }
 }
 
+/** The step, within the hooks that want to be around it. */
+function hookedStep({ step, hooks }: StepSetup, context: StepContext): StepResult {
+  return hooks.reduceRight<() => StepResult>(
+    (run, hook) => (hook.step ? () => hook.step!(run, context) : run),
+    () => step(context, hooks),
+  )();
+}
+
 function applyGradients(
   { model, hooks, optimizer, slots, clipNorm, clipValue }: StepSetup,
   weights: LayerVariable[],
@@ -157,8 +172,8 @@ export async function takeStep(
       };
       context = now;
       const result = seeded(setup, at.step, part, () =>
-        tf.tidy(() => setup.step(now, hooks) as never),
-      ) as ReturnType<typeof setup.step>;
+        tf.tidy(() => hookedStep(setup, now) as never),
+      ) as StepResult;
       gradients = result.gradients;
       await collect(report, result, indices.length, at);
       if (mean) {

@@ -80,6 +80,12 @@ export interface TrainingHooks {
    */
   weights?(): LayerVariable[];
   /**
+   * Around a whole step: calls `run` once or several times, each a forward pass with its loss and gradients
+   * (in between a layer may be switched), and returns the loss, gradients and logs to go on with. Called
+   * inside a tidy.
+   */
+  step?(run: () => StepResult, context: StepContext): StepResult;
+  /**
    * Around the model's forward pass in training mode: calls `run` once and returns the outputs to go on
    * with. For what must see the layers at work (`withLayerOutputs`). Called inside the gradient's scope.
    */

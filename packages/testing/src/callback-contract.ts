@@ -11,6 +11,8 @@ import { snapshot } from './models.ts';
 export interface CallbackContract {
   /** A new callback for a model with 6 inputs and 3 logits; called once per run. */
   make(): ThimbleCallback;
+  /** A model with 6 inputs and 3 logits, the same for a seed; default {@link classifier}. */
+  model?(seed: number): tfl.LayersModel;
   /** True when the weights must come out other than without the callback. */
   changesTraining: boolean;
   /** Epochs that it needs at least, 1 to 3; default 1. */
@@ -68,8 +70,9 @@ function memoryStore(): CheckpointStore {
  */
 export function describeCallbackContract(name: string, contract: CallbackContract): void {
   const { make, changesTraining, epochs = 1, onlyInsideFit } = contract;
+  const build = (seed = 1) => contract.model?.(seed) ?? classifier(seed);
   const trained = async (callbacks: ThimbleCallback[], options: FitOptions = {}) => {
-    const model = classifier();
+    const model = build();
     await fit(model, examples(), { ...TRAINING, ...options, callbacks });
     return snapshot(model);
   };
@@ -92,7 +95,7 @@ export function describeCallbackContract(name: string, contract: CallbackContrac
         const checkpoint = { store: memoryStore() };
         const abort = new AbortController();
         let steps = 0;
-        const model = classifier();
+        const model = build();
         const stopper = {
           onBatchEnd: () => {
             steps += 1;
@@ -103,14 +106,14 @@ export function describeCallbackContract(name: string, contract: CallbackContrac
         const callbacks = [make(), stopper];
         const stopped = fit(model, examples(), { ...options, callbacks, signal: abort.signal });
         await expect(stopped).rejects.toThrow(/abort/i);
-        const resumed = classifier(2); // other weights: all must come from the checkpoint
+        const resumed = build(2); // other weights: all must come from the checkpoint
         await fit(resumed, examples(), { ...options, callbacks: [make(), { onBatchEnd() {} }] });
         expect(snapshot(resumed)).toEqual(unbroken);
       },
     );
 
     it('leaks nothing', async () => {
-      const model = classifier();
+      const model = build();
       const data = examples();
       const callback = make();
       await expectNoLeaks(() => fit(model, data, { ...TRAINING, epochs, callbacks: [callback] }));
@@ -119,7 +122,7 @@ export function describeCallbackContract(name: string, contract: CallbackContrac
     if (onlyInsideFit) it.skip(`works in tfjs's own fit: ${onlyInsideFit}`, () => {});
     else {
       it("works in tfjs's own fit, and leaks nothing there", async () => {
-        const model = classifier();
+        const model = build();
         const { xs, ys } = examples();
         model.compile({ optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError' });
         const callback = make();
