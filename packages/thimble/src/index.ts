@@ -3,6 +3,13 @@ import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
 import {
+  slimmableBatchNormalization,
+  slimmableConv2d,
+  slimmableDense,
+  slimmableDepthwiseConv2d,
+  slimmableTraining,
+} from '@thimble/dynamic';
+import {
   gradualPruning,
   iterativePruning,
   maskedConv2d,
@@ -37,12 +44,14 @@ export const callbacks: {
   gradualPruning: typeof gradualPruning;
   iterativePruning: typeof iterativePruning;
   quantizationAwareTraining: typeof quantizationAwareTraining;
+  slimmableTraining: typeof slimmableTraining;
 } = {
   distillation: distillationCallback,
   flipRatio,
   gradualPruning,
   iterativePruning,
   quantizationAwareTraining,
+  slimmableTraining,
 };
 
 /** Layers, made as those of `tf.layers` are. */
@@ -53,6 +62,10 @@ export const layers: {
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
+  slimmableBatchNormalization: typeof slimmableBatchNormalization;
+  slimmableConv2d: typeof slimmableConv2d;
+  slimmableDense: typeof slimmableDense;
+  slimmableDepthwiseConv2d: typeof slimmableDepthwiseConv2d;
   xnorConv2d: typeof xnorConv2d;
   xnorDense: typeof xnorDense;
 } = {
@@ -62,6 +75,10 @@ export const layers: {
   maskedDense,
   maskedConv2d,
   maskedDepthwiseConv2d,
+  slimmableBatchNormalization,
+  slimmableConv2d,
+  slimmableDense,
+  slimmableDepthwiseConv2d,
   xnorConv2d,
   xnorDense,
 };
