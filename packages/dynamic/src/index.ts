@@ -1,3 +1,4 @@
+export { type AutoSlimOptions, autoSlim, type SlimmedModel } from './auto-slim.ts';
 export { extractWidth } from './extract-width.ts';
 export { setWidth, widthOf } from './set-width.ts';
 export {
