@@ -5,6 +5,7 @@ import { startThimble } from '@thimble/backend';
 import { describeRun } from 'thimble-examples/shared/run-record';
 import { textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
+import { dynamic } from './tasks/dynamic.bench.ts';
 import { kernels } from './tasks/kernels.bench.ts';
 import { maskedTraining } from './tasks/masked-training.bench.ts';
 import { packedKernels } from './tasks/packed-kernels.bench.ts';
@@ -12,6 +13,7 @@ import { quantisedTraining } from './tasks/quantised-training.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
+  dynamic,
   kernels,
   training,
   'packed-kernels': packedKernels,

@@ -114,6 +114,16 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'a depthwise-separable net on distorted MNIST trained in 4 to 2 bits, three seeds (about an hour; resumable)',
     program: 'benchmarks/dist/few-bits.js',
+  slimmable: {
+    about:
+      'LeNet-5 at four widths in one, and each alone, three seeds (about 45 minutes; resumable)',
+    program: 'benchmarks/dist/slimmable.js',
+    args: [],
+  },
+  'auto-slim': {
+    about:
+      'AutoSlim and one width for all layers on distorted MNIST, three seeds (about 45 minutes; resumable)',
+    program: 'benchmarks/dist/auto-slim.js',
     args: [],
   },
   difficulty: {

@@ -43,7 +43,9 @@ export interface AutoSlimOptions extends PassOptions {
 export interface SlimmedModel {
   /** A plain tfjs-layers model, its batch normalisation recalibrated; not compiled, to be trained on. */
   model: LayersModel;
-  /** The channels that are left of each slimmable layer, by its name; the last ones, which keep all, left out. */
+  /** The width of each layer by its name, as `extractWidth` takes them; the last ones, which stay whole, left out. */
+  widths: Record<string, number>;
+  /** The channels that are left at these widths. */
   channels: Record<string, number>;
   macs: number;
   /** On the validation data. */
@@ -61,7 +63,8 @@ export interface SlimmedModel {
  * - layers whose outputs are added are narrowed together
  *
  * Several budgets are met in one go, and the models come in the order of the budgets. The model given stays as
- * it is. Train the result on, or `copyModel(result.model, { seed })` from the start as the paper does.
+ * it is. Train the result on, or `copyModel(result.model, { seed })` from the start as the paper does. The
+ * slimmable network is best trained with `slimmableTraining({ layerwise: true })`.
  *
  * Paper: Yu, Huang, "AutoSlim: Towards One-Shot Architecture Search for Channel Numbers", 2019, section 3.
  *
@@ -202,10 +205,13 @@ class Search {
       () => finalize(this.#model),
     );
     const made = this.#groups.flatMap(({ layers }) => layers);
-    const channels = settings
-      .filter(({ layer }) => made.includes(layer))
-      .map(({ layer, active }) => [layer.name, active.outputs]);
-    return { model, channels: Object.fromEntries(channels), macs: summarize(model).total.macs };
+    const own = settings.filter(({ layer }) => made.includes(layer));
+    return {
+      model,
+      widths: Object.fromEntries(own.map(({ layer, width }) => [layer.name, width])),
+      channels: Object.fromEntries(own.map(({ layer, active }) => [layer.name, active.outputs])),
+      macs: summarize(model).total.macs,
+    };
   }
 
   /** A candidate with its loss. */

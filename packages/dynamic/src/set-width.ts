@@ -28,13 +28,7 @@ import { hasWidth, listed } from './slimmable-widths.ts';
  */
 export function setWidth(model: LayersModel, width: number): void {
   const owner = 'setWidth';
-  for (const { name, slim } of slimmableLayers(owner, model)) {
-    if (!hasWidth(slim.widths, width)) {
-      throw new OptionError(
-        `${owner}: layer "${name}" cannot have width ${width}. Its widths: ${listed(slim.widths)}.`,
-      );
-    }
-  }
+  for (const layer of slimmableLayers(owner, model)) checkWidth(owner, layer, width);
   applySettings(settingsFor(owner, model, () => width));
 }
 
@@ -52,6 +46,14 @@ export function setWidth(model: LayersModel, width: number): void {
  */
 export function widthOf(model: LayersModel): number {
   return Math.min(...slimmableLayers('widthOf', model).map(({ slim }) => slim.width));
+}
+
+/** Throws for a width that a layer does not have. */
+export function checkWidth(owner: string, { name, slim }: SlimmableLayer, width: number): void {
+  if (hasWidth(slim.widths, width)) return;
+  throw new OptionError(
+    `${owner}: layer "${name}" cannot have width ${width}. Its widths: ${listed(slim.widths)}.`,
+  );
 }
 
 /** Changes all layers, or none when one of them cannot be changed. */

@@ -4,8 +4,8 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import { type StepContext, type StepResult, ThimbleCallback } from '@thimble/core';
 import { presentSettings } from './extract-width.ts';
-import { setWidth } from './set-width.ts';
-import { slimmableLayers } from './slimmable-flow.ts';
+import { applySettings, setWidth } from './set-width.ts';
+import { settingsFor, slimmableLayers, type WidthGroup, widthGroups } from './slimmable-flow.ts';
 import { hasWidth, isList, listed, smallestOf, type Widths } from './slimmable-widths.ts';
 
 /** Options of {@link slimmableTraining}; all are optional. */
@@ -22,6 +22,11 @@ export interface SlimmableTrainingOptions {
    * true with the sandwich rule, else false.
    */
   distill?: boolean;
+  /**
+   * True: the random widths of the sandwich rule are drawn for each layer on its own, which makes the network
+   * a better judge of the candidates of {@link autoSlim}. Default false: one for all.
+   */
+  layerwise?: boolean;
 }
 
 /** The callback that {@link slimmableTraining} makes. */
@@ -34,7 +39,7 @@ export class SlimmableTraining extends ThimbleCallback {
 
   constructor(options: SlimmableTrainingOptions = {}) {
     super();
-    checkOptions(OWNER, options, ['widths', 'sandwich', 'distill']);
+    checkOptions(OWNER, options, ['widths', 'sandwich', 'distill', 'layerwise']);
     if (options.sandwich !== undefined) checkInteger(OWNER, 'sandwich', options.sandwich, 0);
     this.#options = options;
   }
@@ -78,15 +83,23 @@ export class SlimmableTraining extends ThimbleCallback {
     const model = this.model as LayersModel;
     const goBack = presentSettings(model);
     const fixed = this.#fixedWidths();
+    const [smallest, largest] = [fixed[0]!, fixed.at(-1)!];
     let sum: StepResult | undefined;
+    const take = (change: () => void, key?: string) => {
+      change();
+      this.#largest = sum === undefined;
+      const result = run();
+      if (key) result.logs[key] = tf.clone(result.loss);
+      sum = sum ? added(sum, result, key) : result;
+    };
+    const takeFixed = (width: number) => take(() => setWidth(model, width), `loss_${width}`);
     try {
-      for (const width of this.#drawn(context)) {
-        setWidth(model, width);
-        this.#largest = sum === undefined;
-        const result = run();
-        if (fixed.includes(width)) result.logs[`loss_${width}`] = tf.clone(result.loss);
-        sum = sum ? added(sum, result, `loss_${width}`) : result;
+      takeFixed(largest);
+      for (const widthOf of this.#drawn(context)) {
+        take(() => applySettings(settingsFor(OWNER, model, widthOf)));
       }
+      for (const width of fixed.slice(1, -1).reverse()) takeFixed(width);
+      if (smallest !== largest) takeFixed(smallest);
       return sum!;
     } finally {
       tf.dispose(this.#targets ?? []);
@@ -117,23 +130,28 @@ export class SlimmableTraining extends ThimbleCallback {
     return [smallestOf(widths), isList(widths) ? widths.at(-1)! : 1];
   }
 
-  /** The widths of one step, the largest first. */
-  #drawn({ random }: StepContext): readonly number[] {
+  /** The random widths of one step, by the layers. */
+  #drawn({ random }: StepContext): ((group: WidthGroup) => number)[] {
     const widths = this.#widths!;
-    const fixed = this.#fixedWidths();
     const sandwich = this.#sandwich ?? 0;
+    if (sandwich === 0) return [];
     const source = random(OWNER);
-    let between: number[] = [];
-    if (!isList(widths)) {
-      between = Array.from({ length: sandwich }, () => source.uniform(widths.min, 1));
-    } else if (sandwich > 0) {
-      const inner = widths.slice(1, -1);
-      between = Array.from(
-        source.permutation(inner.length).subarray(0, sandwich),
-        (i) => inner[i]!,
-      );
+    const inner = isList(widths) ? widths.slice(1, -1) : [];
+    const draw = () =>
+      isList(widths)
+        ? widths[Math.floor(source.uniform(0, widths.length))]!
+        : source.uniform(widths.min, 1);
+    if (this.#options.layerwise) {
+      const groups = widthGroups(OWNER, this.model as LayersModel);
+      return Array.from({ length: sandwich }, () => {
+        const drawn = new Map(groups.map((group) => [group, draw()]));
+        return (group) => drawn.get(group)!;
+      });
     }
-    return [...new Set([...fixed, ...between])].sort((a, b) => b - a);
+    const common = isList(widths)
+      ? Array.from(source.permutation(inner.length).subarray(0, sandwich), (i) => inner[i]!)
+      : Array.from({ length: sandwich }, draw);
+    return common.map((width) => () => width);
   }
 }
 
@@ -174,16 +192,20 @@ export function slimmableTraining(options: SlimmableTrainingOptions = {}): Slimm
 const OWNER = 'callbacks.slimmableTraining';
 
 /** Adds a result to the sum; of its logs only the loss under `key` is kept. */
-function added(sum: StepResult, { loss, gradients, logs, totals }: StepResult, key: string) {
+function added(
+  sum: StepResult,
+  { loss, gradients, logs, totals }: StepResult,
+  key: string | undefined,
+): StepResult {
   const result: StepResult = {
     ...sum,
     loss: tf.add(sum.loss, loss),
     gradients: sum.gradients.map((gradient, i) => tf.add(gradient, gradients[i]!)),
   };
-  const { [key]: own, ...others } = logs;
-  if (own) result.logs[key] = own;
-  tf.dispose([sum.loss, sum.gradients, loss, gradients, Object.values(others)]);
-  tf.dispose(Object.values(totals ?? {}));
+  if (key) result.logs = { ...sum.logs, [key]: logs[key]! };
+  const unused = Object.entries(logs).filter(([name]) => name !== key);
+  tf.dispose([sum.loss, sum.gradients, loss, gradients]);
+  tf.dispose([...unused.map(([, log]) => log), ...Object.values(totals ?? {})]);
   return result;
 }
 

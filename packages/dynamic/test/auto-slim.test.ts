@@ -5,12 +5,13 @@ import { evaluate, summarize } from '@thimble/core';
 import {
   type AutoSlimOptions,
   autoSlim,
+  extractWidth,
   setWidth,
   slimmableDense,
   type Widths,
   widthOf,
 } from '@thimble/dynamic';
-import { classifier, expectNoLeaks, useCpu } from '@thimble/testing';
+import { classifier, expectNoLeaks, outputs, useCpu } from '@thimble/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convolutional, examples, residual } from './slimmable-models.ts';
 
@@ -78,6 +79,24 @@ describe('autoSlim', () => {
       'Dense',
     ]);
     expect(widthOf(model)).toBe(1);
+    expect(d!.widths).toEqual({ idle: 0.25, busy: 0.5 });
+    const again = await extractWidth(model, d!.widths);
+    expect(outputs(again, data.xs)).toEqual(outputs(d!.model, data.xs));
+    expect(widthOf(model)).toBe(1);
+  });
+
+  it('extracts widths by the names of layers', async () => {
+    const plain = await extractWidth(sum(), { busy: 0.5 });
+    expect(plain.layers.map((layer) => (layer as unknown as { units: number }).units)).toEqual([
+      4, 2, 1,
+    ]);
+    expect(() => extractWidth(sum(), { out: 0.5 })).toThrow(NoMatchError);
+    expect(() => extractWidth(sum(), { out: 0.5 })).toThrow('These are: idle, busy.');
+    expect(() => extractWidth(sum(), { idle: 0.1 })).toThrow(OptionError);
+    const added = residual({ min: 0.5 });
+    expect(() => extractWidth(added, { stem: 0.5, branch: 0.75 })).toThrow('give both the same');
+    const half = await extractWidth(added, { branch: 0.5 });
+    expect((half.getLayer('stem') as unknown as { filters: number }).filters).toBe(4);
   });
 
   it('moves within lists of widths, and keeps the present width', async () => {

@@ -172,9 +172,31 @@ describe('slimmableTraining', () => {
     for (const step of steps) {
       expect(step.length).toBe(4);
       expect([step[0], step[3]]).toEqual([1, 0.25]);
-      expect(step[1]).toBeGreaterThan(step[2]!);
+      expect(step[1]).not.toBe(step[2]);
     }
     expect(new Set(steps.flat())).toEqual(new Set([0.25, 0.4, 0.5, 0.75, 1]));
+  });
+
+  it('draws widths layer by layer where it is told to', async () => {
+    const widths = { min: 0.25 };
+    const dense = (units: number, more: object = {}) => slimmableDense({ units, widths, ...more });
+    const model = tfl.sequential({
+      layers: [dense(64, { inputShape: [6] }), dense(64), dense(3)],
+    });
+    const seen: string[] = [];
+    const watch: FitCallback = {
+      forward: (run) => {
+        seen.push(
+          model.layers.map((layer) => (layer.getConfig() as { width: number }).width).join(),
+        );
+        return run();
+      },
+    };
+    const callbacks = [slimmableTraining({ layerwise: true, sandwich: 3 }), watch];
+    await fit(model, data, { ...oneStep(tf.train.sgd(0.1)), callbacks });
+    expect([seen[0], seen[4], seen.length]).toEqual(['1,1,1', '0.25,0.25,1', 5]);
+    for (const widthsOf of seen.slice(1, 4)) expect(widthsOf).toMatch(/^0.\d{3,},0.\d{3,},1$/);
+    expect(new Set(seen.slice(1, 4).flatMap((each) => each.split(',').slice(0, 2))).size).toBe(6);
   });
 
   it('reports the metrics of the largest width', async () => {
