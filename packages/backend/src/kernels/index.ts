@@ -14,6 +14,7 @@ import { fusedMatMul } from './fused-mat-mul.ts';
 import { identity } from './identity.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { signKernels } from './signs.ts';
+import { slice } from './slice.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 import { xnorKernels } from './xnor.ts';
 
@@ -34,6 +35,7 @@ export const kernels: readonly KernelConfig[] = [
   maxPoolGrad,
   ...codesKernels,
   ...signKernels,
+  slice,
   unsortedSegmentSum,
   ...xnorKernels,
 ];
