@@ -54,6 +54,7 @@ export { detached } from './detached.ts';
 export type { EarlyStoppingOptions } from './early-stopping.ts';
 export {
   type EvaluateOptions,
+  eachBatch,
   evaluate,
   type PassOptions,
   type Prediction,

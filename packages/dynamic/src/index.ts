@@ -1,23 +1,15 @@
-export { type AutoSlimOptions, autoSlim, type SlimmedModel } from './auto-slim.ts';
+export { autoSlim, type AutoSlimOptions, type SlimmedModel } from './auto-slim.ts';
+export { bLeNet, type BLeNetOptions } from './b-lenet.ts';
+export { chooseThresholds, type ChooseThresholdsOptions, type EarlyExitResult, evaluateExits, type EvaluateExitsOptions, type ExitResult } from './choose-thresholds.ts';
+export { earlyExitHead, type EarlyExitHeadArgs, type ExitHeadOptions } from './early-exit-head.ts';
+export { earlyExits, type EarlyExitsOptions, type ExitCost, exitCosts } from './early-exits.ts';
+export { type ExitPolicy, type ExitRuleOptions } from './exit-rules.ts';
 export { extractWidth } from './extract-width.ts';
+export { fitExits, type FitExitsOptions, forEveryExit } from './fit-exits.ts';
+export { type EarlyPrediction, predictEarly, type PredictEarlyOptions } from './predict-early.ts';
 export { setWidth, widthOf } from './set-width.ts';
-export {
-  type SlimmableBatchNormalizationArgs,
-  slimmableBatchNormalization,
-} from './slimmable-batch-normalization.ts';
-export {
-  type SlimmableConv2dArgs,
-  type SlimmableDenseArgs,
-  type SlimmableDepthwiseConv2dArgs,
-  type SlimmableOptions,
-  slimmableConv2d,
-  slimmableDense,
-  slimmableDepthwiseConv2d,
-} from './slimmable-layers.ts';
-export {
-  type SlimmableTraining,
-  type SlimmableTrainingOptions,
-  slimmableTraining,
-} from './slimmable-training.ts';
-export type { Widths } from './slimmable-widths.ts';
-export { type CalibrateWidthsOptions, calibrateWidths } from './universally-slimmable.ts';
+export { slimmableBatchNormalization, type SlimmableBatchNormalizationArgs } from './slimmable-batch-normalization.ts';
+export { slimmableConv2d, type SlimmableConv2dArgs, slimmableDense, type SlimmableDenseArgs, slimmableDepthwiseConv2d, type SlimmableDepthwiseConv2dArgs, type SlimmableOptions } from './slimmable-layers.ts';
+export { type SlimmableTraining, slimmableTraining, type SlimmableTrainingOptions } from './slimmable-training.ts';
+export { type Widths } from './slimmable-widths.ts';
+export { calibrateWidths, type CalibrateWidthsOptions } from './universally-slimmable.ts';

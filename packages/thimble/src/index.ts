@@ -2,6 +2,7 @@
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
+import { earlyExitHead } from '@thimble/dynamic';
 import {
   slimmableBatchNormalization,
   slimmableConv2d,
@@ -59,6 +60,7 @@ export const layers: {
   binaryActivation: typeof binaryActivation;
   binaryConv2d: typeof binaryConv2d;
   binaryDense: typeof binaryDense;
+  earlyExitHead: typeof earlyExitHead;
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
@@ -72,6 +74,7 @@ export const layers: {
   binaryActivation,
   binaryConv2d,
   binaryDense,
+  earlyExitHead,
   maskedDense,
   maskedConv2d,
   maskedDepthwiseConv2d,
