@@ -124,6 +124,9 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'AutoSlim and one width for all layers on distorted MNIST, three seeds (about 45 minutes; resumable)',
     program: 'benchmarks/dist/auto-slim.js',
+  'early-exits': {
+    about: "BranchyNet's LeNet on MNIST, three seeds (about 20 minutes; resumable)",
+    program: 'benchmarks/dist/early-exits.js',
     args: [],
   },
   difficulty: {

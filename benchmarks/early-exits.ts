@@ -1,0 +1,220 @@
+// BranchyNet's LeNet on MNIST: the plain network trained, then both exits together from there; thresholds of the
+// entropy chosen on validation images; errors, share of images that leave early, and time beside the plain network.
+import { parseArgs } from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  bLeNet,
+  chooseThresholds,
+  evaluate,
+  evaluateExits,
+  exitCosts,
+  type FitOptions,
+  fit,
+  fitExits,
+  predictEarly,
+  schedules,
+} from 'thimble';
+import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
+import { median } from './statistics.ts';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+
+const { values } = parseArgs({
+  options: {
+    output: { type: 'string' },
+    images: { type: 'string', default: '55000' },
+    epochs: { type: 'string', default: '12' },
+  },
+});
+/** Epochs of the plain network, and of both together from there. */
+const EPOCHS = Number(values.epochs);
+const JOINT = Math.ceil(EPOCHS / 2);
+const RATE = 1e-3;
+const WEIGHTS = [1, 0.3];
+/** Validation accuracy that may be lost: half of what the test may. */
+const ALLOWED = 0.0005;
+const BATCHES = [1, 100];
+const REPEATS = 7;
+/** Images per batch that are timed; fewer one by one. */
+const TIMED: Record<number, number> = { 1: 400, 100: 2000 };
+
+const study = await beginStudy('early-exits', values.output);
+const { train: all, validation, test } = await realMnist();
+const train = all.take(Number(values.images));
+
+const training = (seed: number, epochs: number): FitOptions => ({
+  epochs,
+  batchSize: 128,
+  optimizer: 'adam',
+  learningRate: schedules.cosine(RATE),
+  loss: 'categoricalCrossentropy',
+  seed,
+  progress: false,
+});
+
+interface Timing {
+  batch: number;
+  /** Median seconds per 1000 images: the plain network, early exits, and the ideal. */
+  plain: number;
+  early: number;
+  ideal: number;
+}
+
+interface Outcome {
+  plainErrors: number;
+  /** Of both exits by themselves, after training together. */
+  exitErrors: number[];
+  errors: number;
+  threshold: number;
+  /** Share of the test images that leave at each exit. */
+  fractions: number[];
+  macs: number;
+  plainMacs: number;
+  timings: Timing[];
+}
+
+/** The images in parts; the caller disposes of them. */
+function parts(x: tf.Tensor, batch: number): tf.Tensor[] {
+  const size = x.shape[0]!;
+  return Array.from({ length: Math.floor(size / batch) }, (_, i) => tf.slice(x, i * batch, batch));
+}
+
+async function seconds(xs: tf.Tensor[], run: (x: tf.Tensor) => unknown): Promise<number> {
+  const begun = performance.now();
+  for (const x of xs) await run(x);
+  return (performance.now() - begun) / 1000;
+}
+
+async function forward(model: tfl.LayersModel, x: tf.Tensor): Promise<void> {
+  const y = model.predict(x, { batchSize: x.shape[0]! }) as tf.Tensor;
+  await y.data();
+  y.dispose();
+}
+
+/** All ways in turn in one process, several times; the ideal is the time to each exit, weighted by who leaves there. */
+async function timed(
+  plain: tfl.LayersModel,
+  branchy: tfl.LayersModel,
+  threshold: readonly number[],
+  images: tf.Tensor,
+  batch: number,
+): Promise<Timing> {
+  const { inputs, outputs } = branchy;
+  const first = tfl.model({ inputs, outputs: outputs[0]! });
+  // To the second exit by way of the first: its scores have been computed in vain.
+  const both = tfl.model({ inputs, outputs });
+  const xs = parts(images, batch);
+  const count = xs.length * batch;
+  let early = 0;
+  const ways = {
+    plain: (x: tf.Tensor) => forward(plain, x),
+    first: (x: tf.Tensor) => forward(first, x),
+    both: async (x: tf.Tensor) => {
+      const answers = both.predict(x, { batchSize: batch }) as tf.Tensor[];
+      await answers[1]!.data();
+      tf.dispose(answers);
+    },
+    early: async (x: tf.Tensor) => {
+      const { scores, exits } = await predictEarly(branchy, x, { threshold, batchSize: batch });
+      scores.dispose();
+      for (const exit of exits) if (exit === 0) early++;
+    },
+  };
+  const taken: Record<string, number[]> = { plain: [], first: [], both: [], early: [] };
+  for (let repeat = 0; repeat <= REPEATS; repeat++) {
+    for (const [name, run] of Object.entries(ways)) {
+      const s = await seconds(xs, run);
+      if (repeat > 0) taken[name]!.push((1000 * s) / count); // the first round warms up
+    }
+  }
+  tf.dispose(xs);
+  const fraction = early / (count * (REPEATS + 1));
+  const of = (name: string) => median(taken[name]!);
+  return {
+    batch,
+    plain: of('plain'),
+    early: of('early'),
+    ideal: fraction * of('first') + (1 - fraction) * of('both'),
+  };
+}
+
+async function branched(seed: number): Promise<Outcome> {
+  const { trunk, branchy } = bLeNet({ seed });
+  const quiet = { batchSize: 500, progress: false };
+  await fit(trunk, train, {
+    ...training(seed, EPOCHS),
+    checkpoint: `${study.output}/plain-${seed}.checkpoint`,
+  });
+  const plainErrors = await testErrors(trunk, test);
+  const { accuracy } = await evaluate(trunk, validation, { metrics: ['accuracy'], ...quiet });
+  await fitExits(branchy, train, {
+    ...training(seed + 100, JOINT),
+    lossWeights: WEIGHTS,
+    checkpoint: `${study.output}/joint-${seed}.checkpoint`,
+  });
+  const alone = await evaluateExits(branchy, validation, quiet);
+  // The plain network's accuracy, or that of the last exit where training together has cost some of it.
+  const reachable = Math.min(accuracy!, alone.exits.at(-1)!.accuracy);
+  const chosen = await chooseThresholds(branchy, validation, {
+    accuracy: reachable - ALLOWED,
+    ...quiet,
+  });
+  const { threshold } = chosen;
+  const { exits, early } = await evaluateExits(branchy, test, { threshold, ...quiet });
+  const { images, labels } = test.tensors();
+  const timings: Timing[] = [];
+  for (const batch of BATCHES) {
+    const some = tf.slice(images, 0, TIMED[batch]!);
+    timings.push(await timed(trunk, branchy, threshold, some, batch));
+    some.dispose();
+  }
+  tf.dispose([images, labels]);
+  const [, last] = exitCosts(branchy);
+  const [first] = exitCosts(trunk);
+  if (!last || !first) throw new Error('B-LeNet has two exits');
+  branchy.dispose();
+  const errorsOf = (right: number) => Math.round((1 - right) * test.size);
+  return {
+    plainErrors,
+    exitErrors: exits.map((exit) => errorsOf(exit.accuracy)),
+    errors: errorsOf(early!.accuracy),
+    threshold: threshold[0]!,
+    fractions: early!.fractions,
+    macs: early!.macs,
+    plainMacs: first.macs,
+    timings,
+  };
+}
+
+const settings = [train.size, EPOCHS, JOINT, RATE, WEIGHTS, ALLOWED, BATCHES, REPEATS];
+const [result] = await study.compare({ 'B-LeNet': branched }, settings);
+const { outcomes } = result!;
+const figures = (value: (outcome: Outcome) => number, digits: number) =>
+  meanAndSpread(outcomes.map(value), digits);
+const rows: Row[] = [
+  ['', 'B-LeNet', 'paper'],
+  ['plain network, test error %', percent(outcomes.map((o) => o.plainErrors)), '0.80'],
+  ['first exit for all, test error %', percent(outcomes.map((o) => o.exitErrors[0]!)), ''],
+  ['last exit for all, test error %', percent(outcomes.map((o) => o.exitErrors[1]!)), ''],
+  ['early exits, test error %', percent(outcomes.map((o) => o.errors)), '0.75'],
+  ['threshold of the entropy', figures((o) => o.threshold, 3), '0.025'],
+  ['leave at the first exit %', figures((o) => 100 * o.fractions[0]!, 1), '94.3'],
+  ['multiply-accumulates, part of the plain network', figures((o) => o.macs / o.plainMacs, 3), ''],
+  ...BATCHES.flatMap((batch, i) => [
+    [
+      `times faster than the plain network, batch ${batch}`,
+      figures((o) => o.timings[i]!.plain / o.timings[i]!.early, 2),
+      batch === 1 ? '5.4' : '',
+    ],
+    [
+      `time over the ideal, batch ${batch}`,
+      figures((o) => o.timings[i]!.early / o.timings[i]!.ideal, 2),
+      '',
+    ],
+  ]),
+];
+await study.finish(rows, {
+  data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
+  settings: { epochs: EPOCHS, joint: JOINT, rate: RATE, weights: WEIGHTS, allowed: ALLOWED },
+  results: outcomes,
+});
