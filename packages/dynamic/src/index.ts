@@ -6,6 +6,10 @@ export { earlyExits, type EarlyExitsOptions, type ExitCost, exitCosts } from './
 export { type ExitPolicy, type ExitRuleOptions } from './exit-rules.ts';
 export { extractWidth } from './extract-width.ts';
 export { fitExits, type FitExitsOptions, forEveryExit } from './fit-exits.ts';
+export { gateCost, type GateCostOptions, type GateUsage, gateUsage } from './gate-usage.ts';
+export { gatedBlock, type GatedBlockArgs, gatedConv2d, type GatedConv2dArgs, type GateOptions } from './gated-layer.ts';
+export { type GateDecision, watchGates } from './gates.ts';
+export { blockDrop, type BlockDropOptions, policyGate, type PolicyGateArgs, reinforcedGates, type ReinforcedGatesOptions } from './policy-gradient.ts';
 export { type EarlyPrediction, predictEarly, type PredictEarlyOptions } from './predict-early.ts';
 export { setWidth, widthOf } from './set-width.ts';
 export { slimmableBatchNormalization, type SlimmableBatchNormalizationArgs } from './slimmable-batch-normalization.ts';

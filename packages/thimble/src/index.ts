@@ -2,7 +2,15 @@
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
-import { earlyExitHead } from '@thimble/dynamic';
+import {
+  blockDrop,
+  earlyExitHead,
+  gateCost,
+  gatedBlock,
+  gatedConv2d,
+  policyGate,
+  reinforcedGates,
+} from '@thimble/dynamic';
 import {
   slimmableBatchNormalization,
   slimmableConv2d,
@@ -40,19 +48,25 @@ export { data };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
 export const callbacks: {
+  blockDrop: typeof blockDrop;
   distillation: typeof distillationCallback;
   flipRatio: typeof flipRatio;
+  gateCost: typeof gateCost;
   gradualPruning: typeof gradualPruning;
   iterativePruning: typeof iterativePruning;
   quantizationAwareTraining: typeof quantizationAwareTraining;
   slimmableTraining: typeof slimmableTraining;
+  reinforcedGates: typeof reinforcedGates;
 } = {
+  blockDrop,
   distillation: distillationCallback,
   flipRatio,
+  gateCost,
   gradualPruning,
   iterativePruning,
   quantizationAwareTraining,
   slimmableTraining,
+  reinforcedGates,
 };
 
 /** Layers, made as those of `tf.layers` are. */
@@ -61,6 +75,8 @@ export const layers: {
   binaryConv2d: typeof binaryConv2d;
   binaryDense: typeof binaryDense;
   earlyExitHead: typeof earlyExitHead;
+  gatedBlock: typeof gatedBlock;
+  gatedConv2d: typeof gatedConv2d;
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
@@ -68,6 +84,7 @@ export const layers: {
   slimmableConv2d: typeof slimmableConv2d;
   slimmableDense: typeof slimmableDense;
   slimmableDepthwiseConv2d: typeof slimmableDepthwiseConv2d;
+  policyGate: typeof policyGate;
   xnorConv2d: typeof xnorConv2d;
   xnorDense: typeof xnorDense;
 } = {
@@ -75,6 +92,8 @@ export const layers: {
   binaryConv2d,
   binaryDense,
   earlyExitHead,
+  gatedBlock,
+  gatedConv2d,
   maskedDense,
   maskedConv2d,
   maskedDepthwiseConv2d,
@@ -82,6 +101,7 @@ export const layers: {
   slimmableConv2d,
   slimmableDense,
   slimmableDepthwiseConv2d,
+  policyGate,
   xnorConv2d,
   xnorDense,
 };
