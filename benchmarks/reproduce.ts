@@ -129,6 +129,17 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/early-exits.js',
     args: [],
   },
+  'sample-difficulty': {
+    about: 'gated blocks, policies and channel groups on distorted MNIST, three seeds (resumable)',
+    program: 'benchmarks/dist/sample-difficulty.js',
+    args: [],
+  },
+  msdnet: {
+    about:
+      'a multi-scale dense net beside plain nets of equal cost on distorted MNIST, three seeds (resumable)',
+    program: 'benchmarks/dist/msdnet.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',

@@ -1,0 +1,330 @@
+// Networks that spend less on easy images, on distorted MNIST: gated blocks (SkipNet), a policy for blocks (BlockDrop)
+// and gated channel groups (runtime neural pruning), each beside the same network with all gates open, trained as long.
+import { parseArgs } from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  callbacks,
+  copyModel,
+  copyValues,
+  type data,
+  type FitCallback,
+  type FitOptions,
+  fit,
+  type GateDecision,
+  gatedBlock,
+  gatedConv2d,
+  gateUsage,
+  losses,
+  policyGate,
+  schedules,
+  watchGates,
+  withSeed,
+} from 'thimble';
+import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
+import { rankCorrelation } from './statistics.ts';
+import { beginStudy, percent, realMnist } from './study.ts';
+
+const { values } = parseArgs({
+  options: {
+    output: { type: 'string' },
+    images: { type: 'string', default: '20000' },
+    epochs: { type: 'string', default: '8' },
+  },
+});
+/** Epochs with all gates open, and from there with gates, or with all of them open for the comparison. */
+const EPOCHS = Number(values.epochs);
+const GATED = Math.ceil(EPOCHS * 0.75);
+const RATE = 3e-3;
+const GATED_RATE = 3e-3;
+/** Initial bias of the gates: open with the probability 0.73. */
+const BIAS = 1;
+/** Part of the gated multiply-accumulates that is free, and what more costs. */
+const COST = { target: 0.5, strength: 2 };
+const ALPHA = 0.02;
+const GAMMA = 2;
+
+const study = await beginStudy('sample-difficulty', values.output);
+const { train: all, test } = await realMnist(true);
+const train = all.take(Number(values.images));
+
+const { activation, batchNormalization, conv2d, dense, globalAveragePooling2d, maxPooling2d } =
+  tfl.layers;
+type Value = tfl.SymbolicTensor;
+const inputShape: [number, number, number] = [28, 28, 1];
+const apply = (x: Value, ...layers: tfl.layers.Layer[]) =>
+  layers.reduce((value, layer) => layer.apply(value) as Value, x);
+/** A short memory: training is short too. */
+const norm = () => batchNormalization({ momentum: 0.9 });
+const relu = () => activation({ activation: 'relu' });
+const conv = (filters: number, strides = 1) =>
+  conv2d({
+    filters,
+    kernelSize: 3,
+    strides,
+    padding: 'same',
+    useBias: false,
+    kernelInitializer: 'heNormal',
+  });
+const block = (filters: number) => [conv(filters), norm(), relu(), conv(filters), norm()];
+
+/** A residual network of three gated blocks of 8 channels at 14 x 14, and three of 16 at 7 x 7. */
+function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
+  return withSeed(seed, () => {
+    const image = tfl.input({ shape: inputShape });
+    let decisions: Value | undefined;
+    if (withPolicy) {
+      const bias = tfl.initializers.constant({ value: BIAS });
+      decisions = apply(
+        image,
+        conv2d({ name: 'policy_conv1', filters: 8, kernelSize: 5, strides: 4, activation: 'relu' }),
+        conv2d({ name: 'policy_conv2', filters: 16, kernelSize: 3, activation: 'relu' }),
+        globalAveragePooling2d({ name: 'policy_pool' }),
+        dense({ name: 'policy_logits', units: 6, biasInitializer: bias }),
+        policyGate({ name: 'policy_gate' }),
+      );
+    }
+    let x = apply(image, conv(8, 2), norm(), relu());
+    for (let i = 0; i < 6; i++) {
+      if (i === 3) x = apply(x, conv(16, 2), norm(), relu());
+      const layers = block(i < 3 ? 8 : 16);
+      const name = `block${i}`;
+      x = decisions
+        ? (gatedBlock({ name, layers, column: i }).apply([x, decisions]) as Value)
+        : apply(x, gatedBlock({ name, layers, bias: BIAS }));
+    }
+    const outputs = apply(
+      x,
+      relu(),
+      globalAveragePooling2d({}),
+      dense({ units: 10, activation: 'softmax' }),
+    );
+    return tfl.model({ inputs: image, outputs });
+  });
+}
+
+/** A plain convolutional network whose last two convolutions have four gated groups each. */
+function grouped(seed: number): tfl.LayersModel {
+  return withSeed(seed, () => {
+    const image = tfl.input({ shape: inputShape });
+    const gated = (name: string, filters: number) =>
+      gatedConv2d({
+        name,
+        filters,
+        groups: 4,
+        kernelSize: 3,
+        padding: 'same',
+        activation: 'relu',
+        bias: BIAS,
+      });
+    const outputs = apply(
+      image,
+      conv(16, 2),
+      norm(),
+      relu(),
+      gated('gated1', 32),
+      maxPooling2d({ poolSize: 2 }),
+      norm(),
+      gated('gated2', 48),
+      globalAveragePooling2d({}),
+      dense({ units: 10, activation: 'softmax' }),
+    );
+    return tfl.model({ inputs: image, outputs });
+  });
+}
+
+/** Keeps all gates open: the network without them. */
+const ones = ({ logits, gates }: GateDecision) => (logits ? tf.onesLike(gates) : undefined);
+const open: FitCallback = { forward: (run) => watchGates(ones, run) };
+
+const training = (seed: number, epochs: number, rate: number): FitOptions => ({
+  epochs,
+  batchSize: 128,
+  optimizer: 'adam',
+  learningRate: schedules.cosine(rate),
+  loss: 'categoricalCrossentropy',
+  seed,
+  progress: false,
+});
+
+interface Outcome {
+  errors: number;
+  /** Mean multiply-accumulates per image, and those with all gates open. */
+  macs: number;
+  total: number;
+  /** Of how many images each number of gates was open. */
+  histogram: number[];
+  /** Rank correlation of the open gates with the loss of the network with all gates open; 0 where all are alike. */
+  correlation: number;
+}
+
+/** Losses and errors of the images by what `predict` makes of them. */
+function tested(
+  images: data.ImageDataset,
+  predict: (x: tf.Tensor) => tf.Tensor,
+): { loss: Float32Array; errors: number } {
+  const loss = new Float32Array(images.size);
+  let errors = 0;
+  for (let first = 0; first < images.size; first += 500) {
+    const count = Math.min(500, images.size - first);
+    const batch = images.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    tf.tidy(() => {
+      const scores = predict(batch.images);
+      loss.set(losses.categoricalCrossentropy(batch.labels, scores).dataSync(), first);
+      const right = tf.equal(tf.argMax(scores, -1), tf.argMax(batch.labels, -1));
+      errors += count - tf.sum(tf.cast(right, 'float32')).dataSync()[0]!;
+    });
+    tf.dispose([batch.images, batch.labels]);
+  }
+  return { loss, errors };
+}
+
+const openly = (model: tfl.LayersModel) => (x: tf.Tensor) =>
+  watchGates(ones, () => model.predictOnBatch(x) as tf.Tensor);
+
+/** What came of a network with gates, beside the losses with all gates open. */
+function measured(model: tfl.LayersModel, difficulty: Float32Array): Outcome {
+  const executed: number[] = [];
+  let macs = 0;
+  let total = { gates: 0, macs: 0 };
+  const { errors } = tested(test, (x) => {
+    const usage = gateUsage(model, x, { batchSize: 500 });
+    executed.push(...usage.executed);
+    macs += usage.macs.reduce((sum, n) => sum + n, 0);
+    total = usage.total;
+    return usage.scores;
+  });
+  const histogram = new Array(total.gates + 1).fill(0);
+  for (const gates of executed) histogram[gates]++;
+  const alike = histogram.some((images) => images === executed.length);
+  return {
+    errors,
+    macs: macs / test.size,
+    total: total.macs,
+    histogram,
+    correlation: alike ? 0 : rankCorrelation(executed, difficulty),
+  };
+}
+
+/** Trained with all gates open, for so long; as it was when an earlier run got there. */
+async function opened(
+  make: () => tfl.LayersModel,
+  name: string,
+  seed: number,
+): Promise<tfl.LayersModel> {
+  const model = make();
+  await fit(model, train, {
+    ...training(seed, EPOCHS, RATE),
+    callbacks: [open],
+    checkpoint: `${study.output}/${name}-${seed}.checkpoint`,
+  });
+  return model;
+}
+
+type Learn = (model: tfl.LayersModel, seed: number) => Promise<void>;
+
+/** The network with all gates open trained on, and with gates from the same point. */
+async function compared(
+  name: string,
+  make: (seed: number) => tfl.LayersModel,
+  learn: Record<string, Learn>,
+  seed: number,
+): Promise<Record<string, Outcome>> {
+  const start = await opened(() => make(seed), name, seed);
+  const plain = copyModel(start);
+  await fit(plain, train, { ...training(seed + 100, GATED, GATED_RATE), callbacks: [open] });
+  const { loss, errors } = tested(test, openly(plain));
+  const { total } = measured(plain, loss);
+  const outcomes: Record<string, Outcome> = {
+    'all gates open': { errors, macs: total, total, histogram: [], correlation: 0 },
+  };
+  const model = copyModel(start);
+  for (const [method, teach] of Object.entries(learn)) {
+    copyValues(start, model);
+    await teach(model, seed);
+    outcomes[method] = measured(model, loss);
+  }
+  start.dispose();
+  plain.dispose();
+  model.dispose();
+  return outcomes;
+}
+
+const withGates =
+  (epochs: number, rate: number, ...hooks: FitCallback[]): Learn =>
+  async (model, seed) => {
+    await fit(model, train, { ...training(seed + 200, epochs, rate), callbacks: hooks });
+  };
+const { blockDrop, gateCost, reinforcedGates } = callbacks;
+const straightThrough = withGates(GATED, GATED_RATE, gateCost(COST));
+
+/** Last part of the training that goes to the second stage of SkipNet and of BlockDrop. */
+const SECOND = Math.max(1, Math.round(GATED / 3));
+const skipNet: Learn = async (model, seed) => {
+  await withGates(GATED - SECOND, GATED_RATE, gateCost(COST))(model, seed);
+  await withGates(SECOND, GATED_RATE / 3, reinforcedGates({ alpha: ALPHA }))(model, seed + 1);
+};
+const policy: Learn = async (model, seed) => {
+  for (const layer of model.layers) layer.trainable = layer.name.startsWith('policy_');
+  await withGates(GATED - SECOND, GATED_RATE, blockDrop({ gamma: GAMMA }))(model, seed);
+  for (const layer of model.layers) layer.trainable = true;
+  const joint = blockDrop({ gamma: GAMMA, curriculum: false });
+  await withGates(SECOND, GATED_RATE / 3, joint)(model, seed + 1);
+};
+
+const settings = [train.size, EPOCHS, GATED, RATE, GATED_RATE, BIAS, COST, ALPHA, GAMMA];
+const results = await study.compare(
+  {
+    'gated blocks': (seed) =>
+      compared(
+        'blocks',
+        (s) => residual(s, false),
+        {
+          'SkipNet, straight-through': straightThrough,
+          'SkipNet, then REINFORCE': skipNet,
+        },
+        seed,
+      ),
+    policy: (seed) => compared('policy', (s) => residual(s, true), { BlockDrop: policy }, seed),
+    'channel groups': (seed) =>
+      compared('groups', grouped, { 'gated channel groups': straightThrough }, seed),
+  },
+  settings,
+);
+
+const rows: Row[] = results.flatMap(({ method: net, outcomes }) =>
+  Object.keys(outcomes[0]!).map((method) => {
+    const each = outcomes.map((outcome) => outcome[method]!);
+    const plain = outcomes.map((outcome) => outcome['all gates open']!);
+    const lost = each.map(({ errors }, i) => errors - plain[i]!.errors);
+    return [
+      `${net}: ${method}`,
+      percent(each.map(({ errors }) => errors)),
+      percent(lost),
+      meanAndSpread(
+        each.map(({ macs }, i) => (100 * macs) / plain[i]!.total),
+        1,
+      ),
+      meanAndSpread(
+        each.map(({ correlation }) => correlation),
+        2,
+      ),
+    ];
+  }),
+);
+await study.finish(
+  [['network', 'test error %', 'lost, points', 'mean MACs %', 'rank correlation'], ...rows],
+  {
+    data: { source: 'distorted MNIST', train: train.size, test: test.size },
+    settings: {
+      epochs: EPOCHS,
+      gated: GATED,
+      rate: RATE,
+      gatedRate: GATED_RATE,
+      cost: COST,
+      bias: BIAS,
+    },
+    reward: { alpha: ALPHA, gamma: GAMMA },
+    results,
+  },
+);
