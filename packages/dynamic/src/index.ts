@@ -9,6 +9,7 @@ export { fitExits, type FitExitsOptions, forEveryExit } from './fit-exits.ts';
 export { gateCost, type GateCostOptions, type GateUsage, gateUsage } from './gate-usage.ts';
 export { gatedBlock, type GatedBlockArgs, gatedConv2d, type GatedConv2dArgs, type GateOptions } from './gated-layer.ts';
 export { type GateDecision, watchGates } from './gates.ts';
+export { msdNet, type MsdNetOptions } from './msd-net.ts';
 export { blockDrop, type BlockDropOptions, policyGate, type PolicyGateArgs, reinforcedGates, type ReinforcedGatesOptions } from './policy-gradient.ts';
 export { type EarlyPrediction, predictEarly, type PredictEarlyOptions } from './predict-early.ts';
 export { setWidth, widthOf } from './set-width.ts';
