@@ -130,13 +130,14 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     args: [],
   },
   'sample-difficulty': {
-    about: 'gated blocks, policies and channel groups on distorted MNIST, three seeds (resumable)',
+    about:
+      'gated blocks, policies and channel groups on distorted MNIST, three seeds (about 50 minutes; resumable)',
     program: 'benchmarks/dist/sample-difficulty.js',
     args: [],
   },
   msdnet: {
     about:
-      'a multi-scale dense net beside plain nets of equal cost on distorted MNIST, three seeds (resumable)',
+      'a multi-scale dense net beside plain nets of equal cost on distorted MNIST, three seeds (about 45 minutes; resumable)',
     program: 'benchmarks/dist/msdnet.js',
     args: [],
   },

@@ -28,7 +28,7 @@ import { beginStudy, percent, realMnist } from './study.ts';
 const { values } = parseArgs({
   options: {
     output: { type: 'string' },
-    images: { type: 'string', default: '20000' },
+    images: { type: 'string', default: '12000' },
     epochs: { type: 'string', default: '8' },
   },
 });
