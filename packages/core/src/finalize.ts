@@ -4,7 +4,7 @@ import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { ThimbleError, UnsupportedError } from '@thimble/base';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf, hasCallTransforms } from './parametrize.ts';
-import { PARAMETRIZED, splitConfig } from './parametrized-config.ts';
+import { originOf, PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
 import { partsOf, walkLayers } from './walk.ts';
 
@@ -17,7 +17,8 @@ export interface KeptLayer {
 /**
  * A plain tfjs-layers model with the same outputs at test time: every transform is baked into the weight
  * that it changes, and its own weights are gone. Works on Sequential and functional models with shared
- * layers, nested models, wrappers, several inputs and outputs. Layers of Thimble's own that do more than
+ * layers, nested models, wrappers, several inputs and outputs. A composite layer becomes a nested model of its
+ * plain parts. Layers of Thimble's own that do more than
  * transform weights stay in the model; {@link finalizeReport} lists them, and whoever loads the model
  * needs the package that defines them. Layers with call transforms (quantised activations) stay too, as they are.
  *
@@ -77,6 +78,10 @@ const reports = new WeakMap<LayersModel, KeptLayer[]>();
 function withoutChains(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutChains);
   if (value === null || typeof value !== 'object' || value.constructor !== Object) return value;
+  const body = bodyOf(value);
+  if (body) {
+    return { ...value, className: 'Model', config: withoutChains(body.getConfig()) };
+  }
   const copy = Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [key, withoutChains(entry)]),
   );
@@ -112,6 +117,14 @@ function plainForm(
     | { plainForm?(config: tf.serialization.ConfigDict): PlainForm }
     | undefined;
   return config && layerClass?.plainForm?.(config);
+}
+
+/** The plain layers that a composite layer is made of, where `saved` is one; not where its calls are decorated. */
+function bodyOf(saved: object): LayersModel | undefined {
+  const { className, config } = saved as { className?: string; config?: object };
+  if (className === PARAMETRIZED || !config) return undefined;
+  const origin = originOf(config);
+  return origin && internals(origin).body;
 }
 
 function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, tf.Tensor>): void {

@@ -41,6 +41,7 @@ export {
   readCheckpoint,
 } from './checkpoint.ts';
 export { decodeState, encodeState } from './checkpoint-file.ts';
+export { type ApplyPart, CompositeLayer } from './composite.ts';
 export {
   type Context,
   currentContext,

@@ -33,6 +33,10 @@ export interface LayerInternals {
   cells?: Layer[];
   /** Of a model. */
   layers?: Layer[];
+  /** Of a composite layer: the layers that it is made of. */
+  parts?: Layer[];
+  /** Of a built composite layer: its parts as a model. */
+  body?: tfl.LayersModel;
   /** Of a wrapper. */
   layer?: Layer;
   /** Of a Bidirectional wrapper; `layer` is then only the pattern from which both were made. */

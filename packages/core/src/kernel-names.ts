@@ -41,11 +41,13 @@ export function layerWeight(layer: Layer, name: string): LayerVariable | undefin
 }
 
 /**
- * The kernels that a layer has, or will have once it is built; of a wrapper those of the layer inside.
+ * The kernels that a layer has, or will have once it is built; of a wrapper or a composite
+ * layer those of the layers inside.
  * Empty also for a class that is not tfjs's own and not built.
  */
 export function expectedKernels(layer: Layer): readonly string[] {
-  const { forwardLayer, layer: wrapped } = internals(layer);
+  const { forwardLayer, layer: wrapped, parts } = internals(layer);
+  if (parts) return [...new Set(parts.flatMap(expectedKernels))];
   const inner = forwardLayer ?? wrapped;
   if (inner) return expectedKernels(inner);
   const found = kernelNames(layer);

@@ -6,6 +6,7 @@ import type { CallTransform } from './call-transform.ts';
 import { addedWeight, Chain, type ParametrizedWeight } from './chain.ts';
 import { currentContext } from './context.ts';
 import { internals, isBuilt, type Layer, variablesOf, weightsOf } from './internals.ts';
+import { expectedKernels, layerWeight } from './kernel-names.ts';
 import {
   callsFromConfig,
   chainsFromConfig,
@@ -29,6 +30,7 @@ export type Chains = Record<string, WeightTransform[]>;
  * - Weights are named as the layer names them: kernel, bias, depthwiseKernel, pointwiseKernel,
  *   recurrentKernel, embeddings, gamma, beta, alpha.
  * - TimeDistributed and Bidirectional pass the chains on to the layers inside them.
+ * - Composite layers pass each chain on to all of their parts that have such a weight.
  * - A second call for the same weight adds its transforms at the end of the chain. If the first of them
  *   has a source, that one goes to the front: what is there already then works on the source.
  * - Works before and after the layer is built, also on a layer inside a model. A model that has been
@@ -73,22 +75,45 @@ export function decorateCall<L extends Layer>(layer: L, transforms: CallTransfor
 }
 
 function decorate(layer: Layer, chains: Chains, calls: CallTransform[], pattern?: Layer): void {
-  const { layers, layer: wrapped } = internals(layer);
-  if (layers) {
+  const { layers, layer: wrapped, parts } = internals(layer);
+  if (parts) {
+    for (const [weight, transforms] of Object.entries(chains)) {
+      for (const part of partsWith(layer, parts, weight))
+        decorate(part, { [weight]: transforms }, []);
+    }
+    if (calls.length > 0) parametrizationOf(layer).addCalls(calls);
+  } else if (layers) {
     throw new UnsupportedError(
       `"${layer.name}" is a model, not a layer: parametrize its layers (walkLayers lists them).`,
     );
-  }
-  if (wrapped) {
+  } else if (wrapped) {
     // A Bidirectional saves its pattern (`wrapped`), not the two layers that were made from it.
     for (const inner of new Set([wrapped, ...innerLayers(layer)])) {
       decorate(inner, chains, calls, inner === wrapped ? undefined : wrapped);
     }
   } else {
-    const known = parametrizations.get(layer) ?? new Parametrization(layer, pattern);
+    const known = parametrizationOf(layer, pattern);
     known.add(chains);
     known.addCalls(calls);
   }
+}
+
+function parametrizationOf(layer: Layer, pattern?: Layer): Parametrization {
+  return parametrizations.get(layer) ?? new Parametrization(layer, pattern);
+}
+
+/** The parts of a composite layer that have a weight of that name, or will have it once they are built. */
+function partsWith(layer: Layer, parts: readonly Layer[], weight: string): Layer[] {
+  const has = (part: Layer) =>
+    expectedKernels(part).includes(weight) ||
+    layerWeight(part, weight) !== undefined ||
+    (weight === 'bias' && (part as Layer & { useBias?: boolean }).useBias === true);
+  const found = parts.filter(has);
+  if (found.length > 0) return found;
+  throw new NoMatchError(
+    `Layer "${layer.name}" (${classNameOf(layer)}) is made of ${parts.map(({ name }) => name).join(', ')}, ` +
+      `of which none has a weight "${weight}". Weights with kernels: ${expectedKernels(layer).join(', ')}.`,
+  );
 }
 
 /**

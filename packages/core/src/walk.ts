@@ -3,12 +3,13 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { internals, type Layer } from './internals.ts';
 
 /**
- * The layers directly inside a layer: those of a model, the wrapped one of TimeDistributed, the forward
+ * The layers directly inside a layer: those of a model or of a composite layer, the wrapped one of TimeDistributed, the forward
  * and the backward one of Bidirectional. Empty for all others, recurrent layers included.
  */
 export function innerLayers(layer: Layer): Layer[] {
-  const { layers, layer: wrapped, forwardLayer, backwardLayer } = internals(layer);
+  const { layers, parts, layer: wrapped, forwardLayer, backwardLayer } = internals(layer);
   if (Array.isArray(layers)) return layers;
+  if (parts) return parts;
   if (forwardLayer && backwardLayer) return [forwardLayer, backwardLayer];
   return wrapped ? [wrapped] : [];
 }
@@ -28,7 +29,8 @@ export function walkLayers(model: LayersModel | Layer): Layer[] {
     found.add(layer);
     innerLayers(layer).forEach(visit);
   };
-  for (const layer of internals(model).layers ?? [model]) visit(layer);
+  const { layers, parts } = internals(model);
+  for (const layer of (parts ? undefined : layers) ?? [model]) visit(layer);
   return [...found];
 }
 

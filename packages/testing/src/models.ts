@@ -62,7 +62,7 @@ export function snapshot(model: tfl.LayersModel): Record<string, number[]> {
 
 /** 'dense_Dense/kernel' for 'dense_Dense12/kernel'. */
 export function plainName({ originalName }: tfl.LayerVariable): string {
-  return originalName.replace(/(_[A-Z][A-Za-z0-9]*?)\d+(?=\/)/g, '$1');
+  return originalName.replace(/(_[A-Z][A-Za-z0-9]*?)\d+(?=[/_])/g, '$1');
 }
 
 /** The outputs of a model, as numbers. */
