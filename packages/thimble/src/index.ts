@@ -1,4 +1,12 @@
 // Deep networks that fit in a thimble: one import for all of it.
+import {
+  depthwiseSeparableConv2d,
+  fire,
+  groupConv2d,
+  invertedResidual,
+  lowRankConv2d,
+  lowRankDense,
+} from '@thimble/architecture';
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
 import { distillationCallback, distillationLoss } from '@thimble/distillation';
@@ -77,6 +85,12 @@ export const layers: {
   earlyExitHead: typeof earlyExitHead;
   gatedBlock: typeof gatedBlock;
   gatedConv2d: typeof gatedConv2d;
+  depthwiseSeparableConv2d: typeof depthwiseSeparableConv2d;
+  fire: typeof fire;
+  groupConv2d: typeof groupConv2d;
+  invertedResidual: typeof invertedResidual;
+  lowRankConv2d: typeof lowRankConv2d;
+  lowRankDense: typeof lowRankDense;
   maskedDense: typeof maskedDense;
   maskedConv2d: typeof maskedConv2d;
   maskedDepthwiseConv2d: typeof maskedDepthwiseConv2d;
@@ -94,6 +108,12 @@ export const layers: {
   earlyExitHead,
   gatedBlock,
   gatedConv2d,
+  depthwiseSeparableConv2d,
+  fire,
+  groupConv2d,
+  invertedResidual,
+  lowRankConv2d,
+  lowRankDense,
   maskedDense,
   maskedConv2d,
   maskedDepthwiseConv2d,
