@@ -114,6 +114,8 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'a depthwise-separable net on distorted MNIST trained in 4 to 2 bits, three seeds (about an hour; resumable)',
     program: 'benchmarks/dist/few-bits.js',
+    args: [],
+  },
   slimmable: {
     about:
       'LeNet-5 at four widths in one, and each alone, three seeds (about 45 minutes; resumable)',
@@ -124,6 +126,8 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'AutoSlim and one width for all layers on distorted MNIST, three seeds (about 45 minutes; resumable)',
     program: 'benchmarks/dist/auto-slim.js',
+    args: [],
+  },
   'early-exits': {
     about: "BranchyNet's LeNet on MNIST, three seeds (about 20 minutes; resumable)",
     program: 'benchmarks/dist/early-exits.js',
