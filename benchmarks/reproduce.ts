@@ -75,6 +75,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/codebooks.js',
     args: [],
   },
+  'file-size': {
+    about:
+      'LeNet-300-100 and LeNet-5 as .thimble files: Deep Compression and beyond, three seeds (about two hours; resumable)',
+    program: 'benchmarks/dist/file-size.js',
+    args: [],
+  },
   'mnist-quantization': {
     about:
       'LeNet-5 in float and after training in 16, 8 and 4 bits, three seeds (about 10 minutes)',

@@ -45,6 +45,7 @@ export function layoutsOf(
   if (wanted('gaps')) {
     for (const bits of gapBits === undefined ? GAP_BITS : [gapBits]) made.push(gaps(kept, bits));
   }
+  if (kept.length === 0 && made.length > 0) return made;
   for (let axis = 0; axis < shape.length; axis++) {
     if (shape[axis]! < 2) continue;
     if (wanted('nm')) made.push(...GROUP_SIZES.flatMap((m) => nOfM(data!, shape, axis, m)));

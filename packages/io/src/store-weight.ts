@@ -44,6 +44,10 @@ export interface Stored {
 
 const ALL: readonly EntropyCode[] = ['none', 'huffman', 'arithmetic'];
 
+/** Weights of more entries take the arithmetic coder, which is slow to read, only if it saves such a share. */
+const LARGE = 2 ** 18;
+const LEAST_GAIN = 0.03;
+
 /** The smallest form of a weight. */
 export function storeWeight(weight: GraphWeight, choice: Entropies = { entropies: ALL }): Stored {
   const coded = codesOf(weight);
@@ -55,7 +59,9 @@ export function storeWeight(weight: GraphWeight, choice: Entropies = { entropies
   let best: Stored | undefined;
   const offer = (candidate: Omit<Stored, 'values'>) => {
     const bytes = joined(head, candidate.bytes);
-    if (!best || bytes.length < best.bytes.length) best = { ...common, ...candidate, bytes };
+    const slow = best?.entropy === 'arithmetic' && sizeOf(weight.encoding.shape) > LARGE;
+    const limit = best ? best.bytes.length * (slow ? 1 + LEAST_GAIN : 1) : Number.POSITIVE_INFINITY;
+    if (bytes.length < limit) best = { ...common, ...candidate, bytes };
   };
   if (choice.entropies.includes('arithmetic')) {
     const bytes = arithmeticForm(weight, coded);

@@ -6,45 +6,6 @@ export const LONGEST: number = 14;
 /** Most symbols of an alphabet. */
 export const MOST_SYMBOLS: number = 4096;
 
-/** Reads bits, the first in the highest place of each byte. Beyond the end there are zeros. */
-export class BitReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-  #bits = 0;
-  #have = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  /** The next `count` bits, up to 16, without going on. */
-  peek(count: number): number {
-    while (this.#have < count) {
-      this.#bits = ((this.#bits & 0xffff) << 8) | (this.#bytes[this.#at] ?? 0);
-      this.#at++;
-      this.#have += 8;
-    }
-    return (this.#bits >>> (this.#have - count)) & ((1 << count) - 1);
-  }
-
-  skip(count: number): void {
-    this.#have -= count;
-  }
-
-  read(count: number): number {
-    if (count > 16) return this.read(count - 16) * 65536 + this.read(16);
-    const value = this.peek(count);
-    this.#have -= count;
-    return value;
-  }
-
-  /** @throws {FileFormatError} when more was read than there was. */
-  check(): void {
-    if (this.#at - (this.#have >> 3) > this.#bytes.length)
-      throw corrupt('packed values are cut off');
-  }
-}
-
 /** A canonical code as a table: for every run of `longest` bits the symbol that begins it, and its length. */
 export interface HuffmanTable {
   longest: number;
@@ -103,9 +64,63 @@ export function huffmanTable(lengths: Uint8Array): HuffmanTable {
   return { longest, entries };
 }
 
-/** Reads one symbol. */
-export function readSymbol(bits: BitReader, { longest, entries }: HuffmanTable): number {
-  const entry = entries[bits.peek(longest)]!;
-  bits.skip(entry & 15);
-  return entry >> 4;
+/**
+ * The next symbols of a Huffman code; the first bit is in the highest place of each byte.
+ *
+ * @throws {FileFormatError} where the bytes end too early.
+ */
+export function huffmanSymbols(
+  bytes: Uint8Array,
+  { longest, entries }: HuffmanTable,
+  count: number,
+): Int32Array {
+  const symbols = new Int32Array(count);
+  const mask = (1 << longest) - 1;
+  let [bits, have, at] = [0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    while (have < longest) {
+      // Beyond the end there are zeros, of which no more than one look ahead may be used.
+      bits = ((bits & 0xffff) << 8) | (at < bytes.length ? bytes[at]! : 0);
+      at++;
+      have += 8;
+    }
+    const entry = entries[(bits >>> (have - longest)) & mask]!;
+    have -= entry & 15;
+    symbols[i] = entry >> 4;
+  }
+  if (8 * at - have > 8 * bytes.length) throw corrupt('a Huffman code is cut off');
+  return symbols;
+}
+
+/**
+ * The next whole numbers of `width` bits, up to 31; the first bit is in the highest place of each byte.
+ *
+ * @throws {FileFormatError} where the bytes end too early.
+ */
+export function packedSymbols(bytes: Uint8Array, width: number, count: number): Int32Array {
+  if (Math.ceil((width * count) / 8) > bytes.length) throw corrupt('packed values are cut off');
+  if (width === 8) return Int32Array.from(bytes.subarray(0, count));
+  const symbols = new Int32Array(count);
+  let [have, at] = [0, 0];
+  if (width <= 16) {
+    let bits = 0;
+    const mask = (1 << width) - 1;
+    for (let i = 0; i < count; i++) {
+      while (have < width) {
+        bits = ((bits & 0xffff) << 8) | bytes[at++]!;
+        have += 8;
+      }
+      have -= width;
+      symbols[i] = (bits >>> have) & mask;
+    }
+    return symbols;
+  }
+  for (let i = 0, bit = 0; i < count; i++) {
+    let value = 0;
+    for (let k = 0; k < width; k++, bit++) {
+      value = value * 2 + ((bytes[bit >> 3]! >> (7 - (bit & 7))) & 1);
+    }
+    symbols[i] = value;
+  }
+  return symbols;
 }

@@ -11,13 +11,12 @@ export {
 export * from './format.ts';
 export { type Runs, runsAlong } from './groups.ts';
 export {
-  BitReader,
-  type HuffmanTable,
+  huffmanSymbols,
   huffmanTable,
   LONGEST,
   MOST_SYMBOLS,
+  packedSymbols,
   readLengths,
-  readSymbol,
 } from './huffman.ts';
 export { ByteReader } from './reader.ts';
 export { codeText, PHRASES, textOfPhrases } from './text-model.ts';

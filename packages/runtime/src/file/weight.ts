@@ -9,7 +9,13 @@ import { ArithmeticDecoder } from './arithmetic-decoder.ts';
 import { codeCodes } from './code-model.ts';
 import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
 import { runsAlong } from './groups.ts';
-import { BitReader, huffmanTable, MOST_SYMBOLS, readLengths, readSymbol } from './huffman.ts';
+import {
+  huffmanSymbols,
+  huffmanTable,
+  MOST_SYMBOLS,
+  packedSymbols,
+  readLengths,
+} from './huffman.ts';
 import { type ByteReader, corrupt, floatsOf } from './reader.ts';
 import {
   type CodedValues,
@@ -86,10 +92,9 @@ function readCodes(
   const places = readPlaces(reader, shape, layout, entropy);
   const low = reader.signed('the lowest code');
   const symbols = reader.varint('the number of codes', 2 ** 31);
-  const next = symbolReader(reader, symbols, entropy);
-  if (places) for (let i = 0; i < places.length; i++) codes[places[i]!] = low + next.symbol();
-  else for (let i = 0; i < codes.length; i++) codes[i] = low + next.symbol();
-  next.check();
+  const found = readSymbols(reader, symbols, places?.length ?? codes.length, entropy);
+  if (places) for (let i = 0; i < places.length; i++) codes[places[i]!] = low + found[i]!;
+  else for (let i = 0; i < codes.length; i++) codes[i] = low + found[i]!;
   return codes;
 }
 
@@ -102,35 +107,27 @@ function arithmetic(reader: ByteReader, codes: Int32Array, shape: number[]): voi
   codeCodes(coder, codes, { rows, columns, lag });
 }
 
-interface SymbolReader {
-  symbol(): number;
-  check(): void;
-}
-
-/** Reads symbols from 0 to `symbols` - 1: as a Huffman code, or in as many bits as they need. */
-function symbolReader(reader: ByteReader, symbols: number, entropy: number): SymbolReader {
+/** `count` symbols from 0 to `symbols` - 1: as a Huffman code, or in as many bits as they need. */
+function readSymbols(
+  reader: ByteReader,
+  symbols: number,
+  count: number,
+  entropy: number,
+): Int32Array {
   if (symbols === 0) throw corrupt('a weight has no codes');
   if (entropy === ENTROPY.huffman) {
     if (symbols > MOST_SYMBOLS) throw corrupt(`a Huffman code has ${symbols} symbols`);
     const table = huffmanTable(readLengths(reader, symbols));
-    const bits = new BitReader(section(reader, 'a Huffman code'));
-    return { symbol: () => readSymbol(bits, table), check: () => bits.check() };
+    return huffmanSymbols(section(reader, 'a Huffman code'), table, count);
   }
   const width = symbols === 1 ? 0 : 32 - Math.clz32(symbols - 1);
-  const bytes = section(reader, 'packed codes');
-  const bits = new BitReader(bytes);
-  let at = 0;
-  return {
-    symbol: () => {
-      const symbol = width === 8 ? (bytes[at++] ?? 0) : bits.read(width);
-      if (symbol >= symbols) throw corrupt('a code is out of range');
-      return symbol;
-    },
-    check: () => {
-      if (at > bytes.length) throw corrupt('packed codes are cut off');
-      bits.check();
-    },
-  };
+  const found = packedSymbols(section(reader, 'packed codes'), width, count);
+  if (symbols !== 2 ** width) {
+    for (let i = 0; i < count; i++) {
+      if (found[i]! >= symbols) throw corrupt('a code is out of range');
+    }
+  }
+  return found;
 }
 
 function readFloats(
@@ -216,14 +213,13 @@ function readGaps(reader: ByteReader, size: number, entropy: number): Int32Array
   const count = reader.varint('the number of kept entries', size);
   const places = new Int32Array(count);
   if (count === 0) return places;
-  const next = symbolReader(reader, 2 ** bits, entropy);
+  const gaps = readSymbols(reader, 2 ** bits, count, entropy);
   let place = -1;
   for (let i = 0; i < count; i++) {
-    place += next.symbol() + 1;
+    place += gaps[i]! + 1;
     if (place >= size) throw corrupt('a kept entry lies outside its weight');
     places[i] = place;
   }
-  next.check();
   return places;
 }
 
@@ -237,18 +233,18 @@ function readRuns(reader: ByteReader, shape: number[]) {
 function readNofM(reader: ByteReader, shape: number[]): Int32Array {
   const { length, runs } = readRuns(reader, shape);
   const kept = reader.varint('the number of kept entries', length);
-  const next = symbolReader(reader, length, ENTROPY.none);
-  const places = collect(sizeOf(shape), (add) => {
-    for (let run = 0; run < runs.count; run++) {
-      const size = runs.size(run);
-      for (let k = 0; k < Math.min(kept, size); k++) {
-        const place = next.symbol();
-        if (place >= size) throw corrupt('a kept entry lies outside its run');
-        add(runs.first(run) + place * runs.stride);
-      }
+  let count = 0;
+  for (let run = 0; run < runs.count; run++) count += Math.min(kept, runs.size(run));
+  const within = readSymbols(reader, length, count, ENTROPY.none);
+  const places = new Int32Array(count);
+  for (let run = 0, at = 0; run < runs.count; run++) {
+    const [first, size] = [runs.first(run), runs.size(run)];
+    for (let k = 0; k < Math.min(kept, size); k++, at++) {
+      const place = within[at]!;
+      if (place >= size) throw corrupt('a kept entry lies outside its run');
+      places[at] = first + place * runs.stride;
     }
-  });
-  next.check();
+  }
   return places;
 }
 

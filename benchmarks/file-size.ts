@@ -1,0 +1,274 @@
+// How small the files of LeNet-300-100 and LeNet-5 become on real MNIST: Deep Compression's own pipeline (its
+// kept shares and bits, gaps and Huffman codes), and ours: pruned further with the dense network as the
+// teacher, clustered to fewer values, biases in 8 bits, arithmetic codes. Errors are those of the network
+// that is read back from the file; ratios are against all weights and biases as float32, header included.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import {
+  callbacks,
+  clusterWeights,
+  criteria,
+  type EncodeOptions,
+  encodeWithReport,
+  type FitOptions,
+  fakeQuant,
+  fit,
+  iterativePruning,
+  load,
+  parametrize,
+  type Schedule,
+  schedules,
+} from 'thimble';
+import { type NetworkName, network } from 'thimble-examples/shared/networks';
+import type { Row } from 'thimble-examples/shared/table';
+import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+
+/** How a network is pruned, clustered and trained in between. */
+interface Plan {
+  /** Share of each kernel that is left. */
+  left: Record<string, number>;
+  rounds: number;
+  /** Epochs after each round but the last, and after the last. */
+  roundEpochs: number;
+  lastEpochs: number;
+  /** Shared values of each kernel, and epochs of training them. */
+  clusters: Record<string, number>;
+  tuneEpochs: number;
+  /** Weight of the dense network's answers in the loss; 0: none. */
+  teacher: number;
+  /** Bits of the biases; 32: as they are. */
+  biasBits: number;
+}
+
+type Net = 'lenet300' | 'lenet5';
+interface Plans {
+  denseEpochs: number;
+  /** Tables 2 and 3 of Han, Mao, Dally, "Deep Compression", 2016. */
+  deepCompression: Plan;
+  ours: Plan;
+}
+
+const PLANS: Record<Net, Plans> = {
+  lenet300: {
+    denseEpochs: 20,
+    deepCompression: {
+      left: { fc1: 0.08, fc2: 0.09, output: 0.26 },
+      rounds: 6,
+      roundEpochs: 1,
+      lastEpochs: 14,
+      clusters: { fc1: 63, fc2: 63, output: 63 },
+      tuneEpochs: 6,
+      teacher: 0,
+      biasBits: 32,
+    },
+    ours: {
+      left: { fc1: 0.03, fc2: 0.07, output: 0.3 },
+      rounds: 10,
+      roundEpochs: 2,
+      lastEpochs: 20,
+      clusters: { fc1: 15, fc2: 15, output: 15 },
+      tuneEpochs: 8,
+      teacher: 0.9,
+      biasBits: 8,
+    },
+  },
+  lenet5: {
+    denseEpochs: 8,
+    deepCompression: {
+      left: { conv1: 0.66, conv2: 0.12, fc1: 0.08, output: 0.19 },
+      rounds: 5,
+      roundEpochs: 1,
+      lastEpochs: 4,
+      clusters: { conv1: 255, conv2: 255, fc1: 31, output: 31 },
+      tuneEpochs: 2,
+      teacher: 0,
+      biasBits: 32,
+    },
+    ours: {
+      left: { conv1: 0.5, conv2: 0.07, fc1: 0.009, output: 0.12 },
+      rounds: 9,
+      roundEpochs: 1,
+      lastEpochs: 5,
+      clusters: { conv1: 31, conv2: 15, fc1: 15, output: 15 },
+      tuneEpochs: 3,
+      teacher: 0.9,
+      biasBits: 8,
+    },
+  },
+};
+const RATE = 1.2e-3;
+/** For what is trained after clustering. */
+const TUNE_RATE = 3e-4;
+const TEMPERATURE = 3;
+
+const { values } = parseArgs({
+  options: {
+    net: { type: 'string', default: 'both' },
+    /** A share of all epochs and rounds, to try it out. */
+    scale: { type: 'string', default: '1' },
+    output: { type: 'string' },
+  },
+});
+const nets: Net[] = values.net === 'both' ? ['lenet300', 'lenet5'] : [values.net as Net];
+const scale = Number(values.scale);
+const study = await beginStudy('file-size', values.output);
+const { train, validation, test } = await realMnist();
+const files = `${study.output}/files`;
+await mkdir(files, { recursive: true });
+
+const scaled = (epochs: number) => Math.max(1, Math.round(epochs * scale));
+
+const training = (seed: number, epochs: number, rate: number): FitOptions => ({
+  epochs,
+  batchSize: 60,
+  optimizer: 'adam',
+  learningRate: schedules.cosine(rate),
+  loss: 'categoricalCrossentropy',
+  seed,
+  progress: false,
+});
+
+/** The full rate while there is pruning, then half a cosine wave down to 0. */
+function held(rate: number, until: number): Schedule {
+  return ({ step, stepsPerEpoch, epochs }) => {
+    const done = Math.max(0, step / stepsPerEpoch - until) / (epochs - until);
+    return (rate * (1 + Math.cos(Math.PI * done))) / 2;
+  };
+}
+
+/** The dense network of a seed; trained once, and read from its checkpoint where it is needed again. */
+async function dense(net: Net, seed: number): Promise<LayersModel> {
+  const model = network(net as NetworkName, seed);
+  const epochs = scaled(PLANS[net].denseEpochs);
+  const checkpoint = `${study.output}/dense-${net}-${epochs}-${seed}.checkpoint`;
+  await fit(model, train, { ...training(seed, epochs, RATE), checkpoint });
+  return model;
+}
+
+async function compressed(net: Net, plan: Plan, name: string, seed: number): Promise<LayersModel> {
+  const model = await dense(net, seed);
+  const teacher = plan.teacher > 0 ? await dense(net, seed) : undefined;
+  const taught = teacher
+    ? [callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: plan.teacher })]
+    : [];
+  const rounds = scaled(plan.rounds);
+  const fraction = (share: number) => 1 - share ** (1 / rounds);
+  const pruning = iterativePruning({
+    rounds,
+    fraction: 0.5,
+    perLayer: Object.fromEntries(Object.entries(plan.left).map(([k, v]) => [k, fraction(v)])),
+    fineTuneEpochs: plan.roundEpochs,
+    criterion: criteria.magnitude(),
+    granularity: 'element',
+    seed,
+  });
+  const until = (rounds - 1) * plan.roundEpochs;
+  const epochs = until + Math.max(plan.roundEpochs, scaled(plan.lastEpochs));
+  await fit(model, train, {
+    ...training(seed + 100, epochs, RATE),
+    learningRate: held(RATE, until),
+    callbacks: [pruning, ...taught],
+    checkpoint: `${study.output}/${name}-${net}-${epochs}-${seed}.checkpoint`,
+  });
+  for (const layer of model.layers.filter((each) => each.name in plan.left)) {
+    clusterWeights(layer, { clusters: plan.clusters[layer.name]! });
+    if (plan.biasBits < 32) {
+      parametrize(layer, { bias: [fakeQuant({ bits: plan.biasBits, symmetric: true })] });
+    }
+  }
+  await fit(model, train, {
+    ...training(seed + 200, scaled(plan.tuneEpochs), TUNE_RATE),
+    callbacks: taught,
+  });
+  teacher?.dispose();
+  return model;
+}
+
+interface Outcome {
+  errors: number;
+  bytes: number;
+  header: number;
+  ratio: number;
+  weights: { name: string; layout: string; nonzero: number; fillers: number; bytes: number }[];
+}
+
+/** The file, and the errors of what is read back from it. */
+async function outcome(
+  model: LayersModel,
+  name: string,
+  seed: number,
+  options: EncodeOptions,
+): Promise<Outcome> {
+  const { bytes, header, ratio, weights } = await encodeWithReport(model, options);
+  await writeFile(`${files}/${name.replace(/\W+/g, '-')}-${seed}.thimble`, bytes);
+  const again = await load(bytes);
+  const errors = await testErrors(again, test);
+  again.dispose();
+  return {
+    errors,
+    bytes: bytes.length,
+    header,
+    ratio: Number(ratio.toFixed(2)),
+    weights: weights.map(({ name: weight, layout, nonzero, fillers, bytes: taken }) => ({
+      name: weight,
+      layout,
+      nonzero,
+      fillers,
+      bytes: taken,
+    })),
+  };
+}
+
+/** Each network is trained once for all ways to write it. */
+async function outcomes(net: Net, seed: number): Promise<Record<string, Outcome>> {
+  const { deepCompression, ours } = PLANS[net];
+  const key = (name: string) => `${net}, ${name}`;
+  const found: Record<string, Outcome> = {};
+  const write = async (model: LayersModel, ways: Record<string, EncodeOptions>): Promise<void> => {
+    for (const [name, options] of Object.entries(ways)) {
+      found[key(name)] = await outcome(model, key(name), seed, options);
+    }
+    model.dispose();
+  };
+  await write(await dense(net, seed), { 'dense, float32': { entropy: 'none' } });
+  await write(await compressed(net, deepCompression, 'deep-compression', seed), {
+    'Deep Compression, no entropy code': { entropy: 'none', indexBits: 5 },
+    'Deep Compression, Huffman': { entropy: 'huffman', indexBits: 5 },
+    'Deep Compression, arithmetic': {},
+  });
+  await write(await compressed(net, ours, 'ours', seed), {
+    'ours, Huffman': { entropy: 'huffman' },
+    'ours, arithmetic': {},
+    'ours, arithmetic, lambda 0.003': { lambda: 0.003 },
+  });
+  return found;
+}
+
+const methods: Record<string, Outcome[]> = {};
+for (const net of nets) {
+  for (const seed of study.seeds) {
+    const settings = [PLANS[net], RATE, TUNE_RATE, TEMPERATURE, scale];
+    const found = await study.once(`${net}, seed ${seed}`, settings, () => outcomes(net, seed));
+    for (const [name, result] of Object.entries(found)) {
+      methods[name] = [...(methods[name] ?? []), result];
+    }
+  }
+}
+
+const results = Object.entries(methods).map(([method, found]) => ({ method, outcomes: found }));
+const rows: Row[] = results.map(({ method, outcomes: found }) => [
+  method,
+  found.map(({ bytes }) => bytes).join(', '),
+  found.map(({ ratio }) => ratio.toFixed(1)).join(', '),
+  percent(found.map(({ errors }) => errors)),
+  found.map(({ errors }) => errors).join(', '),
+]);
+await study.finish(
+  [['network, file', 'bytes', 'times smaller than float32', 'test error %', 'errors'], ...rows],
+  {
+    data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
+    settings: { plans: PLANS, rate: RATE, tuneRate: TUNE_RATE, temperature: TEMPERATURE, scale },
+    results,
+  },
+);

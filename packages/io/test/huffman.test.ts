@@ -1,0 +1,80 @@
+import { Random } from '@thimble/base';
+import {
+  BitReader,
+  ByteReader,
+  huffmanTable,
+  readLengths,
+  readSymbol,
+} from '@thimble/runtime/file';
+import { describe, expect, it } from 'vitest';
+import { ByteWriter } from '../src/byte-writer.ts';
+import { canonicalCodes, codeLengths, writeHuffman } from '../src/huffman-code.ts';
+
+/** Cost of the best prefix code without a bound: the two rarest joined over and over. */
+function huffmanCost(counts: number[]): number {
+  const heap = counts.filter((count) => count > 0);
+  let cost = 0;
+  while (heap.length > 1) {
+    heap.sort((a, b) => b - a);
+    const joined = heap.pop()! + heap.pop()!;
+    cost += joined;
+    heap.push(joined);
+  }
+  return cost;
+}
+
+const costOf = (counts: number[]) => {
+  const lengths = codeLengths(counts);
+  return counts.reduce((sum, count, i) => sum + count * lengths[i]!, 0);
+};
+
+describe('codeLengths', () => {
+  it('costs what the best prefix code costs, within one bit of the entropy', () => {
+    const random = new Random(1);
+    for (let run = 0; run < 50; run++) {
+      const counts = Array.from({ length: 2 + random.integer(30) }, () => random.integer(50));
+      counts[0] = counts[1] = 9;
+      const total = counts.reduce((sum, count) => sum + count, 0);
+      const entropy = counts.reduce(
+        (sum, count) => sum - (count > 0 ? count * Math.log2(count / total) : 0),
+        0,
+      );
+      expect(costOf(counts)).toBe(huffmanCost(counts));
+      expect(costOf(counts)).toBeGreaterThanOrEqual(entropy);
+      expect(costOf(counts)).toBeLessThan(entropy + total);
+    }
+  });
+
+  it('keeps to 14 bits where counts grow like Fibonacci numbers', () => {
+    const counts = [1, 1];
+    while (counts.length < 25) counts.push(counts.at(-1)! + counts.at(-2)!);
+    const lengths = codeLengths(counts);
+    expect(Math.max(...lengths)).toBe(14);
+    expect(lengths.reduce((sum, length) => sum + 2 ** -length, 0)).toBe(1);
+    expect(costOf(counts)).toBeGreaterThan(huffmanCost(counts));
+  });
+
+  it('is canonical: the example of RFC 1951, section 3.2.2', () => {
+    const codes = canonicalCodes(Uint8Array.of(3, 3, 3, 3, 3, 2, 4, 4));
+    expect(Array.from(codes)).toEqual([0b010, 0b011, 0b100, 0b101, 0b110, 0b00, 0b1110, 0b1111]);
+  });
+});
+
+it.each([1, 2, 3, 64, 300, 4096])('%i symbols come back', (symbols) => {
+  const random = new Random(symbols);
+  const values = Int32Array.from({ length: 5000 }, () =>
+    Math.min(symbols - 1, Math.floor(Math.abs(random.normal()) * symbols * 0.3)),
+  );
+  const writer = new ByteWriter();
+  writeHuffman(writer, values, symbols);
+  const reader = new ByteReader(writer.done());
+  const table = huffmanTable(readLengths(reader, symbols));
+  const code = reader.take(reader.varint('length'), 'code');
+  expect(huffmanSymbols(code, table, values.length)).toEqual(values);
+  // More than there are: up to seven zeros that fill the last byte may pass for some.
+  expect(() => huffmanSymbols(code, table, values.length + 9)).toThrow('cut off');
+});
+
+it.each([[[1, 1, 1]], [[2, 2, 2]], [[0, 0]]])('lengths %j are no code', (lengths) => {
+  expect(() => huffmanTable(Uint8Array.from(lengths))).toThrow('Huffman');
+});
