@@ -8,6 +8,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   callbacks,
   clusterWeights,
+  copyValues,
   criteria,
   type EncodeOptions,
   encodeWithReport,
@@ -15,6 +16,7 @@ import {
   fakeQuant,
   fit,
   iterativePruning,
+  layerFromConfig,
   load,
   parametrize,
   type Schedule,
@@ -39,6 +41,8 @@ interface Plan {
   teacher: number;
   /** Bits of the biases; 32: as they are. */
   biasBits: number;
+  /** L2 on the kernels while they are pruned and trained on: lambda in `lambda sum w^2`. */
+  decay: number;
 }
 
 type Net = 'lenet300' | 'lenet5';
@@ -61,9 +65,10 @@ const PLANS: Record<Net, Plans> = {
       tuneEpochs: 6,
       teacher: 0,
       biasBits: 32,
+      decay: 1e-4,
     },
     ours: {
-      left: { fc1: 0.03, fc2: 0.07, output: 0.3 },
+      left: { fc1: 0.033, fc2: 0.075, output: 0.3 },
       rounds: 10,
       roundEpochs: 2,
       lastEpochs: 20,
@@ -71,6 +76,7 @@ const PLANS: Record<Net, Plans> = {
       tuneEpochs: 8,
       teacher: 0.9,
       biasBits: 8,
+      decay: 0,
     },
   },
   lenet5: {
@@ -84,6 +90,7 @@ const PLANS: Record<Net, Plans> = {
       tuneEpochs: 2,
       teacher: 0,
       biasBits: 32,
+      decay: 1e-4,
     },
     ours: {
       left: { conv1: 0.5, conv2: 0.07, fc1: 0.009, output: 0.12 },
@@ -94,6 +101,7 @@ const PLANS: Record<Net, Plans> = {
       tuneEpochs: 3,
       teacher: 0.9,
       biasBits: 8,
+      decay: 0,
     },
   },
 };
@@ -146,8 +154,22 @@ async function dense(net: Net, seed: number): Promise<LayersModel> {
   return model;
 }
 
+/** A network whose kernels are drawn towards 0 in training, with the weights of a given one. */
+function withDecay(model: LayersModel, decay: number): LayersModel {
+  const config = JSON.parse(JSON.stringify(model.getConfig()));
+  for (const layer of config.layers) {
+    if (!('kernelRegularizer' in layer.config)) continue;
+    layer.config.kernelRegularizer = { className: 'L1L2', config: { l1: 0, l2: decay } };
+  }
+  const copy = layerFromConfig(model.getClassName(), config) as LayersModel;
+  copyValues(model, copy);
+  model.dispose();
+  return copy;
+}
+
 async function compressed(net: Net, plan: Plan, name: string, seed: number): Promise<LayersModel> {
-  const model = await dense(net, seed);
+  const trained = await dense(net, seed);
+  const model = plan.decay > 0 ? withDecay(trained, plan.decay) : trained;
   const teacher = plan.teacher > 0 ? await dense(net, seed) : undefined;
   const taught = teacher
     ? [callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: plan.teacher })]

@@ -1,7 +1,8 @@
 // The things that examples in the documentation take for granted: a few digits and small models.
+import { readFile } from 'node:fs/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { data, lower, Random, withSeed } from 'thimble';
+import { data, encode, lower, Random, withSeed } from 'thimble';
 
 /** Stands in for the loaders of real data sets, so that examples need no download. */
 export const digits: typeof data.mnist = () =>
@@ -32,6 +33,8 @@ function kernelsOf(model: tfl.Sequential): Map<string, Float32Array> {
   );
 }
 
+const KERAS_FILE = new URL('../../io/test/keras/sequential.keras', import.meta.url);
+
 /** Fresh values under the names that the examples use. */
 export async function fixtures(): Promise<Record<string, unknown>> {
   const { train, test } = await digits();
@@ -58,6 +61,8 @@ export async function fixtures(): Promise<Record<string, unknown>> {
     layer: network8.layers[1],
     initial: kernelsOf(network8),
     graph: lower(network8),
+    file: await encode(network8),
+    kerasFile: await readFile(KERAS_FILE),
     // An IDX file of unsigned bytes (08), one axis (01) of length 2.
     bytes: Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 7),
     buildModel: () => network(4),
