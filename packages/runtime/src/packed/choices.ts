@@ -97,10 +97,11 @@ export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
   const candidates: Candidate<ConvChoice>[] = [];
   const whole = signs ? undefined : codesOf(operation);
   if (!codes) {
-    const singles = countEntries(kernel, real, 1) * SINGLE + outputs * LIST;
+    const { one, two } = countEntries(kernel, real);
+    const singles = sum(one) * SINGLE + outputs * LIST;
     if (kernel.separate) candidates.push({ choice: 'separate', cycles: strips * singles });
     else {
-      const pairs = countEntries(kernel, real, 2) * PAIR + outputs * LIST;
+      const pairs = sum(two) * PAIR + outputs * LIST;
       candidates.push({ choice: 'pairs', cycles: strips * pairs });
       candidates.push({ choice: 'singles', cycles: strips * singles });
     }
@@ -109,11 +110,12 @@ export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
     const halves = kernel.separate ? 'neighbours' : 'planes';
     const cells: Cells = cellsOf(kernel, window, { ...source, halves });
     const coding = operation.input.extent * CODE;
-    const singles = countEntries(kernel, cells, 1) * SINGLE + outputs * LIST;
+    const { one, two } = countEntries(kernel, cells);
+    const singles = sum(one) * SINGLE + outputs * LIST;
     if (kernel.separate) {
       candidates.push({ choice: 'separateInt', cycles: strips * singles + 2 * coding });
     } else {
-      const pairs = countEntries(kernel, cells, 2) * PAIR + outputs * LIST;
+      const pairs = sum(two) * PAIR + outputs * LIST;
       candidates.push({ choice: 'pairsInt', cycles: strips * pairs + coding });
       candidates.push({ choice: 'singlesInt', cycles: strips * singles + coding });
     }
@@ -148,6 +150,10 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
   return candidates.length > 0 ? candidates : denseCandidates(withoutCodes(operation));
 }
 
+function sum(counts: Uint32Array): number {
+  return counts.reduce((total, count) => total + count, 0);
+}
+
 function withoutCodes<O extends Conv | Dense>({ codes, ...operation }: O): O {
   return operation as O;
 }
@@ -169,12 +175,13 @@ function countKept(
   let kept = 0;
   let blocks = 0;
   for (let i = 0; i < inputs; i++) {
-    for (let o = 0; o < outputs; o += 8) {
-      const end = Math.min(outputs, o + 8);
-      let some = 0;
-      for (let j = o; j < end; j++) if (data[i * outputs + j] !== 0) some++;
-      kept += some;
-      if (some > 0) blocks++;
+    let block = -1;
+    for (let o = 0; o < outputs; o++) {
+      if (data[i * outputs + o] === 0) continue;
+      kept++;
+      if (o >> 3 === block) continue;
+      block = o >> 3;
+      blocks++;
     }
   }
   return { kept, blocks };

@@ -51,11 +51,14 @@ export function emitDense(program: Program, dense: Dense, choice: DenseChoice): 
 function floatPanels({ data, inputs, outputs, scale, bias }: Dense, more: number): Float32Array {
   const length = PANEL * (1 + inputs + more);
   const panels = new Float32Array(Math.ceil(outputs / PANEL) * length);
-  for (let o = 0; o < outputs; o++) {
-    const at = Math.floor(o / PANEL) * length + (o % PANEL);
-    panels[at] = bias[o]!;
-    for (let i = 0; i < inputs; i++)
-      panels[at + PANEL * (1 + i)] = data[i * outputs + o]! * scale[o]!;
+  for (let o = 0; o < outputs; o += PANEL) {
+    const start = (o / PANEL) * length;
+    const end = Math.min(outputs, o + PANEL);
+    for (let j = o; j < end; j++) panels[start + j - o] = bias[j]!;
+    for (let i = 0; i < inputs; i++) {
+      const at = start + PANEL * (1 + i) - o;
+      for (let j = o; j < end; j++) panels[at + j] = data[i * outputs + j]! * scale[j]!;
+    }
   }
   return panels;
 }

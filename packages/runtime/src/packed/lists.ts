@@ -75,37 +75,33 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
   };
 }
 
-/** Entries that lists with `group` outputs each would have, zeros left out. */
-export function countEntries(kernel: Kernel, cells: Cells, group: number): number {
-  let count = 0;
-  eachEntry(kernel, cells, group, () => count++);
-  return count;
-}
-
-/** Shows for every group of outputs the cells that are not zero for all of them. */
-function eachEntry(
-  kernel: Kernel,
+/** Calls `visit` with the outputs of each cell that have a weight there, cell by cell. */
+function eachWeight(
+  { data, outputs }: Kernel,
   { first, second }: Cells,
-  group: number,
-  visit: (output: number, cell: number) => void,
+  visit: (cell: number, output: number) => void,
 ): void {
-  const { outputs } = kernel;
-  for (let o = 0; o < outputs; o += group) {
-    const end = Math.min(outputs, o + group);
-    for (let cell = 0; cell < first.length; cell++) {
-      for (let j = o; j < end; j++) {
-        if (weight(kernel, first[cell]!, j) !== 0 || weight(kernel, second[cell]!, j) !== 0) {
-          visit(o, cell);
-          break;
-        }
-      }
+  for (let cell = 0; cell < first.length; cell++) {
+    const a = first[cell]! * outputs;
+    const b = second[cell]! * outputs;
+    for (let o = 0; o < outputs; o++) {
+      if ((a >= 0 && data[a + o] !== 0) || (b >= 0 && data[b + o] !== 0)) visit(cell, o);
     }
   }
 }
 
-function weight(kernel: Kernel, index: number, output: number): number {
-  if (index < 0 || output >= kernel.outputs) return 0;
-  return kernel.data[index * kernel.outputs + output]!;
+/** Entries of each list, for lists with one output and for lists with two. */
+export function countEntries(kernel: Kernel, cells: Cells): { one: Uint32Array; two: Uint32Array } {
+  const one = new Uint32Array(kernel.outputs);
+  const two = new Uint32Array(Math.ceil(kernel.outputs / 2));
+  const seen = new Int32Array(two.length).fill(-1);
+  eachWeight(kernel, cells, (cell, o) => {
+    one[o]!++;
+    if (seen[o >> 1] === cell) return;
+    seen[o >> 1] = cell;
+    two[o >> 1]!++;
+  });
+  return { one, two };
 }
 
 /**
@@ -119,45 +115,50 @@ export function listsOf(
   finish: Finish,
   channelStep?: number,
 ): Uint8Array {
-  const whole = finish.whole !== undefined;
-  const lists = Math.ceil(kernel.outputs / group);
-  const head = 1 + 3 * group;
-  const words = new Uint32Array(lists * head + countEntries(kernel, cells, group) * (1 + group));
+  const { data, outputs } = kernel;
+  const { scale, bias, whole } = finish;
+  const { one, two } = countEntries(kernel, cells);
+  const counts = group === 1 ? one : two;
+  const [head, entry] = [1 + 3 * group, 1 + group];
+  const starts = new Uint32Array(counts.length);
+  let length = 0;
+  for (const [list, count] of counts.entries()) {
+    starts[list] = length;
+    length += head + count * entry;
+  }
+  const words = new Uint32Array(length);
   const reals = new Float32Array(words.buffer);
   const integers = new Int32Array(words.buffer);
-  const repeat = kernel.outputs / kernel.inputs;
-  let at = 0;
-  let started = -1;
-  let start = 0;
-  const begin = (upTo: number): void => {
-    for (; started < upTo; ) {
-      started = started < 0 ? 0 : started + group;
-      start = at;
-      for (let j = 0; j < group; j++) {
-        const o = started + j;
-        reals[at + 1 + 3 * j] = finish.scale[o] ?? 1;
-        reals[at + 2 + 3 * j] = finish.bias[o] ?? 0;
-        integers[at + 3 + 3 * j] = finish.whole?.[o] ?? 0;
-      }
-      at += head;
-    }
-  };
-  eachEntry(kernel, cells, group, (o, cell) => {
-    if (started < o) begin(o);
-    const channel = channelStep === undefined ? 0 : Math.floor(o / repeat) * channelStep;
-    integers[at] = cells.delta[cell]! + channel;
+  for (const [list, count] of counts.entries()) {
+    const at = starts[list]!;
+    words[at] = 4 * count * entry;
     for (let j = 0; j < group; j++) {
-      const a = weight(kernel, cells.first[cell]!, o + j);
-      if (whole) {
-        const b = weight(kernel, cells.second[cell]!, o + j);
-        integers[at + 1 + j] = (a & 0xffff) | (b << 16);
-      } else {
-        reals[at + 1 + j] = a * (finish.scale[o + j] ?? 1);
-      }
+      const o = list * group + j;
+      reals[at + 1 + 3 * j] = scale[o] ?? 1;
+      reals[at + 2 + 3 * j] = bias[o] ?? 0;
+      integers[at + 3 + 3 * j] = whole?.[o] ?? 0;
     }
-    at += 1 + group;
-    words[start]! += 4 * (1 + group);
+  }
+  const repeat = outputs / kernel.inputs;
+  const next = starts.map((start) => start + head - entry);
+  const seen = new Int32Array(counts.length).fill(-1);
+  eachWeight(kernel, cells, (cell, o) => {
+    const list = group === 1 ? o : o >> 1;
+    if (seen[list] !== cell) {
+      seen[list] = cell;
+      next[list]! += entry;
+      const channel = channelStep === undefined ? 0 : Math.floor(o / repeat) * channelStep;
+      integers[next[list]!] = cells.delta[cell]! + channel;
+    }
+    const at = next[list]! + 1 + (o - list * group);
+    const [a, b] = [cells.first[cell]!, cells.second[cell]!];
+    if (whole) {
+      const low = a < 0 ? 0 : data[a * outputs + o]!;
+      const high = b < 0 ? 0 : data[b * outputs + o]!;
+      integers[at] = (low & 0xffff) | (high << 16);
+    } else {
+      reals[at] = data[a * outputs + o]! * scale[o]!;
+    }
   });
-  begin((lists - 1) * group);
   return new Uint8Array(words.buffer);
 }
