@@ -40,7 +40,7 @@ const GATED_RATE = 3e-3;
 /** Initial bias of the gates: open with the probability 0.73. */
 const BIAS = 1;
 /** Part of the gated multiply-accumulates that is free, and what more costs. */
-const COST = { target: 0.5, strength: 2 };
+const COST = { target: 0.65, strength: 2 };
 const ALPHA = 0.02;
 const GAMMA = 2;
 
