@@ -25,7 +25,7 @@ export interface Call<Inputs, Attrs> {
 /** A kernel of the backend `thimble`, typed; tfjs's own type for it says nothing of inputs and attributes. */
 export function defineKernel<Inputs, Attrs>(
   kernelName: string,
-  run: (call: Call<Inputs, Attrs>) => TensorInfo,
+  run: (call: Call<Inputs, Attrs>) => TensorInfo | TensorInfo[],
 ): KernelConfig {
   return { kernelName, backendName: BACKEND_NAME, kernelFunc: run as unknown as KernelFunc };
 }

@@ -198,13 +198,15 @@ export class Chain implements ParametrizedWeight {
   encoding(): Encoding {
     const codes: ValueCode[] = [];
     let mask: Uint8Array | undefined;
-    const data = tf.tidy(() => {
+    let data: ArrayLike<number> = [];
+    // A tidy that returned the numbers would look at each of them for tensors.
+    tf.tidy(() => {
       const baked = this.#walk(this.links, (weight, { transform, state }) => {
         const { values, mask: next } = transform.encoding(weight, state);
         if (values) codes.push(values);
         mask = mask && next ? mask.map((keep, i) => keep & next[i]!) : (next ?? mask);
       });
-      return baked.dataSync();
+      data = baked.dataSync();
     });
     const encoding: Encoding = {
       shape: this.variable.shape.slice(),

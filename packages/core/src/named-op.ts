@@ -6,16 +6,16 @@ import * as tf from '@tensorflow/tfjs-core';
  * it has none, so that a layer runs on every backend. It has no gradient of its own: call it within
  * `tf.customGrad`, or outside of training.
  *
- * @param compose the same result in stock ops; run in a tidy
+ * @param compose the same result, or results, in stock ops; run in a tidy
  * @example
  * const doubled = namedOp('MyDouble', { x }, {}, () => tf.mul(x, 2));
  */
-export function namedOp(
+export function namedOp<T extends tf.Tensor | tf.Tensor[] = tf.Tensor>(
   kernelName: string,
   inputs: Record<string, tf.Tensor>,
   attrs: Record<string, number | boolean | string | number[]>,
-  compose: () => tf.Tensor,
-): tf.Tensor {
+  compose: () => T,
+): T {
   if (!tf.getKernel(kernelName, tf.getBackend())) return tf.tidy(compose);
-  return tf.engine().runKernel(kernelName, inputs, attrs) as tf.Tensor;
+  return tf.engine().runKernel(kernelName, inputs, attrs) as T;
 }

@@ -1,5 +1,6 @@
-// Rounding to the codes of a grid, and its gradient. The values are `rows` times `channels` runs of `inner`
+// Rounding to the codes of a grid or to the values that they stand for, and the gradients. The values are `rows` times `channels` runs of `inner`
 // values each; every channel has a scale, and with `own` bounds of its own, else the first pair is for all.
+import { storeSome } from './elementwise';
 
 @inline
 function code(x: v128, scale: v128, low: v128, high: v128): v128 {
@@ -7,12 +8,17 @@ function code(x: v128, scale: v128, low: v128, high: v128): v128 {
   return f32x4.pmin(f32x4.pmax(steps, low), high); // a NaN stays
 }
 
+/** All ones where a value lies between the ends of its grid. */
 @inline
-function passed(dy: v128, x: v128, scale: v128, low: v128, high: v128): v128 {
-  const above = f32x4.ge(x, f32x4.mul(low, scale));
-  const below = f32x4.le(x, f32x4.mul(high, scale));
-  return v128.and(f32x4.div(dy, scale), v128.and(above, below));
+function inside(x: v128, scale: v128, low: v128, high: v128): v128 {
+  return v128.and(f32x4.ge(x, f32x4.mul(low, scale)), f32x4.le(x, f32x4.mul(high, scale)));
 }
+
+/** What is computed. */
+export const CODES: i32 = 0;
+export const CODES_GRADIENT: i32 = 1;
+export const VALUES: i32 = 2;
+export const VALUES_GRADIENT: i32 = 3;
 
 /** Loads the first `count` of four values; the others are 1. */
 @inline
@@ -25,22 +31,17 @@ function loadSome(at: usize, count: i32): v128 {
 }
 
 @inline
-function storeSome(at: usize, v: v128, count: i32): void {
-  store<f32>(at, f32x4.extract_lane(v, 0));
-  if (count > 1) store<f32>(at + 4, f32x4.extract_lane(v, 1));
-  if (count > 2) store<f32>(at + 8, f32x4.extract_lane(v, 2));
+function four(what: i32, dy: v128, x: v128, scale: v128, low: v128, high: v128): v128 {
+  if (what == CODES) return code(x, scale, low, high);
+  if (what == VALUES) return f32x4.mul(code(x, scale, low, high), scale);
+  const passed = what == CODES_GRADIENT ? f32x4.div(dy, scale) : dy;
+  return v128.and(passed, inside(x, scale, low, high));
 }
 
-/** The codes of four values, or with `gradient` what passes of dy. */
+/** Goes through all values; inlined where it is called, so that `what` is known when it is compiled. */
 @inline
-function four(gradient: bool, dy: v128, x: v128, scale: v128, low: v128, high: v128): v128 {
-  return gradient ? passed(dy, x, scale, low, high) : code(x, scale, low, high);
-}
-
-/** Goes through all values; inlined twice, so that `gradient` is known when it is compiled. */
-@inline
-function through(
-  gradient: bool,
+export function through(
+  what: i32,
   dy: usize,
   x: usize,
   scale: usize,
@@ -52,6 +53,7 @@ function through(
   inner: i32,
   own: bool,
 ): void {
+  const gradient = what == CODES_GRADIENT || what == VALUES_GRADIENT;
   const step: usize = own ? 4 : 0;
   for (let row = 0; row < rows; row++) {
     if (inner == 1) {
@@ -61,7 +63,7 @@ function through(
         const l = own ? v128.load(low + at) : v128.load32_splat(low);
         const h = own ? v128.load(high + at) : v128.load32_splat(high);
         const d = gradient ? v128.load(dy) : l;
-        v128.store(out, four(gradient, d, v128.load(x), v128.load(scale + at), l, h));
+        v128.store(out, four(what, d, v128.load(x), v128.load(scale + at), l, h));
         dy += 16;
         x += 16;
         out += 16;
@@ -72,7 +74,7 @@ function through(
         const l = own ? loadSome(low + at, rest) : v128.load32_splat(low);
         const h = own ? loadSome(high + at, rest) : v128.load32_splat(high);
         const d = gradient ? loadSome(dy, rest) : l;
-        storeSome(out, four(gradient, d, loadSome(x, rest), loadSome(scale + at, rest), l, h), rest);
+        storeSome(out, four(what, d, loadSome(x, rest), loadSome(scale + at, rest), l, h), rest);
         dy += <usize>rest << 2;
         x += <usize>rest << 2;
         out += <usize>rest << 2;
@@ -86,14 +88,14 @@ function through(
       let count = inner;
       for (; count >= 4; count -= 4) {
         const d = gradient ? v128.load(dy) : l;
-        v128.store(out, four(gradient, d, v128.load(x), s, l, h));
+        v128.store(out, four(what, d, v128.load(x), s, l, h));
         dy += 16;
         x += 16;
         out += 16;
       }
       if (count > 0) {
         const d = gradient ? loadSome(dy, count) : l;
-        storeSome(out, four(gradient, d, loadSome(x, count), s, l, h), count);
+        storeSome(out, four(what, d, loadSome(x, count), s, l, h), count);
         dy += <usize>count << 2;
         x += <usize>count << 2;
         out += <usize>count << 2;
@@ -114,7 +116,7 @@ export function codes(
   inner: i32,
   own: bool,
 ): void {
-  through(false, 0, x, scale, low, high, out, rows, channels, inner, own);
+  through(CODES, 0, x, scale, low, high, out, rows, channels, inner, own);
 }
 
 /** out[i] = dy[i] / scale where low scale <= x[i] <= high scale, else 0. */
@@ -130,5 +132,5 @@ export function codesGradient(
   inner: i32,
   own: bool,
 ): void {
-  through(true, dy, x, scale, low, high, out, rows, channels, inner, own);
+  through(CODES_GRADIENT, dy, x, scale, low, high, out, rows, channels, inner, own);
 }

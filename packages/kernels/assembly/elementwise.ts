@@ -1,6 +1,14 @@
 // Elementwise functions and copies in SIMD. Where stock loses a NaN these keep it: pmax(x, low) is
 // x < low ? low : x.
 
+/** Stores the first `count` of four values, one to three. */
+@inline
+export function storeSome(at: usize, v: v128, count: i32): void {
+  store<f32>(at, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(at + 4, f32x4.extract_lane(v, 1));
+  if (count > 2) store<f32>(at + 8, f32x4.extract_lane(v, 2));
+}
+
 /** out[i] = x[i] cut to low ... high; a NaN stays. */
 export function clamp(x: usize, out: usize, count: i32, low: f32, high: f32): void {
   const lows = f32x4.splat(low);
@@ -146,39 +154,37 @@ export function binarySign(x: usize, out: usize, count: i32): void {
   }
 }
 
-/** The finalizer of MurmurHash3. */
+/** +1 or -1 for four values at `index`: see {@link binarySample}. */
 @inline
-function mixed(word: v128): v128 {
-  let h = v128.xor(word, i32x4.shr_u(word, 16));
+function drawn(x: v128, index: v128, first: v128, second: v128): v128 {
+  let h = v128.xor(index, first);
+  h = v128.xor(h, i32x4.shr_u(h, 16));
   h = i32x4.mul(h, i32x4.splat(0x85ebca6b));
-  h = v128.xor(h, i32x4.shr_u(h, 13));
+  h = v128.xor(v128.xor(h, second), i32x4.shr_u(h, 13));
   h = i32x4.mul(h, i32x4.splat(0xc2b2ae35));
-  return v128.xor(h, i32x4.shr_u(h, 16));
+  h = i32x4.shr_u(v128.xor(h, i32x4.shr_u(h, 16)), 8);
+  const steps = f32x4.mul(f32x4.convert_i32x4_s(h), f32x4.splat(1.1920928955078125e-7)); // 2^-23
+  const minus = f32x4.splat(-1);
+  // The sign bit of -1 goes where the limit lies below x.
+  const signBit = i32x4.splat(0x80000000);
+  return v128.xor(minus, v128.and(f32x4.lt(f32x4.add(steps, minus), x), signBit));
 }
 
-/** out[i] = 1 where 2 u[i] - 1 < x[i], else -1; u[i] = (mixed(mixed(i ^ first) ^ second) >> 8) / 2^24. */
+/**
+ * out[i] = 1 where 2 u[i] - 1 < x[i], else -1; u[i] = h / 2^32 cut to 24 bits, h the hash of i: MurmurHash3's
+ * finalizer of `i ^ first`, with `second` mixed in halfway.
+ */
 export function binarySample(x: usize, out: usize, count: i32, first: i32, second: i32): void {
-  const minus = f32x4.splat(-1);
-  const one = f32x4.splat(1);
-  const step = f32x4.splat(1.1920928955078125e-7); // 2^-23
   const a = i32x4.splat(first);
   const b = i32x4.splat(second);
   let index = i32x4(0, 1, 2, 3);
-  for (; count > 0; count -= 4) {
-    const hash = i32x4.shr_u(mixed(v128.xor(mixed(v128.xor(index, a)), b)), 8);
-    const limit = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(hash), step), minus);
-    if (count >= 4) {
-      v128.store(out, v128.bitselect(one, minus, f32x4.lt(limit, v128.load(x))));
-    } else {
-      const signs = v128.bitselect(one, minus, f32x4.lt(limit, v128.load(x)));
-      store<f32>(out, f32x4.extract_lane(signs, 0));
-      if (count > 1) store<f32>(out + 4, f32x4.extract_lane(signs, 1));
-      if (count > 2) store<f32>(out + 8, f32x4.extract_lane(signs, 2));
-    }
+  for (; count >= 4; count -= 4) {
+    v128.store(out, drawn(v128.load(x), index, a, b));
     index = i32x4.add(index, i32x4.splat(4));
     x += 16;
     out += 16;
   }
+  if (count > 0) storeSome(out, drawn(v128.load(x), index, a, b), count);
 }
 
 /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all of them. */

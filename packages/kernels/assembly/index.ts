@@ -6,6 +6,7 @@ export { codes, codesGradient } from './codes';
 export { convFilterGradient } from './conv-filter-gradient';
 export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';
+export { fakeQuant, fakeQuantGradient } from './fake-quant';
 export { adadelta, adam, momentum, rmsprop, sgd } from './optimizers';
 export { avgPoolGradient, maxPoolGradient } from './pool';
 export {

@@ -304,7 +304,7 @@ export interface Kernels {
   binarySign(x: Pointer, out: Pointer, count: number): void;
   /**
    * out[i] = 1 where 2 u[i] - 1 < x[i], else -1, with u[i] in [0, 1) the upper 24 bits of a hash of i and two
-   * 32-bit words: `mixed(mixed(i ^ first) ^ second)`, mixed being the finalizer of MurmurHash3.
+   * 32-bit words: the finalizer of MurmurHash3 of `i ^ first`, with `^ second` after its first product.
    */
   binarySample(x: Pointer, out: Pointer, count: number, first: number, second: number): void;
   /**
@@ -335,6 +335,35 @@ export interface Kernels {
     channels: number,
     inner: number,
     own: boolean,
+  ): void;
+  /**
+   * out[i] = scale (clip(round(x[i] / scale) + z, lowest, highest) - z), halves to even, on the grid over the
+   * range of each channel, 0 included: `scale = (max - min) / (highest - lowest)` and
+   * `z = clip(floor(lowest - min / scale + 0.5))`, or with `symmetric` `2 max(-min, max)` for the width and
+   * `middle` for z. grid[3, channels] gets scales, `lowest - z` and `highest - z`. Laid out as for `codes`; all
+   * NaN in a channel with one.
+   */
+  fakeQuant(
+    x: Pointer,
+    grid: Pointer,
+    out: Pointer,
+    rows: number,
+    channels: number,
+    inner: number,
+    lowest: number,
+    highest: number,
+    middle: number,
+    symmetric: boolean,
+  ): void;
+  /** out[i] = dy[i] where x[i] lies between the ends of its channel's grid, made by `fakeQuant`, else 0. */
+  fakeQuantGradient(
+    dy: Pointer,
+    x: Pointer,
+    grid: Pointer,
+    out: Pointer,
+    rows: number,
+    channels: number,
+    inner: number,
   ): void;
   /** out[i] = alpha[i] x[i] where x[i] < 0, else x[i]. With `one` the first alpha stands for all. */
   prelu(x: Pointer, alpha: Pointer, out: Pointer, count: number, one: boolean): void;

@@ -114,12 +114,12 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
 
   test('binarySample compares with the hash that it says', () =>
     check(counts, 200, ({ count, seed }) => {
-      const mixed = (word: number) => {
-        let h = BigInt(word);
+      const hash = (i: number, first: number, second: number) => {
+        let h = BigInt((i ^ first) >>> 0);
         const times = (factor: bigint) => BigInt.asUintN(32, h * factor);
         h ^= h >> 16n;
         h = times(0x85ebca6bn);
-        h ^= h >> 13n;
+        h = h ^ BigInt(second) ^ (h >> 13n);
         h = times(0xc2b2ae35n);
         return Number(h ^ (h >> 16n));
       };
@@ -137,8 +137,8 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
       expectExact(
         out,
         Array.from(x, (value, i) => {
-          const hash = mixed((mixed((i ^ first) >>> 0) ^ second) >>> 0);
-          return ((hash >>> 8) / 2 ** 24) * 2 - 1 < value ? 1 : -1;
+          const u = (hash(i, first, second) >>> 8) / 2 ** 24;
+          return u * 2 - 1 < value ? 1 : -1;
         }),
       );
     }));

@@ -32,29 +32,29 @@ export interface Coding {
  */
 export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
   const { scale, low, high, learned = false } = coding;
-  // Tensors among the bounds are saved for the backward pass: others are gone by then.
-  const bounds = typeof low === 'number' || typeof high === 'number' ? [] : [low, high];
-  const boundsOf = (saved: tf.Tensor[]) =>
-    (saved.length > 0 ? saved : [tf.scalar(low as number), tf.scalar(high as number)]) as Bounds;
+  const inputs = learned ? [values, scale] : [values];
   const op = tf.customGrad((...args) => {
-    const save = args.pop() as tf.GradSaveFunc;
-    const inputs = args as tf.Tensor[];
-    save(inputs);
-    const [x, s, ...ends] = inputs as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+    const save = args.at(-1) as tf.GradSaveFunc;
+    const ends = boundsOf(low, high);
+    save([values, scale, ...ends]); // constants too: they are gone by the time of the backward pass
     return {
-      value: round(x, s, boundsOf(ends)),
+      value: round(values, scale, ends),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [x, s, ...ends] = saved as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
-        const dx = roundGradient(dy, x, s, boundsOf(ends));
-        const ds = learned ? sumTo(tf.neg(tf.mul(dx, tf.div(x, s))), s.shape) : tf.zerosLike(s);
-        return [dx, ds, ...ends.map((end) => tf.zerosLike(end))];
+        const [x, s, ...ends] = saved as [tf.Tensor, tf.Tensor, ...Bounds];
+        const dx = roundGradient(dy, x, s, ends);
+        return learned ? [dx, sumTo(tf.neg(tf.mul(dx, tf.div(x, s))), s.shape)] : dx;
       },
     };
   });
-  return op(values, scale, ...bounds);
+  return op(...inputs);
 }
 
 type Bounds = [low: tf.Tensor, high: tf.Tensor];
+
+function boundsOf(low: tf.Tensor | number, high: tf.Tensor | number): Bounds {
+  const toTensor = (end: tf.Tensor | number) => (typeof end === 'number' ? tf.scalar(end) : end);
+  return [toTensor(low), toTensor(high)];
+}
 
 /** Codes, by one kernel where the backend has it and the scales lie along one axis. */
 function round(x: tf.Tensor, scale: tf.Tensor, [low, high]: Bounds): tf.Tensor {
@@ -98,19 +98,23 @@ export function sumTo(x: tf.Tensor, shape: number[]): tf.Tensor {
   return tf.reshape(tf.sum(x, axes), shape);
 }
 
-const known = new WeakMap<tf.Tensor, Coded>();
+const known = new WeakMap<tf.Tensor, () => Coded>();
 
 /** The values, whose codes {@link codedValues} knows from now on. */
 export function valuesOf(coded: Coded): tf.Tensor {
   const values = tf.mul(coded.codes, coded.scale);
-  known.set(values, coded);
+  knowCodes(values, () => coded);
   return values;
 }
 
-/** The codes of values made by {@link valuesOf}, while their tensors live. */
+/** Lets {@link codedValues} know the codes of values, which are computed only when they are asked for. */
+export function knowCodes(values: tf.Tensor, codes: () => Coded): void {
+  known.set(values, codes);
+}
+
+/** The codes of values that have some, in the tidy in which the values were made. */
 export function codedValues(values: tf.Tensor): Coded | undefined {
-  const coded = known.get(values);
-  return coded && !coded.codes.isDisposed && !coded.scale.isDisposed ? coded : undefined;
+  return known.get(values)?.();
 }
 
 /** What `body` computes, as constants: no gradient flows into it, and none of it is kept for one. */

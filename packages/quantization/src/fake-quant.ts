@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
 import { codesOf, untracked, valuesOf } from './codes.ts';
-import { type Grid, type GridOptions, gridOf, snap } from './grid.ts';
-import { GROUP_AXIS, type Groups, groupsAlong, inGroups, outOfGroups } from './groups.ts';
+import { type Grid, type GridOptions, gridOf, gridOver, snap } from './grid.ts';
+import { GROUP_AXIS, type Groups, groupsAlong, inGroups, withinGroups } from './groups.ts';
+import { allBut, snapToOwnRange } from './own-range.ts';
 
 /** Options of {@link fakeQuant}. */
 export interface FakeQuantOptions extends GridOptions {
@@ -66,18 +67,10 @@ export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
       );
     }
   }
-  const gridFor = (weight: tf.Tensor, { axis, groups }: FakeQuantState) => {
-    const axes = weight.shape
-      .map((_, i) => i)
-      .filter((i) => (groups ? i === GROUP_AXIS : i !== axis));
-    return untracked(() => gridOf(tf.min(weight, axes, true), tf.max(weight, axes, true), grid));
-  };
-  /** `body` on the weight as it is, or on its groups. */
-  const within = (
-    { groups }: FakeQuantState,
-    weight: tf.Tensor,
-    body: (w: tf.Tensor) => tf.Tensor,
-  ) => (groups ? outOfGroups(body(inGroups(weight, groups)), groups) : body(weight));
+  const gridFor = (weight: tf.Tensor, { axis, groups }: FakeQuantState) =>
+    groups
+      ? gridOver(weight, [GROUP_AXIS], grid)
+      : gridOver(weight, allBut(weight.rank, axis), grid);
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
@@ -86,13 +79,17 @@ export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
       const axis = Math.max(axes.in, 0);
       return { axis, groups: groupsAlong(shape, axis, groupSize) };
     },
-    apply(weight, state) {
-      if (state.groups)
-        return within(state, weight, (values) => snapTo(values, gridFor(values, state)));
-      return snapTo(weight, gridFor(weight, state), state.axis);
+    apply(weight, { axis, groups }) {
+      if (!groups) return snapToOwnRange(weight, axis, grid);
+      return withinGroups(weight, groups, (values) =>
+        snapTo(
+          values,
+          untracked(() => gridOver(values, [GROUP_AXIS], grid)),
+        ),
+      );
     },
     bake: (weight, state) =>
-      within(state, weight, (values) => snap(values, gridFor(values, state))),
+      withinGroups(weight, state.groups, (values) => snap(values, gridFor(values, state))),
     encoding(weight, state) {
       const { axis, groups } = state;
       const { scale, zeroPoint } = gridFor(groups ? inGroups(weight, groups) : weight, state);

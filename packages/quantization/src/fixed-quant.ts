@@ -4,7 +4,8 @@ import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { registerTransform, type Site, type WeightTransform } from '@thimble/core';
 import { checkBits, type FakeQuantOptions, snapTo } from './fake-quant.ts';
 import { type Grid, gridOf, snap } from './grid.ts';
-import { GROUP_AXIS, type Groups, groupsAlong, inGroups, outOfGroups } from './groups.ts';
+import { GROUP_AXIS, type Groups, groupsAlong, inGroups, withinGroups } from './groups.ts';
+import { allBut } from './own-range.ts';
 
 /** How the range of a weight is found. */
 export type WeightRanges = 'minMax' | 'mse';
@@ -69,9 +70,10 @@ export function fixedQuant(options: FixedQuantOptions): FixedQuantTransform {
     },
     apply(weight, state) {
       if (!state.groups) return snapTo(weight, gridFor(state), state.axis);
-      return within(weight, state, (values) => snapTo(values, gridFor(state)));
+      return withinGroups(weight, state.groups, (values) => snapTo(values, gridFor(state)));
     },
-    bake: (weight, state) => within(weight, state, (values) => snap(values, gridFor(state))),
+    bake: (weight, state) =>
+      withinGroups(weight, state.groups, (values) => snap(values, gridFor(state))),
     encoding(_weight, { scale, zeroPoint, axis }) {
       return {
         values: {
@@ -113,15 +115,6 @@ export function gridWith(
   return { scale, zeroPoint, low: narrowRange ? 1 : 0, high: 2 ** bits - 1 };
 }
 
-/** `body` on the weight as it is, or on its groups. */
-export function within(
-  weight: tf.Tensor,
-  { groups }: Pick<FixedQuantState, 'groups'>,
-  body: (values: tf.Tensor) => tf.Tensor,
-): tf.Tensor {
-  return groups ? outOfGroups(body(inGroups(weight, groups)), groups) : body(weight);
-}
-
 function inputGroups(shape: number[], axis: number, size: number) {
   return { axis, groups: groupsAlong(shape, axis, size) };
 }
@@ -134,8 +127,7 @@ function gridNow(
 ): Grid {
   const weight = site.read();
   const values = groups ? inGroups(weight, groups) : weight;
-  const axes = values.shape.map((_, i) => i);
-  const over = axes.filter((i) => (groups ? i === GROUP_AXIS : i !== axis));
+  const over = groups ? [GROUP_AXIS] : allBut(values.rank, axis);
   const [min, max] = [tf.min(values, over, true), tf.max(values, over, true)];
   if (options.ranges !== 'mse') return gridOf(min, max, options);
   const errorOf = (share: number) =>

@@ -52,6 +52,11 @@ export function gridOf(min: tf.Tensor, max: tf.Tensor, options: GridOptions): Gr
   });
 }
 
+/** The grid over the ranges that values have along some axes, which stay with size 1. */
+export function gridOver(values: tf.Tensor, axes: number[], options: GridOptions): Grid {
+  return gridOf(tf.min(values, axes, true), tf.max(values, axes, true), options);
+}
+
 /**
  * The value on the grid nearest to each of `values`: `scale * (clip(round(x / scale) + zeroPoint) -
  * zeroPoint)`; halves round to even.

@@ -48,3 +48,12 @@ export function outOfGroups(grouped: tf.Tensor, groups: Groups): tf.Tensor {
   const cut = count * size > length ? tf.slice(flat, [0, 0, 0], [outer, length, inner]) : flat;
   return tf.reshape(cut, shape);
 }
+
+/** `body` on the weight as it is, or on its groups. */
+export function withinGroups(
+  weight: tf.Tensor,
+  groups: Groups | undefined,
+  body: (values: tf.Tensor) => tf.Tensor,
+): tf.Tensor {
+  return groups ? outOfGroups(body(inGroups(weight, groups)), groups) : body(weight);
+}

@@ -40,14 +40,10 @@ export function binarySample(x: tf.Tensor, [first, second]: [number, number]): t
   });
 }
 
-/** Uniform in [0, 1) in steps of 2^-24: the finalizer of MurmurHash3, twice. */
+/** Uniform in [0, 1) in steps of 2^-24: the finalizer of MurmurHash3, the second word mixed in halfway. */
 function hashed(i: number, first: number, second: number): number {
-  return (mixed(mixed(i ^ first) ^ second) >>> 8) * 2 ** -24;
-}
-
-function mixed(word: number): number {
-  let h = word;
+  let h = i ^ first;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return h ^ (h >>> 16);
+  h = Math.imul(h ^ second ^ (h >>> 13), 0xc2b2ae35);
+  return ((h ^ (h >>> 16)) >>> 8) * 2 ** -24;
 }

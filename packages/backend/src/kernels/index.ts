@@ -4,6 +4,7 @@ import { eitherLayout } from './channels-first.ts';
 import { codesKernels } from './codes.ts';
 import { conv2DBackpropFilter, depthwiseBackpropFilter } from './conv2d-backprop-filter.ts';
 import { conv2DBackpropInput, depthwiseBackpropInput } from './conv2d-backprop-input.ts';
+import { fakeQuantKernels } from './fake-quant.ts';
 import {
   conv2D,
   depthwiseConv2D,
@@ -34,6 +35,7 @@ export const kernels: readonly KernelConfig[] = [
   identity,
   maxPoolGrad,
   ...codesKernels,
+  ...fakeQuantKernels,
   ...signKernels,
   slice,
   unsortedSegmentSum,
