@@ -24,7 +24,7 @@ import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 const IMAGES = 20_000;
 /** Of the validation images, those that candidates are compared on. */
 const JUDGES = 2000;
-const EPOCHS = 10;
+const EPOCHS = 8;
 const TUNE = 2;
 const RATE = 2e-3;
 const TUNING_RATE = 5e-4;

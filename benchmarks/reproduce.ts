@@ -130,7 +130,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'auto-slim': {
     about:
-      'AutoSlim and one width for all layers on distorted MNIST, three seeds (about 45 minutes; resumable)',
+      'AutoSlim and one width for all layers on distorted MNIST, three seeds (about an hour; resumable)',
     program: 'benchmarks/dist/auto-slim.js',
     args: [],
   },
