@@ -9,7 +9,21 @@ import {
 } from '@thimble/architecture';
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
-import { distillationCallback, distillationLoss } from '@thimble/distillation';
+import {
+  attentionLoss,
+  attentionTransfer,
+  distillationCallback,
+  distillationLoss,
+  hintLoss,
+  hints,
+  logitLoss,
+  noisyTeacher,
+  relationalDistillation,
+  relationalLoss,
+  similarityLoss,
+  similarityPreserving,
+  stagedUnfreezing,
+} from '@thimble/distillation';
 import {
   blockDrop,
   earlyExitHead,
@@ -18,8 +32,6 @@ import {
   gatedConv2d,
   policyGate,
   reinforcedGates,
-} from '@thimble/dynamic';
-import {
   slimmableBatchNormalization,
   slimmableConv2d,
   slimmableDense,
@@ -52,29 +64,42 @@ export * from '@thimble/graph';
 export * from '@thimble/io';
 export * from '@thimble/pruning';
 export * from '@thimble/quantization';
+export { type DistilledPruningOptions, distilledPruning } from './distilled-pruning.ts';
 export { data };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
 export const callbacks: {
+  attentionTransfer: typeof attentionTransfer;
   blockDrop: typeof blockDrop;
   distillation: typeof distillationCallback;
   flipRatio: typeof flipRatio;
   gateCost: typeof gateCost;
   gradualPruning: typeof gradualPruning;
+  hints: typeof hints;
   iterativePruning: typeof iterativePruning;
+  noisyTeacher: typeof noisyTeacher;
   quantizationAwareTraining: typeof quantizationAwareTraining;
-  slimmableTraining: typeof slimmableTraining;
   reinforcedGates: typeof reinforcedGates;
+  relationalDistillation: typeof relationalDistillation;
+  similarityPreserving: typeof similarityPreserving;
+  slimmableTraining: typeof slimmableTraining;
+  stagedUnfreezing: typeof stagedUnfreezing;
 } = {
+  attentionTransfer,
   blockDrop,
   distillation: distillationCallback,
   flipRatio,
   gateCost,
   gradualPruning,
+  hints,
   iterativePruning,
+  noisyTeacher,
   quantizationAwareTraining,
-  slimmableTraining,
   reinforcedGates,
+  relationalDistillation,
+  similarityPreserving,
+  slimmableTraining,
+  stagedUnfreezing,
 };
 
 /** Layers, made as those of `tf.layers` are. */
@@ -127,7 +152,19 @@ export const layers: {
 };
 
 /** Losses by name, those of the techniques among them. */
-export const losses: typeof coreLosses & { distillation: typeof distillationLoss } = {
+export const losses: typeof coreLosses & {
+  attention: typeof attentionLoss;
+  distillation: typeof distillationLoss;
+  hint: typeof hintLoss;
+  logits: typeof logitLoss;
+  relational: typeof relationalLoss;
+  similarity: typeof similarityLoss;
+} = {
   ...coreLosses,
+  attention: attentionLoss,
   distillation: distillationLoss,
+  hint: hintLoss,
+  logits: logitLoss,
+  relational: relationalLoss,
+  similarity: similarityLoss,
 };

@@ -13,11 +13,31 @@ function network(units: number): tfl.Sequential {
     const model = tfl.sequential({
       layers: [
         tfl.layers.flatten({ inputShape: [28, 28, 1] }),
-        tfl.layers.dense({ units, activation: 'relu' }),
+        tfl.layers.dense({ name: 'hidden', units, activation: 'relu' }),
         tfl.layers.dense({ units: 10, activation: 'softmax' }),
       ],
     });
     model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+    return model;
+  });
+}
+
+function convolutional(filters: number): tfl.Sequential {
+  return withSeed(filters, () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.conv2d({
+          name: 'conv',
+          filters,
+          kernelSize: 7,
+          strides: 7,
+          inputShape: [28, 28, 1],
+        }),
+        tfl.layers.flatten(),
+        tfl.layers.dense({ units: 10, activation: 'softmax' }),
+      ],
+    });
+    model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
     return model;
   });
 }
@@ -69,6 +89,8 @@ export async function fixtures(): Promise<Record<string, unknown>> {
     teacher: network(16),
     student: network(6),
     small: network(6),
+    convTeacher: convolutional(4),
+    convStudent: convolutional(2),
     w: tf.variable(tf.ones([3])),
     variables: [tf.variable(tf.ones([3]))],
     optimizer: tf.train.adam(),
