@@ -63,6 +63,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/methods.js',
     args: [],
   },
+  'distillation-methods': {
+    about:
+      'every way to distil into a small student that sees 2,000 images, three seeds (about half an hour; resumable)',
+    program: 'benchmarks/dist/distillation-methods.js',
+    args: [],
+  },
   'fixed-point': {
     about:
       'training in 16-bit fixed point, nearest and stochastic rounding, three seeds (about 40 minutes; resumable)',
