@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { lower } from '@thimble/core';
-import type { Graph } from '@thimble/graph';
+import type { Graph, GraphWeight } from '@thimble/graph';
 import { type PackedModel, pack } from '@thimble/runtime';
 import { Random } from 'thimble';
 import { median } from '../statistics.ts';
@@ -36,6 +36,11 @@ function images(layer: (first: object) => tfl.layers.Layer, count: number): tfl.
   });
 }
 
+function withValues({ encoding }: GraphWeight, data: Float32Array): GraphWeight {
+  const nonzero = data.reduce((count, value) => count + Number(value !== 0), 0);
+  return { data, encoding: { ...encoding, nonzero } };
+}
+
 /** Zeros in blocks of `outputs` neighbours of the last axis, in kernels with more than one entry per channel. */
 function sparse(graph: Graph, outputs: number, zeros: number): Graph {
   const weights = Object.fromEntries(
@@ -46,7 +51,7 @@ function sparse(graph: Graph, outputs: number, zeros: number): Graph {
       for (let i = 0; i < data.length; i += outputs) {
         if (random.uniform() < zeros) data.fill(0, i, i + outputs);
       }
-      return [key, { ...weight, data }];
+      return [key, withValues(weight, data)];
     }),
   );
   return { ...graph, weights };
@@ -161,7 +166,7 @@ function channelPairs(graph: Graph): Graph {
         if (row % 2 === 0) return w;
         return weight.data![i - outputs] === 0 ? 0 : w || 0.01;
       });
-      return [key, { ...weight, data }];
+      return [key, withValues(weight, data)];
     }),
   );
   return { ...graph, weights };

@@ -235,7 +235,7 @@ describe('binary layers equal those of tfjs', () => {
         batchNormalization: fc.boolean(),
         seed,
       }),
-      60,
+      40,
       ({
         image: { separate, height, width, ...args },
         channels,

@@ -1,6 +1,6 @@
 // Which kernel a layer gets: the one that should take the fewest cycles, by a model fitted to measurements.
-import { sizeOf } from '@thimble/base';
-import { type Cells, cellsOf, countEntries } from './lists.ts';
+import { type Encoding, sizeOf } from '@thimble/base';
+import { type Cells, cellsOf, countEntries, type Kernel } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
 import { isPadded } from './windows.ts';
 
@@ -28,17 +28,23 @@ export interface Candidate<C extends Choice = Choice> {
  * of a list for a strip, and of a value that is coded, signed or streamed once.
  */
 const PAIR = 4.9;
-const SINGLE = 2.6;
+const SINGLE = 3.8;
 const LIST = 8;
 const CODE = 1.1;
 const SIGN = 0.5;
 /** Of a word of signs, for two outputs and 16 pixels. */
 const WORD = 26;
-/** Of an input of a dense layer for 16 outputs: floats, integers; of a kept block of 8, and of one weight in a list. */
+/**
+ * Of an input of a dense layer for 16 outputs: floats, floats beyond the second-level cache, integers; of a
+ * kept block of 8, and of one weight in a list.
+ */
 const ROW = 2.5;
-const ROW_INT = 1.6;
-const BLOCK = 3;
-const LISTED = 1.5;
+const ROW_FAR = 4.2;
+const ROW_INT = 3.4;
+const BLOCK = 2.4;
+const LISTED = 1.25;
+/** Weights that the second-level cache holds. */
+const NEAR = 120_000;
 /** Share of inputs that are not zero behind a ReLU. */
 const NOT_ZERO = 0.55;
 
@@ -97,7 +103,9 @@ export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
   const candidates: Candidate<ConvChoice>[] = [];
   const whole = signs ? undefined : codesOf(operation);
   if (!codes) {
-    const { one, two } = countEntries(kernel, real);
+    const { one, two } = isFull(operation.encoding)
+      ? fullLists(kernel, real)
+      : countEntries(kernel, real);
     const singles = sum(one) * SINGLE + outputs * LIST;
     if (kernel.separate) candidates.push({ choice: 'separate', cycles: strips * singles });
     else {
@@ -131,14 +139,17 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
   const candidates: Candidate<DenseChoice>[] = [];
   const whole = signs ? undefined : codesOf(operation);
   if (!codes) {
-    candidates.push({ choice: 'gemv', cycles: panels * inputs * ROW });
+    const row = inputs * outputs > NEAR ? ROW_FAR : ROW;
+    candidates.push({ choice: 'gemv', cycles: panels * inputs * row });
     if (someZero) {
-      const cycles = inputs * (2 + NOT_ZERO * panels * ROW * 1.15);
+      const cycles = inputs * (2 + NOT_ZERO * panels * row * 1.15);
       candidates.push({ choice: 'skip', cycles });
     }
-    const { kept, blocks } = countKept(data, inputs, outputs);
-    candidates.push({ choice: 'blocks', cycles: blocks * BLOCK + (outputs / 8) * LIST });
-    candidates.push({ choice: 'list', cycles: kept * LISTED + outputs * LIST });
+    if (!isFull(operation.encoding)) {
+      const { kept, blocks } = countKept(data, inputs, outputs);
+      candidates.push({ choice: 'blocks', cycles: blocks * BLOCK + (outputs / 8) * LIST });
+      candidates.push({ choice: 'list', cycles: kept * LISTED + outputs * LIST });
+    }
   }
   if (whole && withinBytes(whole.codes)) {
     const cycles = inputs * (2 + (panels / 2) * ROW_INT);
@@ -148,6 +159,17 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
     candidates.push({ choice: 'int8', cycles });
   }
   return candidates.length > 0 ? candidates : denseCandidates(withoutCodes(operation));
+}
+
+/** Whether so few weights are zero that leaving them out gains nothing. */
+function isFull({ nonzero, shape }: Encoding): boolean {
+  return nonzero > 0.95 * sizeOf(shape);
+}
+
+/** What `countEntries` counts where no weight is zero. */
+function fullLists({ outputs }: Kernel, { delta }: Cells): ReturnType<typeof countEntries> {
+  const full = (length: number): Uint32Array => new Uint32Array(length).fill(delta.length);
+  return { one: full(outputs), two: full(Math.ceil(outputs / 2)) };
 }
 
 function sum(counts: Uint32Array): number {

@@ -56,9 +56,14 @@ function floatPanels({ data, inputs, outputs, scale, bias }: Dense, more: number
     const end = Math.min(outputs, o + PANEL);
     for (let j = o; j < end; j++) panels[start + j - o] = bias[j]!;
     for (let i = 0; i < inputs; i++) {
-      const at = start + PANEL * (1 + i) - o;
-      for (let j = o; j < end; j++) panels[at + j] = data[i * outputs + j]! * scale[j]!;
+      panels.set(data.subarray(i * outputs + o, i * outputs + end), start + PANEL * (1 + i));
     }
+  }
+  if (scale.every((factor) => factor === 1)) return panels;
+  for (let at = 0; at < panels.length; at += PANEL) {
+    if (at % length === 0) continue;
+    const o = PANEL * Math.floor(at / length);
+    for (let j = 0; o + j < outputs && j < PANEL; j++) panels[at + j]! *= scale[o + j]!;
   }
   return panels;
 }
