@@ -256,6 +256,47 @@ describe('networks equal those of tfjs', () => {
     );
   });
 
+  test('images of one pixel, and changes of shape', () =>
+    expectSame(
+      tfl.sequential({
+        layers: [
+          layers.conv2d({
+            filters: 6,
+            kernelSize: 3,
+            strides: 2,
+            padding: 'same',
+            inputShape: [2, 2, 3],
+          }),
+          layers.conv2d({ filters: 5, kernelSize: 1, activation: 'relu' }),
+          layers.depthwiseConv2d({ kernelSize: 3, padding: 'same' }),
+          layers.reshape({ targetShape: [5] }),
+          layers.dense({ units: 12 }),
+          layers.reshape({ targetShape: [2, 3, 2] }),
+          layers.conv2d({ filters: 4, kernelSize: [2, 3], activation: 'relu' }),
+          layers.reshape({ targetShape: [1, 1, 4] }),
+          layers.conv2d({ filters: 3, kernelSize: 1 }),
+          layers.maxPooling2d({ poolSize: 1 }),
+          layers.flatten(),
+        ],
+      }),
+      6,
+    ));
+
+  test('one layer in two places', () => {
+    const x = tfl.input({ shape: [5, 5, 3] });
+    const shared = layers.conv2d({
+      filters: 3,
+      kernelSize: 3,
+      padding: 'same',
+      activation: 'relu',
+    });
+    const y = on(shared)(on(shared)(x));
+    return expectSame(
+      tfl.model({ inputs: x, outputs: [y, on(layers.globalAveragePooling2d({}))(y), y] }),
+      7,
+    );
+  });
+
   test('sequences', () =>
     expectSame(
       tfl.sequential({

@@ -1,6 +1,43 @@
 // Planes of images: in and out of NHWC, padding and phases of strides, borders of zeros, whole numbers.
 import { cut } from './arithmetic';
 
+/** Four pixels of four channels, a pixel in each vector, from `from` to `to`: afterwards a channel in each. */
+@inline
+function turn(from: usize, fromStep: usize, to: usize, toStep: usize): void {
+  const a = v128.load(from);
+  const b = v128.load(from + fromStep);
+  const c = v128.load(from + 2 * fromStep);
+  const d = v128.load(from + 3 * fromStep);
+  const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+  const ef = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const gh = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
+  v128.store(to + toStep, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+  v128.store(to + 2 * toStep, v128.shuffle<f32>(ef, gh, 0, 1, 4, 5));
+  v128.store(to + 3 * toStep, v128.shuffle<f32>(ef, gh, 2, 3, 6, 7));
+}
+
+/** A matrix turned: to[j][i] = from[i][j] for `rows` rows of `columns` values; rows lie `Step` bytes apart. */
+@inline
+function transpose(from: usize, fromStep: usize, to: usize, toStep: usize, rows: i32, columns: i32): void {
+  const wholeRows = rows & ~3;
+  const wholeColumns = columns & ~3;
+  for (let j = 0; j < wholeColumns; j += 4) {
+    const column = from + ((j as usize) << 2);
+    const row = to + (j as usize) * toStep;
+    for (let i = 0; i < wholeRows; i += 4) {
+      turn(column + (i as usize) * fromStep, fromStep, row + ((i as usize) << 2), toStep);
+    }
+  }
+  for (let i = 0; i < rows; i++) {
+    for (let j = i < wholeRows ? wholeColumns : 0; j < columns; j++) {
+      const value = load<f32>(from + (i as usize) * fromStep + ((j as usize) << 2));
+      store<f32>(to + (j as usize) * toStep + ((i as usize) << 2), value);
+    }
+  }
+}
+
 /** y, planes `yStep` bytes apart with rows `yPitch` bytes apart, from x [height, width, channels]. */
 export function fromImage(
   x: usize,
@@ -11,20 +48,11 @@ export function fromImage(
   height: i32,
   width: i32,
 ): void {
-  const next = (channels as usize) << 2;
-  for (let c = 0; c < channels; c++) {
-    let from = x + ((c as usize) << 2);
-    let row = y;
-    for (let i = height; i > 0; i--) {
-      let to = row;
-      for (let j = width; j > 0; j--) {
-        store<f32>(to, load<f32>(from));
-        from += next;
-        to += 4;
-      }
-      row += yPitch;
-    }
-    y += yStep;
+  const pixel = (channels as usize) << 2;
+  for (; height > 0; height--) {
+    transpose(x, pixel, y, yStep, width, channels);
+    x += pixel * (width as usize);
+    y += yPitch;
   }
 }
 
@@ -38,20 +66,11 @@ export function toImage(
   height: i32,
   width: i32,
 ): void {
-  const next = (channels as usize) << 2;
-  for (let c = 0; c < channels; c++) {
-    let to = y + ((c as usize) << 2);
-    let row = x;
-    for (let i = height; i > 0; i--) {
-      let from = row;
-      for (let j = width; j > 0; j--) {
-        store<f32>(to, load<f32>(from));
-        from += 4;
-        to += next;
-      }
-      row += xPitch;
-    }
-    x += xStep;
+  const pixel = (channels as usize) << 2;
+  for (; height > 0; height--) {
+    transpose(x, xStep, y, pixel, channels, width);
+    x += xPitch;
+    y += pixel * (width as usize);
   }
 }
 
