@@ -9,47 +9,24 @@ import {
   fakeQuant,
   fit,
   incrementalQuantization,
-  iterativePruning,
   parametrize,
-  schedules,
   summarize,
 } from 'thimble';
-import { network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
+import { denseNetwork, iterated, PLANS, training } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
-const ROUNDS = 6;
-/** Share of each layer that is left (Han et al. 2015, table 4). */
-const LEFT: Record<string, number> = { fc1: 0.08, fc2: 0.09, output: 0.26 };
-const RATE = 1.2e-3;
 /** For what is trained after pruning. */
 const TUNE_RATE = 3e-4;
 
 const { values } = parseArgs({
-  options: {
-    dense: { type: 'string', default: '20' },
-    last: { type: 'string', default: '14' },
-    tune: { type: 'string', default: '6' },
-    output: { type: 'string' },
-  },
+  options: { tune: { type: 'string', default: '6' }, output: { type: 'string' } },
 });
-const [dense, last, tune] = [values.dense, values.last, values.tune].map(Number) as [
-  number,
-  number,
-  number,
-];
+const tune = Number(values.tune);
 const study = await beginStudy('shared-weights', values.output);
 const { train, validation, test } = await realMnist();
 
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 60,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
+const place = { output: study.output, train, validation };
 
 interface Outcome {
   /** Errors before and after what was quantised is trained on. */
@@ -58,40 +35,21 @@ interface Outcome {
   bytes: number;
 }
 
-async function denseNetwork(seed: number): Promise<LayersModel> {
-  const model = network('lenet300', seed);
-  const checkpoint = `${study.output}/dense-${dense}-${seed}.checkpoint`;
-  await fit(model, train, { ...training(seed, dense, RATE), checkpoint });
-  return model;
-}
-
 /** Pruned by Han's rounds; trained once, and read from its checkpoint where it is needed again. */
-async function pruned(seed: number): Promise<LayersModel> {
-  const model = await denseNetwork(seed);
-  const fraction = (share: number) => 1 - share ** (1 / ROUNDS);
-  const callback = iterativePruning({
-    rounds: ROUNDS,
-    fraction: fraction(0.08),
-    perLayer: Object.fromEntries(Object.entries(LEFT).map(([k, v]) => [k, fraction(v)])),
-    fineTuneEpochs: 1,
-    criterion: criteria.magnitude(),
-    granularity: 'element',
+const pruned = (seed: number): Promise<LayersModel> =>
+  iterated(
+    place,
+    'lenet300',
     seed,
-  });
-  const epochs = ROUNDS - 1 + last;
-  const checkpoint = `${study.output}/pruned-${dense}-${epochs}-${seed}.checkpoint`;
-  await fit(model, train, {
-    ...training(seed + 100, epochs, RATE),
-    callbacks: [callback],
-    checkpoint,
-  });
-  return model;
-}
+    criteria.magnitude(),
+    'element',
+    `${study.output}/pruned-${seed}.checkpoint`,
+  );
 
 /** What a network comes to that is then trained on as `more` says, or not at all. */
 async function outcome(model: LayersModel, seed: number, more?: FitOptions): Promise<Outcome> {
   const before = await testErrors(model, test);
-  if (more) await fit(model, train, { ...training(seed + 200, tune, TUNE_RATE), ...more });
+  if (more) await fit(model, train, { ...training(place, seed + 200, tune, TUNE_RATE), ...more });
   const after = more ? await testErrors(model, test) : before;
   return { before, after, bytes: summarize(model).total.bytes };
 }
@@ -104,7 +62,7 @@ const clustered = (clusters: number, train: boolean) => async (seed: number) => 
 
 const uniform = (bits: number) => async (seed: number) => {
   const model = await pruned(seed);
-  for (const layer of model.layers.filter(({ name }) => name in LEFT)) {
+  for (const layer of model.layers.filter(({ name }) => name in PLANS.lenet300.left)) {
     const transform = fakeQuant({ bits, symmetric: true, narrowRange: true });
     parametrize(layer, { kernel: [transform] });
   }
@@ -112,7 +70,7 @@ const uniform = (bits: number) => async (seed: number) => {
 };
 
 const methods: Record<string, (seed: number) => Promise<Outcome>> = {
-  'float, dense': async (seed) => outcome(await denseNetwork(seed), seed),
+  'float, dense': async (seed) => outcome(await denseNetwork(place, 'lenet300', seed), seed),
   'float, pruned': async (seed) => outcome(await pruned(seed), seed),
   'float, pruned, trained on': async (seed) => outcome(await pruned(seed), seed, {}),
 };
@@ -131,7 +89,7 @@ methods['INQ, 5 bits'] = async (seed) => {
   });
 };
 
-const results = await study.compare(methods, [ROUNDS, LEFT, RATE, TUNE_RATE, dense, last, tune]);
+const results = await study.compare(methods, [PLANS.lenet300, TUNE_RATE, tune]);
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   (outcomes.reduce((sum, { bytes }) => sum + bytes, 0) / outcomes.length).toFixed(0),
@@ -143,7 +101,8 @@ await study.finish(
   [['weights', 'bytes', 'test error before training on %', 'after %', 'errors'], ...rows],
   {
     data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
-    settings: { rounds: ROUNDS, left: LEFT, rate: RATE, tuneRate: TUNE_RATE, dense, last, tune },
+    plan: PLANS.lenet300,
+    settings: { tuneRate: TUNE_RATE, tune },
     results,
   },
 );

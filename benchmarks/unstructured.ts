@@ -3,52 +3,20 @@
 // the dropout and for the time that the pruned network is trained on.
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import {
-  type Criterion,
-  criteria,
-  type FitOptions,
-  fit,
-  type Granularity,
-  iterativePruning,
-  prune,
-  type Schedule,
-  schedules,
-  summarize,
-} from 'thimble';
-import { type NetworkName, network } from 'thimble-examples/shared/networks';
+import { type Criterion, criteria, fit, prune, summarize } from 'thimble';
+import { network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
+import {
+  denseNetwork,
+  iterated,
+  PLANS,
+  type Pruned,
+  RATE,
+  retrained,
+  training,
+} from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
-interface Plan {
-  denseEpochs: number;
-  rounds: number;
-  /** Epochs of training after each round but the last, and after the last. */
-  roundEpochs: number;
-  lastEpochs: number;
-  /** Share of each layer that is left in the end (Han et al., table 4). */
-  left: Record<string, number>;
-  /** Dropout before the dense layers while pruning and after; default none. */
-  drop?: number;
-}
-
-const PLANS: Partial<Record<NetworkName, Plan>> = {
-  lenet300: {
-    denseEpochs: 20,
-    rounds: 6,
-    roundEpochs: 2,
-    lastEpochs: 14,
-    left: { fc1: 0.08, fc2: 0.09, output: 0.26 },
-    drop: 0.1,
-  },
-  lenet5: {
-    denseEpochs: 8,
-    rounds: 6,
-    roundEpochs: 1,
-    lastEpochs: 7,
-    left: { conv1: 0.66, conv2: 0.12, fc1: 0.08, output: 0.19 },
-  },
-};
-const RATE = 1.2e-3;
 /** Networks that begin with a twentieth of their weights learn slowly: longer and at a higher rate. */
 const SPARSE = { epochs: 30, rate: 4e-3 };
 interface Outcome {
@@ -60,25 +28,14 @@ interface Outcome {
 const { values } = parseArgs({
   options: { net: { type: 'string', default: 'lenet300' }, output: { type: 'string' } },
 });
-const net = values.net as 'lenet300' | 'lenet5';
+const net = values.net as Pruned;
 const study = await beginStudy(
   net === 'lenet5' ? 'unstructured-pruning-lenet5' : 'unstructured-pruning',
   values.output,
 );
 const { train, validation, test } = await realMnist();
 
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 60,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  metrics: ['accuracy'],
-  validationData: validation,
-  validationBatchSize: 1000,
-  seed,
-  progress: false,
-});
+const place = { output: study.output, train, validation };
 
 async function outcome(model: LayersModel): Promise<Outcome> {
   const kernels = summarize(model).layers.filter(({ params }) => params > 0);
@@ -90,62 +47,7 @@ async function outcome(model: LayersModel): Promise<Outcome> {
   return { errors: await testErrors(model, test), left: sum('nonzero') / sum('params') };
 }
 
-/** The dense network of a seed; trained once more where it is needed again. */
-async function dense(name: NetworkName, seed: number): Promise<LayersModel> {
-  const model = network(name, seed);
-  const { denseEpochs } = PLANS[name]!;
-  const checkpoint = `${study.output}/dense-${name}-${seed}.checkpoint`;
-  await fit(model, train, { ...training(seed, denseEpochs, RATE), checkpoint });
-  return model;
-}
-
-/** The full rate while there is pruning, then half a cosine wave down to 0. */
-function held(rate: number, until: number): Schedule {
-  return ({ step, stepsPerEpoch, epochs }) => {
-    const done = Math.max(0, step / stepsPerEpoch - until) / (epochs - until);
-    return (rate * (1 + Math.cos(Math.PI * done))) / 2;
-  };
-}
-
-/** The dense network of a seed trained on as the pruned ones are, with a callback that prunes it or without. */
-async function retrained(
-  name: NetworkName,
-  seed: number,
-  callbacks: FitOptions['callbacks'] = [],
-): Promise<Outcome> {
-  const { rounds, roundEpochs, lastEpochs, drop } = PLANS[name]!;
-  const model = network(name, seed, drop);
-  model.setWeights((await dense(name, seed)).getWeights());
-  const pruning = (rounds - 1) * roundEpochs;
-  await fit(model, train, {
-    ...training(seed + 100, pruning + lastEpochs, RATE),
-    learningRate: held(RATE, pruning),
-    callbacks,
-  });
-  return outcome(model);
-}
-
-async function iterated(
-  name: NetworkName,
-  seed: number,
-  criterion: Criterion,
-  granularity: Granularity,
-): Promise<Outcome> {
-  const { rounds, roundEpochs, left } = PLANS[name]!;
-  const fraction = (share: number) => 1 - share ** (1 / rounds);
-  const callback = iterativePruning({
-    rounds,
-    fraction: fraction(0.08),
-    perLayer: Object.fromEntries(Object.entries(left).map(([k, v]) => [k, fraction(v)])),
-    fineTuneEpochs: roundEpochs,
-    criterion,
-    granularity,
-    seed,
-  });
-  return retrained(name, seed, [callback]);
-}
-
-async function atInitialisation(name: NetworkName, seed: number, criterion: Criterion) {
+async function atInitialisation(name: Pruned, seed: number, criterion: Criterion) {
   const model = network(name, seed);
   await prune(model, {
     criterion,
@@ -156,18 +58,19 @@ async function atInitialisation(name: NetworkName, seed: number, criterion: Crit
     loss: 'categoricalCrossentropy',
     seed,
   });
-  await fit(model, train, training(seed, SPARSE.epochs, SPARSE.rate));
+  await fit(model, train, training(place, seed, SPARSE.epochs, SPARSE.rate));
   return outcome(model);
 }
 
-const METHODS: Record<string, (name: NetworkName, seed: number) => Promise<Outcome>> = {
-  dense: async (name, seed) => outcome(await dense(name, seed)),
-  'dense, trained on as long': (name, seed) => retrained(name, seed),
-  'magnitude, iterative (Han)': (name, seed) =>
-    iterated(name, seed, criteria.magnitude(), 'element'),
-  'random, iterative': (name, seed) => iterated(name, seed, criteria.random(), 'element'),
-  'magnitude, blocks, iterative': (name, seed) =>
-    iterated(name, seed, criteria.magnitude(), 'block'),
+const METHODS: Record<string, (name: Pruned, seed: number) => Promise<Outcome>> = {
+  dense: async (name, seed) => outcome(await denseNetwork(place, name, seed)),
+  'dense, trained on as long': async (name, seed) => outcome(await retrained(place, name, seed)),
+  'magnitude, iterative (Han)': async (name, seed) =>
+    outcome(await iterated(place, name, seed, criteria.magnitude(), 'element')),
+  'random, iterative': async (name, seed) =>
+    outcome(await iterated(place, name, seed, criteria.random(), 'element')),
+  'magnitude, blocks, iterative': async (name, seed) =>
+    outcome(await iterated(place, name, seed, criteria.magnitude(), 'block')),
 };
 
 /** Pruned before training. */
