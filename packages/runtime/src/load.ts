@@ -1,0 +1,50 @@
+// A .thimble file as a network that runs.
+import { FileFormatError, readBytes } from '@thimble/base';
+import { type DecodeOptions, decode } from './file/decode.ts';
+import { type PackOptions, pack } from './packed/pack.ts';
+import type { PackedModel } from './packed/packed-model.ts';
+
+/** Options of {@link load}: those of `pack` and of `decode`. */
+export interface LoadOptions extends PackOptions, DecodeOptions {}
+
+/**
+ * The network of a `.thimble` file on packed kernels: {@link decode}, then {@link pack}.
+ *
+ * @param source the bytes, a stream of them, or an address: "https://...", one relative to the page, or in Node
+ *   "file://..."
+ * @throws {FileFormatError} for a file that is not there, damaged or no `.thimble` file; {UnsupportedError}
+ *   for a layer that it cannot run, by name.
+ * @example
+ * const net = await load(file);
+ * const scores = net.predict(new Float32Array(28 * 28));
+ * net.dispose();
+ */
+export async function load(
+  source: string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+  options: LoadOptions = {},
+): Promise<PackedModel> {
+  const { maxBytes, signal, ...packing } = options;
+  const decoding = {
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  const bytes = typeof source === 'string' ? await bytesAt(source, signal) : source;
+  const { graph } = await decode(bytes, decoding);
+  return pack(graph, packing);
+}
+
+async function bytesAt(
+  address: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | ReadableStream<Uint8Array>> {
+  if (address.startsWith('file://')) {
+    const bytes = await readBytes(decodeURIComponent(address.slice('file://'.length)));
+    if (bytes) return bytes;
+    throw new FileFormatError(`load: there is no file "${address}".`);
+  }
+  const response = await fetch(address, signal ? { signal } : {});
+  if (response.ok && response.body) return response.body;
+  throw new FileFormatError(
+    `load: "${address}" could not be fetched: ${response.status} ${response.statusText}.`,
+  );
+}

@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { FileFormatError, OptionError } from '@thimble/base';
+import { encode } from '@thimble/io';
+import { useCpu } from '@thimble/testing';
+import { expect, test } from 'vitest';
+import { load } from '../src/index.ts';
+import { expected, fill, inputsFor } from './networks.ts';
+
+useCpu();
+const { layers } = tfl;
+
+function network(): tfl.LayersModel {
+  const model = tfl.sequential({
+    layers: [
+      layers.conv2d({ filters: 8, kernelSize: 3, activation: 'relu', inputShape: [8, 8, 2] }),
+      layers.maxPooling2d({ poolSize: 2 }),
+      layers.flatten(),
+      layers.dense({ units: 16, activation: 'relu' }),
+      layers.dense({ units: 5, activation: 'softmax' }),
+    ],
+  });
+  fill(model, 1, 0.5);
+  return model;
+}
+
+test.each(['float32', 'sparse', 'codebook', 'int8', 'int4'] as const)(
+  'a file of %s weights runs, from bytes and from a folder and a server',
+  async (weights) => {
+    const model = network();
+    const bytes = await encode(model, { weights });
+    const [x] = inputsFor(model, 3, 2);
+    const [want] = expected(model, [x!], 3);
+    const loose = { float32: 1e-5, sparse: 1e-5, codebook: 0.2, int8: 0.02, int4: 0.3 }[weights];
+    const net = await load(bytes);
+    const scores = net.predict(x!);
+    expect(scores).toBeAllClose(want!, loose);
+    net.dispose();
+
+    const folder = await mkdtemp(join(tmpdir(), 'thimble-runtime-'));
+    const server = createServer((request, response) => {
+      if (request.url !== '/net.thimble') response.statusCode = 404;
+      response.end(bytes);
+    }).listen();
+    try {
+      await writeFile(join(folder, 'net.thimble'), bytes);
+      const place = `http://localhost:${(server.address() as AddressInfo).port}`;
+      for (const address of [`file://${folder}/net.thimble`, `${place}/net.thimble`]) {
+        const again = await load(address);
+        expect(again.predict(x!)).toEqual(scores);
+        again.dispose();
+      }
+      await expect(load(`file://${folder}/none.thimble`)).rejects.toThrow(FileFormatError);
+      await expect(load(`${place}/none`)).rejects.toThrow('404');
+    } finally {
+      server.close();
+      await rm(folder, { recursive: true });
+    }
+    model.dispose();
+  },
+);
+
+test('an option that it does not know is refused, and so is what is no file', async () => {
+  const bytes = await encode(network());
+  await expect(load(bytes, { thread: 2 } as never)).rejects.toThrow(OptionError);
+  await expect(load(Uint8Array.of(1, 2, 3))).rejects.toThrow(FileFormatError);
+});
