@@ -90,11 +90,19 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
     return this.#body?.outputs;
   }
 
+  /**
+   * Applies the parts to a symbolic tensor one by one, as if they were layers of the model being built; instead of
+   * applying the layer.
+   */
+  expand(input: tfl.SymbolicTensor): tfl.SymbolicTensor {
+    this.prepare(input.shape);
+    return this.connect(input, (part, inputs) => part.apply(inputs) as tfl.SymbolicTensor);
+  }
+
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const shape = oneShape(this, inputShape);
-    this.prepare(shape);
     const input = tfl.input({ shape: shape.slice(1), name: `${this.name}_input` });
-    const output = this.connect(input, (part, inputs) => part.apply(inputs) as tfl.SymbolicTensor);
+    const output = this.expand(input);
     this.#body = tfl.model({ name: this.name, inputs: input, outputs: output });
     super.build(inputShape);
   }

@@ -101,6 +101,7 @@ export { layerFromConfig } from './parametrized-layer.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { Registry } from './registry.ts';
+export { type NewLayer, replaceLayers } from './replace-layers.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
 export { type Summary, summarize } from './summarize.ts';
 export { lossAndGradients, supervisedStep } from './supervised-step.ts';

@@ -51,6 +51,11 @@ export interface LayerInternals {
   plainWeights?(): Record<string, Tensor>;
   /** Of Thimble's own layers: the shapes of what is computed with, where that is part of a weight. */
   usedShapes?(): Record<string, number[]>;
+  /**
+   * Of Thimble's own layers: the multiply-accumulates of one application to one example whose output has that
+   * shape, where shapes of weights do not tell.
+   */
+  countMacs?(output: Shape): number;
   /** Of Thimble's own layers: how a weight that no transform sees is stored, where not as floats. */
   storedAs?(
     weight: string,

@@ -184,6 +184,8 @@ class Lowering implements Traced {
     const outputs = shapes.map((shape) => [...lead, ...shape]);
     const codes = this.#store ? codesOf(layer) : undefined;
     const used = usedShapesOf(layer);
+    const times = lead.reduce<number>((product, size) => product * (size ?? Number.NaN), 1);
+    const macs = internals(layer).countMacs?.(shapes[0]!);
     return this.#add({
       name,
       op: opOf(layer),
@@ -194,6 +196,7 @@ class Lowering implements Traced {
       weights,
       ...(codes ? { codes } : {}),
       ...(used ? { used } : {}),
+      ...(macs === undefined ? {} : { macs: macs * times }),
     });
   }
 

@@ -105,6 +105,7 @@ function add<C extends Cost>(sum: C, { params, nonzero, macs, bits }: Cost): C {
 }
 
 function macsOfNode(graph: Graph, byName: Map<string, GraphNode>, node: GraphNode): number {
+  if (node.macs !== undefined) return node.macs;
   const operands = {
     inputs: node.inputs.map((source) => byName.get(source.node)!.outputs[source.output]!),
     outputs: node.outputs,

@@ -49,6 +49,8 @@ export interface GraphNode {
   weights: Record<string, string>;
   /** By the same names the shapes of what is computed with, where that is part of a weight. */
   used?: Record<string, number[]>;
+  /** Multiply-accumulates for one example, where the operation and its shapes do not tell them. */
+  macs?: number;
   /** How what it gets and gives is rounded to codes; absent or null where it is not. */
   codes?: { inputs?: (ActivationCode | null)[]; output?: ActivationCode | null };
 }
