@@ -87,7 +87,7 @@ export function largestRank(scheme: ConvScheme, shape: readonly number[]): [numb
     case 'channel':
       return rankPair(Math.min(kh * kw * inputs, outputs));
     case 'tucker2':
-      return [inputs, outputs];
+      return [Math.min(inputs, kh * kw * outputs), Math.min(outputs, kh * kw * inputs)];
     case 'cp':
       return rankPair(kh * kw * Math.min(inputs, outputs));
   }
@@ -107,4 +107,52 @@ export function checkRank(
   const [first, second] = rankPair(rank);
   checkInteger(owner, Array.isArray(rank) ? 'rank[0]' : 'rank', first, 1, most[0]);
   checkInteger(owner, Array.isArray(rank) ? 'rank[1]' : 'rank', second, 1, most[1]);
+}
+
+/** Height times width at the places that matter for costs. */
+export interface Positions {
+  /** Of the input. */
+  input: number;
+  /** Of the output rows and the input columns: between the two steps of a separated kernel. */
+  between: number;
+  output: number;
+}
+
+/** The parameters of a chain, bias apart, and its multiply-accumulates. */
+export function chainCost(
+  scheme: ConvScheme,
+  shape: readonly number[],
+  rank: ConvRank,
+  { input, between, output }: Positions,
+): { params: number; macs: number } {
+  const [kh, kw, inputs, outputs] = shape as [number, number, number, number];
+  const [first, second] = rankPair(rank);
+  const steps: Record<ConvScheme, [positions: number, params: number][]> = {
+    spatial: [
+      [between, kh * inputs * first],
+      [output, kw * first * outputs],
+    ],
+    channel: [
+      [output, kh * kw * inputs * first],
+      [output, first * outputs],
+    ],
+    tucker2: [
+      [input, inputs * first],
+      [output, kh * kw * first * second],
+      [output, second * outputs],
+    ],
+    cp: [
+      [input, inputs * first],
+      [between, kh * first],
+      [output, kw * first],
+      [output, first * outputs],
+    ],
+  };
+  return steps[scheme].reduce(
+    (sum, [positions, params]) => ({
+      params: sum.params + params,
+      macs: sum.macs + positions * params,
+    }),
+    { params: 0, macs: 0 },
+  );
 }

@@ -1,5 +1,12 @@
 export type { ConvRank, ConvScheme } from './chains.ts';
 export {
+  type DecomposedLayer,
+  type DecomposeReport,
+  decompose,
+  decomposeReport,
+} from './decompose.ts';
+export type { DecomposeBudget, DecomposeMethod, DecomposeOptions } from './decompose-options.ts';
+export {
   type DepthwiseSeparableConv2dArgs,
   depthwiseSeparableConv2d,
 } from './depthwise-separable.ts';
@@ -12,3 +19,9 @@ export {
   lowRankConv2d,
   lowRankDense,
 } from './low-rank.ts';
+export { type ModelOptions, models, type ResNetOptions, type WidthOptions } from './models.ts';
+export { type PerforateByImpactOptions, perforateByImpact } from './perforate-by-impact.ts';
+export { type PerforatedConv2dArgs, perforatedConv2d, setPerforation } from './perforated-conv.ts';
+export type { PerforationMask, PoolingWindow } from './perforation.ts';
+export { vbmfRank } from './vbmf.ts';
+export { type VersatileConv2dArgs, versatileConv2d } from './versatile-conv.ts';

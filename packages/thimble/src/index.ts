@@ -6,6 +6,8 @@ import {
   invertedResidual,
   lowRankConv2d,
   lowRankDense,
+  perforatedConv2d,
+  versatileConv2d,
 } from '@thimble/architecture';
 import { losses as coreLosses } from '@thimble/core';
 import * as data from '@thimble/data';
@@ -124,6 +126,8 @@ export const layers: {
   slimmableDense: typeof slimmableDense;
   slimmableDepthwiseConv2d: typeof slimmableDepthwiseConv2d;
   policyGate: typeof policyGate;
+  perforatedConv2d: typeof perforatedConv2d;
+  versatileConv2d: typeof versatileConv2d;
   xnorConv2d: typeof xnorConv2d;
   xnorDense: typeof xnorDense;
 } = {
@@ -147,6 +151,8 @@ export const layers: {
   slimmableDense,
   slimmableDepthwiseConv2d,
   policyGate,
+  perforatedConv2d,
+  versatileConv2d,
   xnorConv2d,
   xnorDense,
 };
