@@ -5,7 +5,7 @@ import { decodeBytes } from '@thimble/runtime/file';
 import { expect, it } from 'vitest';
 import { mutated, seeds } from './mutations.ts';
 
-const RUNS = Number(process.env.THIMBLE_FUZZ_FILES ?? 1500);
+const RUNS = Number(process.env.THIMBLE_FUZZ_FILES ?? 600);
 const SEED = Number(process.env.THIMBLE_FUZZ_SEED ?? 1);
 const MOST_MEMORY = 256 * 2 ** 20;
 /** A file of some hundred bytes may hold 2^20 values: those and their codes take this. */

@@ -1,11 +1,5 @@
 import { Random } from '@thimble/base';
-import {
-  BitReader,
-  ByteReader,
-  huffmanTable,
-  readLengths,
-  readSymbol,
-} from '@thimble/runtime/file';
+import { ByteReader, huffmanSymbols, huffmanTable, readLengths } from '@thimble/runtime/file';
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../src/byte-writer.ts';
 import { canonicalCodes, codeLengths, writeHuffman } from '../src/huffman-code.ts';
