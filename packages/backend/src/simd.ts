@@ -115,3 +115,16 @@ export function withScratch(
     wasm._free(scratch);
   }
 }
+
+/** Runs `use` with numbers in scratch memory, as float32. */
+export function withNumbers(
+  backend: BackendWasm,
+  numbers: readonly number[],
+  use: (scratch: Pointer) => void,
+): void {
+  const wasm = backend.wasm as unknown as Heap;
+  withScratch(backend, 4 * numbers.length, (scratch) => {
+    new Float32Array(wasm.HEAPU8.buffer, scratch, numbers.length).set(numbers);
+    use(scratch);
+  });
+}

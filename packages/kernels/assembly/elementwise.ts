@@ -117,6 +117,26 @@ function multiplyBy(x: usize, factor: f32, out: usize, count: i32): void {
   }
 }
 
+/** out[r, c] = x[r, c] row[c]. */
+export function multiplyRows(x: usize, row: usize, out: usize, rows: i32, columns: i32): void {
+  for (; rows > 0; rows--) {
+    let at = row;
+    let c = columns;
+    for (; c >= 4; c -= 4) {
+      v128.store(out, f32x4.mul(v128.load(x), v128.load(at)));
+      at += 16;
+      x += 16;
+      out += 16;
+    }
+    for (; c > 0; c--) {
+      store<f32>(out, load<f32>(x) * load<f32>(at));
+      at += 4;
+      x += 4;
+      out += 4;
+    }
+  }
+}
+
 /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
 export function sign(x: usize, out: usize, count: i32): void {
   const zero = f32x4.splat(0);

@@ -17,6 +17,7 @@ export {
   firstOutside,
   gatherBlocks,
   multiply,
+  multiplyRows,
   prelu,
   sign,
 } from './elementwise';

@@ -84,6 +84,24 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
       expectExact(over ? a : out, expected);
     }));
 
+  test('multiplyRows multiplies every row by one', () =>
+    check(
+      fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 23 }), seeds),
+      200,
+      ([rows, columns, seed]) => {
+        const [x, row] = [special(rows * columns, seed), special(columns, seed + 1)];
+        const { out } = run(
+          { x: input(x), row: input(row), out: output(x.length) },
+          (at) => kernels.multiplyRows(at.x, at.row, at.out, rows, columns),
+          seed,
+        );
+        expectExact(
+          out,
+          x.map((value, i) => value * row[i % columns]!),
+        );
+      },
+    ));
+
   test('sign is 1, -1 or 0', () =>
     check(counts, 200, ({ count, seed }) => {
       const x = special(count, seed);

@@ -9,17 +9,19 @@ export interface Coded {
   /** The step: one, or one per slice along `axis`, in a shape that broadcasts against the codes. */
   scale: tf.Tensor;
   axis: number | null;
+  /** True when the step is trained. */
+  learned: boolean;
 }
 
+/** Smallest and largest code, the zero point taken off: two numbers, or two tensors of one shape. */
+export type CodeBounds = { low: number; high: number } | { low: tf.Tensor; high: tf.Tensor };
+
 /** What a rounding to codes is made of; tensors must broadcast against the values. */
-export interface Coding {
+export type Coding = CodeBounds & {
   scale: tf.Tensor;
-  /** Smallest and largest code, the zero point taken off. */
-  low: tf.Tensor | number;
-  high: tf.Tensor | number;
   /** True when the gradient goes into the scale too. */
   learned?: boolean;
-}
+};
 
 /**
  * The codes of values: `k = clip(round(x / s), low, high)`, halves to even. The gradient is that of `x / s`
@@ -31,17 +33,18 @@ export interface Coding {
  * so that `k s` has the straight-through gradient, and for a learned step that of LSQ.
  */
 export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
-  const { scale, low, high, learned = false } = coding;
+  const { scale, learned = false } = coding;
   const inputs = learned ? [values, scale] : [values];
   const op = tf.customGrad((...args) => {
     const save = args.at(-1) as tf.GradSaveFunc;
-    const ends = boundsOf(low, high);
-    save([values, scale, ...ends]); // constants too: they are gone by the time of the backward pass
+    // Constants too: they are gone by the time of the backward pass.
+    save([values, scale, ...(isNumeric(coding) ? [] : [coding.low, coding.high])]);
     return {
-      value: round(values, scale, ends),
+      value: round(values, scale, coding),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [x, s, ...ends] = saved as [tf.Tensor, tf.Tensor, ...Bounds];
-        const dx = roundGradient(dy, x, s, ends);
+        const [x, s, low, high] = saved as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+        const bounds = isNumeric(coding) ? coding : { low: low!, high: high! };
+        const dx = roundGradient(dy, x, s, bounds);
         return learned ? [dx, sumTo(tf.neg(tf.mul(dx, tf.div(x, s))), s.shape)] : dx;
       },
     };
@@ -49,41 +52,51 @@ export function codesOf(values: tf.Tensor, coding: Coding): tf.Tensor {
   return op(...inputs);
 }
 
-type Bounds = [low: tf.Tensor, high: tf.Tensor];
+type Numeric = { low: number; high: number };
 
-function boundsOf(low: tf.Tensor | number, high: tf.Tensor | number): Bounds {
-  const toTensor = (end: tf.Tensor | number) => (typeof end === 'number' ? tf.scalar(end) : end);
-  return [toTensor(low), toTensor(high)];
+function isNumeric(bounds: CodeBounds): bounds is Numeric {
+  return typeof bounds.low === 'number';
 }
 
 /** Codes, by one kernel where the backend has it and the scales lie along one axis. */
-function round(x: tf.Tensor, scale: tf.Tensor, [low, high]: Bounds): tf.Tensor {
-  const compose = () => tf.minimum(tf.maximum(tf.round(tf.div(x, scale)), low), high);
-  const inner = innerOf(x, scale, low);
-  if (inner === undefined) return tf.tidy(compose);
-  return namedOp('ThimbleCodes', { x, scale, low, high }, { inner }, compose);
+function round(x: tf.Tensor, scale: tf.Tensor, bounds: CodeBounds): tf.Tensor {
+  return codeOp('ThimbleCodes', { x, scale }, bounds, () =>
+    tf.minimum(tf.maximum(tf.round(tf.div(x, scale)), bounds.low), bounds.high),
+  );
 }
 
-function roundGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor, [low, high]: Bounds) {
-  const compose = () => {
-    const above = tf.greaterEqual(x, tf.mul(low, scale));
-    const passes = tf.logicalAnd(above, tf.lessEqual(x, tf.mul(high, scale)));
+function roundGradient(dy: tf.Tensor, x: tf.Tensor, scale: tf.Tensor, bounds: CodeBounds) {
+  return codeOp('ThimbleCodesGrad', { dy, x, scale }, bounds, () => {
+    const above = tf.greaterEqual(x, tf.mul(bounds.low, scale));
+    const passes = tf.logicalAnd(above, tf.lessEqual(x, tf.mul(bounds.high, scale)));
     return tf.where(passes, tf.div(dy, scale), tf.zerosLike(dy));
-  };
-  const inner = innerOf(x, scale, low);
+  });
+}
+
+function codeOp(
+  name: string,
+  inputs: { x: tf.Tensor; scale: tf.Tensor; dy?: tf.Tensor },
+  bounds: CodeBounds,
+  compose: () => tf.Tensor,
+): tf.Tensor {
+  const inner = innerOf(inputs.x, inputs.scale, bounds);
   if (inner === undefined) return tf.tidy(compose);
-  return namedOp('ThimbleCodesGrad', { dy, x, scale, low, high }, { inner }, compose);
+  if (isNumeric(bounds)) {
+    return namedOp(name, inputs, { inner, low: bounds.low, high: bounds.high }, compose);
+  }
+  return namedOp(name, { ...inputs, low: bounds.low, high: bounds.high }, { inner }, compose);
 }
 
 /**
  * How many values of a channel lie side by side; undefined where the scales, or the bounds, are not one, or
  * one per channel of a single axis.
  */
-function innerOf(x: tf.Tensor, scale: tf.Tensor, low: tf.Tensor): number | undefined {
-  if (x.dtype !== 'float32' || (low.size > 1 && low.shape.join() !== scale.shape.join())) {
+function innerOf(x: tf.Tensor, scale: tf.Tensor, bounds: CodeBounds): number | undefined {
+  const several = !isNumeric(bounds) && bounds.low.size > 1;
+  if (x.dtype !== 'float32' || (several && bounds.low.shape.join() !== scale.shape.join())) {
     return undefined;
   }
-  if (scale.size === 1) return low.size === 1 ? x.size : undefined;
+  if (scale.size === 1) return several ? undefined : x.size;
   const lead = x.rank - scale.rank;
   const axis = scale.shape.findIndex((size) => size > 1);
   const whole =

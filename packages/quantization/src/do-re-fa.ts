@@ -51,7 +51,7 @@ export function doReFa(options: DoReFaOptions): DoReFa {
     getConfig: () => ({ ...options }),
     build: () => null,
     apply: (weight) =>
-      valuesOf({ codes: oddCodes(weight), scale: tf.scalar(1 / high), axis: null }),
+      valuesOf({ codes: oddCodes(weight), scale: tf.scalar(1 / high), axis: null, learned: false }),
     bake: (weight) => tf.mul(oddCodes(weight), tf.scalar(1 / high)),
     encoding: () => ({
       values: {
@@ -67,7 +67,7 @@ export function doReFa(options: DoReFaOptions): DoReFa {
     quantize(x, _state, { stage }) {
       if (stage === OBSERVE) return undefined;
       const scale = tf.scalar(1 / high);
-      return { codes: codesOf(x, { scale, low: 0, high }), scale, axis: null };
+      return { codes: codesOf(x, { scale, low: 0, high }), scale, axis: null, learned: false };
     },
     activationCode: () => ({ bits, scale: Math.fround(1 / high), zeroPoint: 0, low: 0, high }),
   };

@@ -132,7 +132,7 @@ const SMALLEST = 1e-30;
 export function codedBy(x: tf.Tensor, { scale, zeroPoint, low, high }: ActivationCode): Coded {
   const step = tf.scalar(scale);
   const codes = codesOf(x, { scale: step, low: low - zeroPoint, high: high - zeroPoint });
-  return { codes, scale: step, axis: null };
+  return { codes, scale: step, axis: null, learned: false };
 }
 
 function assign(variable: tf.Variable, values: number[]): void {

@@ -148,5 +148,5 @@ export function snapTo(values: tf.Tensor, grid: Grid, axis: number | null = null
     low: tf.sub(low, zeroPoint),
     high: tf.sub(high, zeroPoint),
   }));
-  return valuesOf({ codes: codesOf(values, coding), scale, axis });
+  return valuesOf({ codes: codesOf(values, coding), scale, axis, learned: false });
 }

@@ -80,7 +80,8 @@ export function lsqPlus(options: LsqPlusOptions): ActivationQuantizer<LsqPlusSta
       const g = 1 / Math.sqrt((x.size / (x.shape[0] ?? 1)) * high);
       const scale = learnedStep(step.variable, g);
       const shift = scaledGradient(offset.variable, g);
-      return { codes: codesAround(x, scale, shift, zeroPointOf(state), high), scale, axis: null };
+      const codes = codesAround(x, scale, shift, zeroPointOf(state), high);
+      return { codes, scale, axis: null, learned: true };
     },
     activationCode(state) {
       if (state.ready.values[0] === 0) return undefined;

@@ -92,6 +92,7 @@ export function lsq(options: LsqOptions): Lsq {
         codes: codesOf(weight, { scale, ...weightEnds, learned: true }),
         scale,
         axis,
+        learned: true,
       });
     },
     bake(weight, { step }) {
@@ -120,7 +121,12 @@ export function lsq(options: LsqOptions): Lsq {
       }
       const features = x.size / (x.shape[0] ?? 1);
       const scale = learnedStep(step.variable, 1 / Math.sqrt(features * ends.high));
-      return { codes: codesOf(x, { scale, ...ends, learned: true }), scale, axis: null };
+      return {
+        codes: codesOf(x, { scale, ...ends, learned: true }),
+        scale,
+        axis: null,
+        learned: true,
+      };
     },
     activationCode({ step, ready }) {
       if (ready.values[0] === 0) return undefined;

@@ -66,7 +66,8 @@ function multiplyCodes(
     layer[name] = standIn(before as object, kernel.codes);
     if (bias) {
       const [low, high] = [-LARGEST_BIAS, LARGEST_BIAS];
-      const codes = codesOf(bias.read(), { scale, low, high, learned: true });
+      const learned = input.learned || kernel.learned;
+      const codes = codesOf(bias.read(), { scale, low, high, learned });
       layer.bias = standIn(bias, codes);
     }
     if (!commutes) {

@@ -49,6 +49,7 @@ export function snapToOwnRange(
       codes: codesOf(weight, { scale: scale!, low: low!, high: high! }),
       scale: scale!,
       axis,
+      learned: false,
     };
   });
   return rounded;

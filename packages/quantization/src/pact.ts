@@ -50,7 +50,8 @@ export function pact(options: PactOptions): ActivationQuantizer<Numbers> {
     quantize(x, { variable }, { stage }) {
       if (stage === OBSERVE) return undefined;
       const level = tf.maximum(variable, SMALLEST);
-      return { codes: codesBelow(x, level, high), scale: tf.div(level, high), axis: null };
+      const scale = tf.div(level, high);
+      return { codes: codesBelow(x, level, high), scale, axis: null, learned: true };
     },
     activationCode({ values }) {
       const level = Math.max(values[0]!, Math.fround(SMALLEST));

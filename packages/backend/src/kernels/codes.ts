@@ -1,40 +1,53 @@
 // Rounding to codes and its gradient; ops of @thimble/quantization call them by name.
-import { type KernelConfig, type TensorInfo, util } from '@tensorflow/tfjs-core';
-import { address, simd } from '../simd.ts';
-import { defineKernel, type Tensors } from '../stock.ts';
+import { type KernelConfig, util } from '@tensorflow/tfjs-core';
+import { address, simd, withNumbers } from '../simd.ts';
+import { type Call, defineKernel, type Tensors } from '../stock.ts';
 
-type Names = 'x' | 'scale' | 'low' | 'high';
-/** Values per channel that lie side by side. */
-type Attrs = { inner: number };
+/** Bounds are tensors, with one value or one per channel, or numbers among the attributes. */
+type Inputs<Names extends string> = Tensors<Names> & Partial<Tensors<'low' | 'high'>>;
+/** `inner`: values per channel that lie side by side. */
+type Attrs = { inner: number; low?: number; high?: number };
+type Layout = [rows: number, channels: number, inner: number, own: boolean];
 
-/** Rows, channels, values side by side, and whether channels have bounds of their own. */
-function layout(
-  x: TensorInfo,
-  { scale, low }: Tensors<Names>,
-  { inner }: Attrs,
-): [number, number, number, boolean] {
+/** Calls `use` with where the bounds lie, and with the layout: whether channels have bounds of their own, too. */
+function withBounds(
+  { inputs, attrs, backend }: Call<Inputs<'x' | 'scale'>, Attrs>,
+  use: (low: number, high: number, layout: Layout) => void,
+): void {
+  const { x, scale, low, high } = inputs;
   const channels = util.sizeFromShape(scale.shape);
   const size = util.sizeFromShape(x.shape);
-  const own = util.sizeFromShape(low.shape) > 1;
   // One scale for all: one long run.
-  return channels === 1 ? [1, 1, size, false] : [size / (channels * inner), channels, inner, own];
+  const [rows, inner] = channels === 1 ? [1, size] : [size / (channels * attrs.inner), attrs.inner];
+  if (low && high) {
+    const own = channels > 1 && util.sizeFromShape(low.shape) > 1;
+    use(address(backend, low), address(backend, high), [rows, channels, inner, own]);
+    return;
+  }
+  withNumbers(backend, [attrs.low!, attrs.high!], (bounds) =>
+    use(bounds, bounds + 4, [rows, channels, inner, false]),
+  );
 }
 
 /** `ThimbleCodes`: round(x / scale) cut to low ... high; `ThimbleCodesGrad`: dy / scale inside, else 0. */
 export const codesKernels: readonly KernelConfig[] = [
-  defineKernel<Tensors<Names>, Attrs>('ThimbleCodes', ({ inputs, attrs, backend }) => {
-    const { x, scale, low, high } = inputs;
-    const out = backend.makeOutput(x.shape, 'float32');
-    const at = [x, scale, low, high, out].map((info) => address(backend, info));
-    simd().codes(...(at as [number, number, number, number, number]), ...layout(x, inputs, attrs));
+  defineKernel<Inputs<'x' | 'scale'>, Attrs>('ThimbleCodes', (call) => {
+    const { inputs, backend } = call;
+    const out = backend.makeOutput(inputs.x.shape, 'float32');
+    withBounds(call, (low, high, layout) => {
+      const [x, scale, to] = [inputs.x, inputs.scale, out].map((info) => address(backend, info));
+      simd().codes(x!, scale!, low, high, to!, ...layout);
+    });
     return out;
   }),
-  defineKernel<Tensors<Names | 'dy'>, Attrs>('ThimbleCodesGrad', ({ inputs, attrs, backend }) => {
-    const { dy, x, scale, low, high } = inputs;
-    const out = backend.makeOutput(x.shape, 'float32');
-    const at = [dy, x, scale, low, high, out].map((info) => address(backend, info));
-    type Six = [number, number, number, number, number, number];
-    simd().codesGradient(...(at as Six), ...layout(x, inputs, attrs));
+  defineKernel<Inputs<'dy' | 'x' | 'scale'>, Attrs>('ThimbleCodesGrad', (call) => {
+    const { inputs, backend } = call;
+    const out = backend.makeOutput(inputs.x.shape, 'float32');
+    withBounds(call, (low, high, layout) => {
+      const [dy, x] = [address(backend, inputs.dy), address(backend, inputs.x)];
+      const [scale, to] = [address(backend, inputs.scale), address(backend, out)];
+      simd().codesGradient(dy, x, scale, low, high, to, ...layout);
+    });
     return out;
   }),
 ];

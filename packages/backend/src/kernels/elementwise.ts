@@ -43,22 +43,35 @@ export function extreme(
 }
 
 /**
- * a b of operands of one shape, or of which one is a single value; undefined for other shapes. Stock makes
- * and frees an XNNPACK operator for every product.
+ * a b of operands of one shape, or of which one is a single value or a row that repeats; undefined for other
+ * shapes. Stock makes and frees an XNNPACK operator for every product.
  */
 export function product(
   backend: BackendWasm,
   a: TensorInfo,
   b: TensorInfo,
 ): TensorInfo | undefined {
-  const same = util.arraysEqual(a.shape, b.shape);
-  const oneA = !same && util.sizeFromShape(a.shape) === 1 && a.shape.length <= b.shape.length;
-  const oneB = !same && util.sizeFromShape(b.shape) === 1 && b.shape.length <= a.shape.length;
-  if (!same && !oneA && !oneB) return undefined;
-  const out = backend.makeOutput(oneA ? b.shape : a.shape, 'float32');
-  const [atA, atB, to] = [address(backend, a), address(backend, b), address(backend, out)];
-  simd().multiply(atA, atB, to, util.sizeFromShape(out.shape), oneA, oneB);
+  if (util.arraysEqual(a.shape, b.shape)) return multiplied(backend, a, b, false);
+  const [ofA, ofB] = [util.sizeFromShape(a.shape), util.sizeFromShape(b.shape)];
+  const aIsLarge = ofA > ofB || (ofA === ofB && a.shape.length >= b.shape.length);
+  const [large, small] = aIsLarge ? [a, b] : [b, a];
+  if (small.shape.length > large.shape.length) return undefined;
+  const columns = Math.min(ofA, ofB);
+  if (columns === 1) return multiplied(backend, large, small, true);
+  const row = small.shape.slice(small.shape.findIndex((size) => size !== 1));
+  if (!util.arraysEqual(row, large.shape.slice(-row.length))) return undefined;
+  const out = backend.makeOutput(large.shape, 'float32');
+  if (columns === 0) return out;
+  const [x, by, to] = [address(backend, large), address(backend, small), address(backend, out)];
+  simd().multiplyRows(x, by, to, Math.max(ofA, ofB) / columns, columns);
   return out;
+}
+
+/** a b of one shape; with `one` b is a single value. */
+function multiplied(backend: BackendWasm, a: TensorInfo, b: TensorInfo, one: boolean): TensorInfo {
+  return each(backend, a, (from, to, size) =>
+    simd().multiply(from, address(backend, b), to, size, false, one),
+  );
 }
 
 /** alpha x where x < 0, else x; alpha broadcasts to x. */
