@@ -35,7 +35,9 @@ class Factor extends ThimbleCallback {
   }
 
   override restore(state: StateValue): void {
-    tf.tidy(() => this.own[0]!.write(tf.scalar((state as Float32Array)[0]!)));
+    tf.tidy(() => {
+      this.own[0]!.write(tf.scalar((state as Float32Array)[0]!));
+    });
   }
 
   override leave(): void {
