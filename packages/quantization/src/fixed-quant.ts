@@ -36,7 +36,8 @@ export const FIXED_QUANT: string = 'ThimbleFixedQuant';
 /**
  * Quantises a weight on the grid that fits it at the moment when the transform is put on. The formulas are
  * those of {@link fakeQuant}; scale and zero point are weights of the layer, not trained, and saved with it.
- * A weight whose entries lie on the grid is computed with as it is stored.
+ * A weight whose entries lie on the grid is computed with as it is stored. No range is narrower than 2^-12 of
+ * the weight's widest.
  *
  * @throws {OptionError} for bits outside 2 to 16, and for `groupSize` with `perChannel`.
  * @example
@@ -128,7 +129,7 @@ function gridNow(
   const weight = site.read();
   const values = groups ? inGroups(weight, groups) : weight;
   const over = groups ? [GROUP_AXIS] : allBut(values.rank, axis);
-  const [min, max] = [tf.min(values, over, true), tf.max(values, over, true)];
+  const [min, max] = aboveFloor(tf.min(values, over, true), tf.max(values, over, true));
   if (options.ranges !== 'mse') return gridOf(min, max, options);
   const errorOf = (share: number) =>
     tf.tidy(() => {
@@ -147,6 +148,20 @@ function gridNow(
   }
   return gridOf(tf.mul(min, best), tf.mul(max, best), options);
 }
+
+/**
+ * Ranges of which none is narrower than `SMALLEST_SHARE` of the widest: the bias of a channel whose weights
+ * training has brought to nearly nothing would not fit into 32 bits in steps of its own.
+ */
+function aboveFloor(min: tf.Tensor, max: tf.Tensor): [min: tf.Tensor, max: tf.Tensor] {
+  const width = tf.sub(max, min);
+  const floor = tf.mul(tf.max(width), SMALLEST_SHARE);
+  const narrow = tf.less(width, floor);
+  const half = tf.div(floor, 2);
+  return [tf.where(narrow, tf.neg(half), min), tf.where(narrow, half, max)];
+}
+
+const SMALLEST_SHARE = 2 ** -12;
 
 /** Shares of the whole range that are tried. */
 const CANDIDATES = 100;

@@ -118,6 +118,30 @@ describe('the grids of weights', () => {
     expect(codes(q)[0]).toMatchObject({ group: 2, axis: 0 });
   });
 
+  it('are no finer than 2^-12 of the widest, so that a bias fits where a channel is dead', async () => {
+    const layer = tfl.layers.dense({
+      name: 'dense',
+      units: 2,
+      inputShape: [2],
+      weights: [
+        tf.tensor2d([
+          [1, 1e-12],
+          [-0.5, -1e-12],
+        ]),
+        tf.tensor1d([0.25, 0.75]),
+      ],
+    });
+    const calibration = { xs: tf.tensor2d([[1, 0.5]]), ys: tf.zeros([1, 2]) };
+    const q = await quantize(tfl.sequential({ layers: [layer] }), { calibration, progress: false });
+    const [kernel] = codes(q);
+    if (kernel?.type !== 'affine') throw new Error('not affine');
+    expect(
+      [...kernel.scale].map((scale, c) => scale / [1 / 127, (0.75 * 2 ** -12) / 127][c]!),
+    ).toBeAllClose([1, 1], 1e-5);
+    // 1 * 1 - 0.5 * 0.5 + 0.25 and, of the dead one, its bias.
+    expect(q.predict(tf.tensor2d([[1, 0.5]]))).toBeAllClose([[1, 0.75]], 0.01);
+  });
+
   it("clip outliers with ranges 'mse'", async () => {
     // 2 bits, narrow: -a, 0, a. Nineteen weights of 1 and one of 2: a = 2 rounds every 1 to 0, half way to
     // the even code, and costs 19; a = 1.05 costs 19 * 0.05^2 + 0.95^2, the least.
