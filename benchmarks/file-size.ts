@@ -256,7 +256,8 @@ async function outcomes(net: Net, seed: number): Promise<Record<string, Outcome>
   await write(await dense(net, seed), { 'dense, float32': { entropy: 'none' } });
   await write(await compressed(net, deepCompression, 'deep-compression', seed), {
     'Deep Compression, no entropy code': { entropy: 'none', indexBits: 5 },
-    'Deep Compression, Huffman': { entropy: 'huffman', indexBits: 5 },
+    'Deep Compression, Huffman, 5 bits an index': { entropy: 'huffman', indexBits: 5 },
+    'Deep Compression, Huffman': { entropy: 'huffman' },
     'Deep Compression, arithmetic': {},
   });
   await write(await compressed(net, ours, 'ours', seed), {

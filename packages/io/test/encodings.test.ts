@@ -2,7 +2,13 @@
 import { type Encoding, Random, sizeOf, type ValueCode } from '@thimble/base';
 import type { Graph, GraphWeight } from '@thimble/graph';
 import { encodeGraph } from '@thimble/io';
-import { ByteReader, halfToFloat, hashedValues, readWeight } from '@thimble/runtime/file';
+import {
+  ByteReader,
+  decodeBytes,
+  halfToFloat,
+  hashedValues,
+  readWeight,
+} from '@thimble/runtime/file';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { halfOf } from '../src/codes.ts';
@@ -267,5 +273,7 @@ it('a file of almost nothing but zeros is one that decode takes', () => {
     outputs: [],
   };
   const { bytes } = encodeGraph(graph);
-  expect(bytes.length).toBe(1280);
+  expect(bytes.length).toBe(5120);
+  expect(decodeBytes(bytes).graph.weights['a/kernel']!.encoding.nonzero).toBe(0);
+  expect(() => decodeBytes(bytes, 4 * 1280 * 1023)).toThrow('maxBytes');
 });

@@ -9,7 +9,7 @@ import {
 import type { Graph } from '@thimble/graph';
 import { ArithmeticDecoder } from './arithmetic-decoder.ts';
 import { checkGraph, type FileNotes, parseDescription } from './description.ts';
-import { FREE_VALUES, HEAD, MAGIC, VALUES_PER_BYTE, VERSION } from './format.ts';
+import { FREE_VALUES, HEAD, MAGIC, MOST_VALUES, VALUES_PER_BYTE, VERSION } from './format.ts';
 import { ByteReader, corrupt } from './reader.ts';
 import { codeText, textOfPhrases } from './text-model.ts';
 import { readWeight } from './weight.ts';
@@ -27,8 +27,8 @@ export interface ThimbleFile extends FileNotes {
 /** Options of {@link decode}. */
 export interface DecodeOptions {
   /**
-   * Memory that the weights may take as float32. Default: 4 MiB, or 4 KiB for every byte of the file if
-   * that is more; whatever `encode` wrote is within it. A safeguard against files made to fill the memory.
+   * Memory that the weights may take as float32. Default: 4 MiB, or 1 KiB for every byte of the file if
+   * that is more, and 2 GiB at most; whatever `encode` wrote is within the former. A safeguard against files made to fill the memory.
    */
   maxBytes?: number;
   /** Ends the reading of a stream; its reason is thrown. */
@@ -67,11 +67,18 @@ export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
   const budget = {
     values:
       maxBytes === undefined
-        ? Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE)
+        ? Math.min(MOST_VALUES, Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE))
         : Math.floor(maxBytes / 4),
   };
   const { graph, keys, notes } = parseDescription(readText(reader));
-  for (const key of keys) graph.weights[key] = readWeight(reader, budget);
+  try {
+    for (const key of keys) graph.weights[key] = readWeight(reader, budget);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new FileFormatError(
+      `The .thimble file needs more memory than there is: ${error.message}.`,
+    );
+  }
   while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
   checkGraph(graph);
   return { graph, ...notes, version: VERSION, bytes: bytes.length };

@@ -51,4 +51,6 @@ export const NO_AXIS = 255;
 
 /** A decoded file may have so many values, or so many for each of its bytes, unless the reader is told otherwise. */
 export const FREE_VALUES: number = 2 ** 20;
-export const VALUES_PER_BYTE = 1024;
+export const VALUES_PER_BYTE = 256;
+/** And never more than so many. */
+export const MOST_VALUES: number = 2 ** 29;
