@@ -1,20 +1,32 @@
 // Cross-layer equalisation: channels scaled so that no layer has large and small ones side by side.
-import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, UnsupportedError } from '@thimble/base';
-import { foldBatchNorm, trace } from '@thimble/core';
+import { foldBatchNorm } from '@thimble/core';
+import { absorbBiases, type ChannelStatistics, normStatistics } from './absorb-bias.ts';
 import { type Cut, channelCuts, type LeftChannels, type Side } from './channel-cuts.ts';
+import { ChannelWeights } from './channel-weights.ts';
 
 /** Options of {@link equalize}. */
 export interface EqualizeOptions {
   /** Rounds over all pairs of layers at most; they end when no scale moves by a thousandth. Default 50. */
   rounds?: number;
+  /** Whether high biases go into the layers that read them: see {@link equalize}. Default false. */
+  absorbBiases?: boolean;
+}
+
+/** Channels that were scaled, with the layers whose outputs were divided and whose inputs were multiplied. */
+export interface EqualizedPair {
+  channels: string;
+  from: string[];
+  to: string[];
+  scales: Float32Array;
+  /** What was taken off each bias of `from`; absent where nothing was. */
+  absorbed?: Float32Array;
 }
 
 /** What {@link equalize} did. */
 export interface EqualizeReport {
-  /** The scaled channels, by the layers whose outputs were divided and those whose inputs were multiplied. */
-  pairs: { channels: string; from: string[]; to: string[]; scales: Float32Array }[];
+  pairs: EqualizedPair[];
   /** Channels that stayed as they were. */
   left: LeftChannels[];
 }
@@ -32,8 +44,17 @@ export interface EqualizeReport {
  * largest r of each side. Batch normalisation is folded first, transforms are baked. Channels without weights
  * on one side stay.
  *
+ * With `absorbBiases`, activations that equalisation has made large get smaller ranges: where batch
+ * normalisation was folded into the first layer, its answers have the mean b and the deviation g (beta and
+ * |gamma|, divided by s), and nearly all of them are above `c = max(0, b - 3 g)`, where ReLU changes nothing:
+ *
+ * - `b1 <- b1 - c`, `b2 <- b2 + sum of W2 c`
+ *
+ * The outputs are then those of before but for answers below c, and at rims with zero padding. Dense,
+ * convolutional and depthwise layers with a bias absorb, behind a layer that alone makes their channels.
+ *
  * Paper: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
- * section 4.1.
+ * sections 4.1.1 to 4.1.3.
  *
  * @throws {NoMatchError} where no two layers can be equalised, with the reasons; {OptionError} for unknown
  *   options.
@@ -45,12 +66,12 @@ export async function equalize(
   model: LayersModel,
   options: EqualizeOptions = {},
 ): Promise<LayersModel> {
-  checkOptions(OWNER, options, ['rounds']);
-  const { rounds = 50 } = options;
+  checkOptions(OWNER, options, ['rounds', 'absorbBiases']);
+  const { rounds = 50, absorbBiases = false } = options;
   checkInteger(OWNER, 'rounds', rounds, 1);
   const folded = await foldBatchNorm(model);
   try {
-    equalizeInPlace(folded, rounds);
+    equalizeInPlace(folded, rounds, absorbBiases ? normStatistics(model, folded) : undefined);
     return folded;
   } catch (error) {
     folded.dispose();
@@ -69,7 +90,11 @@ export function equalizeReport(equalized: LayersModel): EqualizeReport {
 
 const reports = new WeakMap<LayersModel, EqualizeReport>();
 
-function equalizeInPlace(model: LayersModel, rounds: number): void {
+function equalizeInPlace(
+  model: LayersModel,
+  rounds: number,
+  statistics: ReadonlyMap<string, ChannelStatistics> | undefined,
+): void {
   const { cuts, left } = channelCuts(model);
   if (cuts.length === 0) {
     const reasons = left.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
@@ -77,7 +102,7 @@ function equalizeInPlace(model: LayersModel, rounds: number): void {
       `${OWNER}: model "${model.name}" has no two layers with only ReLU and its like between them. ${reasons}.`,
     );
   }
-  const weights = new Weights(model);
+  const weights = new ChannelWeights(model);
   const scales = cuts.map(({ size }) => new Float64Array(size).fill(1));
   for (let round = 0; round < rounds; round++) {
     let moved = 0;
@@ -92,6 +117,7 @@ function equalizeInPlace(model: LayersModel, rounds: number): void {
     });
     if (moved < SETTLED) break;
   }
+  const absorbed = statistics && absorbBiases(model, cuts, scales, statistics, weights);
   weights.write();
   const layersOf = (sides: Side[]) => [...new Set(sides.map(({ layer }) => layer))];
   const pairs = cuts.map(({ name, writers, readers }, i) => ({
@@ -99,6 +125,7 @@ function equalizeInPlace(model: LayersModel, rounds: number): void {
     from: layersOf(writers),
     to: layersOf(readers),
     scales: Float32Array.from(scales[i]!),
+    ...(absorbed?.[i] ? { absorbed: absorbed[i] } : {}),
   }));
   reports.set(model, { pairs, left });
 }
@@ -107,74 +134,10 @@ function equalizeInPlace(model: LayersModel, rounds: number): void {
 const SETTLED = 1e-3;
 
 /** `s_i = sqrt(r1_i / r2_i)` for each channel; 1 where one of them is 0. */
-function stepOf({ size, writers, readers }: Cut, weights: Weights): Float64Array {
+function stepOf({ size, writers, readers }: Cut, weights: ChannelWeights): Float64Array {
   const [first, second] = [writers, readers].map((sides) => weights.ranges(sides, size));
   return first!.map((r1, i) => {
     const r2 = second![i]!;
     return r1 > 0 && r2 > 0 ? Math.sqrt(r1 / r2) : 1;
   });
-}
-
-interface Entry {
-  variable: tf.Variable;
-  values: Float64Array;
-}
-
-/** The weights of a model by path and name, in double precision until they are written back. */
-class Weights {
-  readonly #entries = new Map<string, Entry>();
-  readonly #variables: ReturnType<typeof trace>['variables'];
-
-  constructor(model: LayersModel) {
-    this.#variables = trace(model).variables;
-  }
-
-  #entryOf({ layer, weight }: Side): Entry {
-    const key = `${layer}/${weight}`;
-    let entry = this.#entries.get(key);
-    if (!entry) {
-      const variable = this.#variables.get(key)!.read() as tf.Variable;
-      entry = { variable, values: Float64Array.from(variable.dataSync()) };
-      this.#entries.set(key, entry);
-    }
-    return entry;
-  }
-
-  /** Calls `visit` with every entry of a weight whose channel is one of the group. */
-  #each(side: Side, visit: (values: Float64Array, i: number, channel: number) => void): void {
-    const { variable, values } = this.#entryOf(side);
-    const { axis, channels } = side;
-    const inner = variable.shape.slice(axis + 1).reduce((n, size) => n * size, 1);
-    const length = channels.length;
-    for (let i = 0; i < values.length; i++) {
-      const channel = channels[Math.floor(i / inner) % length]!;
-      if (channel >= 0) visit(values, i, channel);
-    }
-  }
-
-  /** The largest magnitude of each channel's weights. */
-  ranges(sides: readonly Side[], size: number): Float64Array {
-    const ranges = new Float64Array(size);
-    for (const side of sides) {
-      this.#each(side, (values, i, channel) => {
-        const magnitude = Math.abs(values[i]!);
-        if (magnitude > ranges[channel]!) ranges[channel] = magnitude;
-      });
-    }
-    return ranges;
-  }
-
-  /** Multiplies every channel by its scale to the power of 1 or -1. */
-  scale(side: Side, scales: Float64Array, power: 1 | -1): void {
-    this.#each(side, (values, i, channel) => {
-      if (power === 1) values[i]! *= scales[channel]!;
-      else values[i]! /= scales[channel]!;
-    });
-  }
-
-  write(): void {
-    for (const { variable, values } of this.#entries.values()) {
-      tf.tidy(() => variable.assign(tf.tensor(Float32Array.from(values), variable.shape)));
-    }
-  }
 }

@@ -62,7 +62,13 @@ export {
   fromDynamicTree,
   toDynamicTree,
 } from './dynamic-tree.ts';
-export { type EqualizeOptions, type EqualizeReport, equalize, equalizeReport } from './equalize.ts';
+export {
+  type EqualizedPair,
+  type EqualizeOptions,
+  type EqualizeReport,
+  equalize,
+  equalizeReport,
+} from './equalize.ts';
 export {
   type FakeQuantOptions,
   type FakeQuantState,

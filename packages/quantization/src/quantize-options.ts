@@ -3,6 +3,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
 import { type FitData, kernelLayers, type LayerTargets, type PassOptions } from '@thimble/core';
 import { type AdaRoundLearning, checkLearning, LEARNING } from './adaround.ts';
+import type { EqualizeOptions } from './equalize.ts';
 import { checkFixedQuant, type FixedQuantOptions, type WeightRanges } from './fixed-quant.ts';
 import type { Observer } from './observer.ts';
 
@@ -46,8 +47,8 @@ export interface QuantizeOptions extends PassOptions {
   examples?: number;
   /** Whether batch normalisation becomes part of the layers before it first. Default true. */
   foldBatchNorm?: boolean;
-  /** Whether channels are scaled first so that layers lose less, as by `equalize`. Default false. */
-  equalize?: boolean;
+  /** Whether channels are scaled first so that layers lose less, as by `equalize`, or how. Default false. */
+  equalize?: boolean | EqualizeOptions;
   /**
    * How weights are rounded: to the nearest code (default), or as AdaRound learns from the calibration data
    * (`adaRound`), with its settings.

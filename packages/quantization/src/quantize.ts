@@ -112,7 +112,7 @@ async function prepared(
   model: LayersModel,
   { foldBatchNorm: fold, equalize: scale }: ResolvedQuantize,
 ): Promise<LayersModel> {
-  if (scale) return equalize(model);
+  if (scale) return equalize(model, scale === true ? {} : scale);
   const normalized = walkLayers(model).some((layer) => 'movingVariance' in layer);
   return fold && normalized ? foldBatchNorm(model) : copyModel(model);
 }

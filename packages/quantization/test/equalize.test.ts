@@ -178,6 +178,111 @@ describe('the model', () => {
   });
 });
 
+describe('absorbing high biases', () => {
+  /** Batch normalisation of inputs that are normalised already: gamma x + beta. */
+  const norm = (gamma: number[], beta: number[]) =>
+    batchNormalization({
+      epsilon: 1e-12,
+      weights: [gamma, beta, gamma.map(() => 0), gamma.map(() => 1)].map((w) => tf.tensor1d(w)),
+    });
+  const biases = (model: tfl.LayersModel) =>
+    model.layers.flatMap((layer) => {
+      const { bias } = layer as unknown as { bias?: { read(): tf.Tensor } };
+      return bias ? [[...bias.read().dataSync()]] : [];
+    });
+
+  it('moves mean - 3 deviations on, and keeps the outputs of inputs above that', async () => {
+    const model = sequential(
+      dense({ units: 2, inputShape: [2], weights: [tf.eye(2), tf.zeros([2])] }),
+      norm([0.1, 2], [5, 1]),
+      reLU(),
+      dense({
+        units: 2,
+        weights: [
+          tf.tensor2d([
+            [8, 3],
+            [0.5, 1],
+          ]),
+          tf.tensor1d([-1, 2]),
+        ],
+      }),
+    );
+    const equalized = await equalize(model, { absorbBiases: true });
+    const { scales, absorbed } = equalizeReport(equalized).pairs[0]!;
+    // 5 - 3 * 0.1, and 1 - 3 * 2 is below 0; both divided by the scales.
+    expect(absorbed!.map((c, i) => c * scales[i]!)).toBeAllClose([4.7, 0], 1e-5);
+    expect(biases(equalized)).toBeAllClose(
+      [
+        [(5 - 4.7) / scales[0]!, 1 / scales[1]!],
+        [-1 + 8 * 4.7, 2 + 3 * 4.7],
+      ],
+      1e-4,
+    );
+    const x = tf.tensor2d([
+      [-3, -3],
+      [-1, 0.4],
+      [2, 3],
+    ]);
+    expect(outputs(equalized, x)).toBeAllClose(outputs(model, x), 1e-4);
+  });
+
+  it('does so through depthwise layers, pooling and flattening', async () => {
+    const model = sequential(
+      conv2d({
+        filters: 2,
+        kernelSize: 1,
+        inputShape: [6, 6, 2],
+        weights: [tf.reshape(tf.eye(2), [1, 1, 2, 2]), tf.zeros([2])],
+      }),
+      norm([0.1, 0.2], [4, 3]),
+      reLU(),
+      depthwiseConv2d({ kernelSize: 3, depthwiseInitializer: 'glorotNormal' }),
+      maxPooling2d({ poolSize: 2 }),
+      conv2d({ filters: 3, kernelSize: 2 }),
+      flatten(),
+      dense({ units: 2 }),
+    );
+    const equalized = await equalize(model, { absorbBiases: true });
+    expect(equalizeReport(equalized).pairs.filter(({ absorbed }) => absorbed)).toHaveLength(1);
+    expect(biases(equalized)[1]!.every((bias) => bias !== 0)).toBe(true);
+    const x = tf.randomUniform([4, 6, 6, 2], -3, 3, 'float32', 2);
+    expect(outputs(equalized, x)).toBeAllClose(outputs(model, x), 1e-4);
+  });
+
+  it('leaves sums and layers without batch normalisation', async () => {
+    const model = networks['a sum, a concatenation and two readers']!();
+    const equalized = await equalize(model, { absorbBiases: true });
+    expect(equalizeReport(equalized).pairs.some(({ absorbed }) => absorbed)).toBe(false);
+  });
+
+  // golden/cases.json equalization-003, from quic/aimet test_high_bias_fold.py: its beta lies below 3 |gamma|, so
+  // that nothing is absorbed.
+  it('absorbs nothing where the mean is within three deviations of 0', async () => {
+    const kernel = tf.tensor4d(
+      [
+        1.62434536, -0.61175641, -0.52817175, -1.07296862, 0.86540763, -2.3015387, 1.74481176,
+        -0.7612069, 0.3190391, -0.24937038, 1.46210794, -2.06014071, -0.3224172, -0.38405435,
+        1.13376944, -1.09989127,
+      ],
+      [2, 2, 2, 2],
+    );
+    const model = sequential(
+      conv2d({ filters: 2, kernelSize: 1, inputShape: [4, 4, 2] }),
+      norm([0.04221375, 0.58281521], [-1.10061918, 1.14472371]),
+      reLU(),
+      conv2d({
+        filters: 2,
+        kernelSize: 2,
+        // There [out, in, height, width].
+        weights: [tf.transpose(kernel, [2, 3, 1, 0]), tf.tensor1d([0.90159072, 0.50249434])],
+      }),
+    );
+    const equalized = await equalize(model, { absorbBiases: true });
+    expect(biases(equalized)[1]).toBeAllClose([0.90159072, 0.50249434], 1e-6);
+    expect(equalizeReport(equalized).pairs[0]!.absorbed).toBeUndefined();
+  });
+});
+
 describe('what does not scale stays', () => {
   const between = (...layers: tfl.layers.Layer[]) =>
     sequential(
