@@ -41,8 +41,8 @@ export interface EqualizeReport {
  *
  * All pairs in turn, until no scale moves. A depthwise kernel is the second of one pair and the first of the
  * next. Layers of which one reads several, or that are added up, share one scale per channel, with the
- * largest r of each side. Batch normalisation is folded first, transforms are baked. Channels without weights
- * on one side stay.
+ * largest r of each side. Batch normalisation is folded first, transforms are baked. Channels whose weights are
+ * nothing, or nearly so, on one side stay.
  *
  * With `absorbBiases`, activations that equalisation has made large get smaller ranges: where batch
  * normalisation was folded into the first layer, its answers have the mean b and the deviation g (beta and
@@ -133,11 +133,18 @@ function equalizeInPlace(
 /** When no logarithm of a scale moves by more, the scales are found. */
 const SETTLED = 1e-3;
 
-/** `s_i = sqrt(r1_i / r2_i)` for each channel; 1 where one of them is 0. */
+/**
+ * `s_i = sqrt(r1_i / r2_i)` for each channel; 1 where one of them is dead: below `DEAD` of the largest range on
+ * its side.
+ */
 function stepOf({ size, writers, readers }: Cut, weights: ChannelWeights): Float64Array {
   const [first, second] = [writers, readers].map((sides) => weights.ranges(sides, size));
+  const [least1, least2] = [first!, second!].map((ranges) => DEAD * Math.max(...ranges));
   return first!.map((r1, i) => {
     const r2 = second![i]!;
-    return r1 > 0 && r2 > 0 ? Math.sqrt(r1 / r2) : 1;
+    return r1 > least1! && r2 > least2! ? Math.sqrt(r1 / r2) : 1;
   });
 }
+
+/** Weights that training has brought to nearly nothing; to scale them up would only blow up biases. */
+const DEAD = 2 ** -12;

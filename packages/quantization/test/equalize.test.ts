@@ -172,6 +172,24 @@ describe('the model', () => {
     expect(weights).toEqual([[0, 2], [7, 4], [3, 2], [0]]); // prettier-ignore
   });
 
+  it('keeps channels whose weights are nearly nothing, with their biases', async () => {
+    const model = sequential(
+      dense({ units: 2, activation: 'relu', inputShape: [1] }),
+      dense({ units: 1 }),
+    );
+    model.setWeights([
+      tf.tensor2d([[2, 1e-9]]),
+      tf.tensor1d([0.5, 0.25]),
+      tf.tensor2d([[0.5], [1]]),
+      tf.tensor1d([0]),
+    ]);
+    const [kernel, bias, next] = (await equalize(model)).getWeights();
+    // The live channel: both ranges become sqrt(2 * 0.5) = 1, by s = 2.
+    expect(kernel!).toBeAllClose([[1, 1e-9]], 1e-6);
+    expect(bias!).toBeAllClose([0.25, 0.25], 1e-6);
+    expect(next!).toBeAllClose([[1], [1]], 1e-6);
+  });
+
   it('leaves no tensor behind', async () => {
     const model = networks['depthwise layers with batch normalisation']!();
     await expectNoLeaks(async () => (await equalize(model)).dispose());
