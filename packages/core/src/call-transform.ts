@@ -45,6 +45,11 @@ export interface CallTransform<S = unknown> {
   ): Tensor | Tensor[];
   /** A term added to the loss; reaches tfjs's own model.fit too. */
   penalty?(state: S, context: Context): Scalar;
+  /**
+   * Of a transform that keeps running statistics of its batches. While `recalibrateBatchNorm` has set a
+   * momentum here they move with it at every training call, whatever else would hold them.
+   */
+  statistics?: { momentum?: number };
   /** For `lower`. */
   codes?(state: S): CallCodes;
 }

@@ -1,7 +1,7 @@
 // From a model with transforms to a plain one.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
-import { ThimbleError, UnsupportedError } from '@thimble/base';
+import { checkOptions, ThimbleError, UnsupportedError } from '@thimble/base';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf, hasCallTransforms } from './parametrize.ts';
 import { originOf, PARAMETRIZED, splitConfig } from './parametrized-config.ts';
@@ -14,13 +14,23 @@ export interface KeptLayer {
   className: string;
 }
 
+/** Options of {@link finalize}. */
+export interface FinalizeOptions {
+  /**
+   * True takes call transforms away too: weights are baked as ever, what was done to activations (rounding) is
+   * left out. Default false.
+   */
+  dropCallTransforms?: boolean;
+}
+
 /**
  * A plain tfjs-layers model with the same outputs at test time: every transform is baked into the weight
  * that it changes, and its own weights are gone. Works on Sequential and functional models with shared
  * layers, nested models, wrappers, several inputs and outputs. A composite layer becomes a nested model of its
  * plain parts. Layers of Thimble's own that do more than
  * transform weights stay in the model; {@link finalizeReport} lists them, and whoever loads the model
- * needs the package that defines them. Layers with call transforms (quantised activations) stay too, as they are.
+ * needs the package that defines them. Layers with call transforms (quantised activations) stay too, as they
+ * are, unless `dropCallTransforms` says otherwise; the outputs are then those without them.
  *
  * The model given stays as it was and shares nothing with the new one: each can be disposed of. The new
  * model is not compiled, and a stateful recurrent layer starts from its initial state.
@@ -30,18 +40,25 @@ export interface KeptLayer {
  * const plain = await finalize(model);
  * plain.predict(x); // equal to model.predict(x), with no Thimble left in the model
  */
-export async function finalize(model: LayersModel): Promise<LayersModel> {
+export async function finalize(
+  model: LayersModel,
+  options: FinalizeOptions = {},
+): Promise<LayersModel> {
+  checkOptions('finalize', options, ['dropCallTransforms']);
   if (!(model.outputs?.length > 0)) {
     throw new UnsupportedError(
       `finalize: model "${model.name}" has no weights yet: give its first layer an inputShape, or add layers.`,
     );
   }
-  return rebuilt(model, plainConfig(model), new Map());
+  return rebuilt(model, plainConfig(model, options), new Map());
 }
 
 /** A deep copy of a model's config in which decorated layers are what they were before. */
-export function plainConfig(model: LayersModel): tf.serialization.ConfigDict {
-  return withoutChains(model.getConfig()) as tf.serialization.ConfigDict;
+export function plainConfig(
+  model: LayersModel,
+  { dropCallTransforms = false }: FinalizeOptions = {},
+): tf.serialization.ConfigDict {
+  return withoutChains(model.getConfig(), dropCallTransforms) as tf.serialization.ConfigDict;
 }
 
 /**
@@ -75,22 +92,22 @@ export function finalizeReport(plain: LayersModel): readonly KeptLayer[] {
 
 const reports = new WeakMap<LayersModel, KeptLayer[]>();
 
-function withoutChains(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutChains);
+function withoutChains(value: unknown, dropCalls: boolean): unknown {
+  if (Array.isArray(value)) return value.map((entry) => withoutChains(entry, dropCalls));
   if (value === null || typeof value !== 'object' || value.constructor !== Object) return value;
   const body = bodyOf(value);
   if (body) {
-    return { ...value, className: 'Model', config: withoutChains(body.getConfig()) };
+    return { ...value, className: 'Model', config: withoutChains(body.getConfig(), dropCalls) };
   }
   const copy = Object.fromEntries(
-    Object.entries(value).map(([key, entry]) => [key, withoutChains(entry)]),
+    Object.entries(value).map(([key, entry]) => [key, withoutChains(entry, dropCalls)]),
   );
   if (copy.className !== PARAMETRIZED) {
     return { ...copy, ...plainForm(copy.className, copy.config as tf.serialization.ConfigDict) };
   }
   const { config, saved } = splitConfig(copy.config as tf.serialization.ConfigDict);
   const plain = plainForm(saved.className, config);
-  if (!saved.calls) return { ...copy, className: saved.className, config, ...plain };
+  if (!saved.calls || dropCalls) return { ...copy, className: saved.className, config, ...plain };
   if (!plain) return copy;
   throw new UnsupportedError(
     `finalize: layer "${config.name}" (${saved.className}) has call transforms (quantised activations), ` +

@@ -61,7 +61,7 @@ export {
   type Prediction,
   predictAll,
 } from './evaluate.ts';
-export { finalize, finalizeReport, type KeptLayer } from './finalize.ts';
+export { type FinalizeOptions, finalize, finalizeReport, type KeptLayer } from './finalize.ts';
 export { fit, type History } from './fit.ts';
 export type { FitOptions } from './fit-options.ts';
 export {

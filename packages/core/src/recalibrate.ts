@@ -7,6 +7,7 @@ import { checkData, exampleShapes } from './check-data.ts';
 import { eachBatch, type PassOptions } from './evaluate.ts';
 import type { Layer } from './internals.ts';
 import { ensureBuilt } from './model-weights.ts';
+import { callLinks } from './parametrize.ts';
 import { forward } from './supervised-step.ts';
 import { walkLayers } from './walk.ts';
 
@@ -22,8 +23,10 @@ type Normalization = Layer & { momentum: number; movingVariance: unknown };
 /**
  * Gives every batch normalisation of a model the statistics of its present inputs: the moving mean and
  * variance become the averages of those of the batches, each batch passed in training mode, without a
- * gradient or a loss (dropout and random transforms are at work as in training). Nothing else changes. Channels that were removed, weights that were quantised, a
- * width that was switched: after each the old statistics are those of another network.
+ * gradient or a loss (dropout and random transforms are at work as in training). Batch normalisation that was
+ * fused into other layers (`fuseBatchNorm`) is treated alike, frozen or not. Nothing else changes. Channels
+ * that were removed, weights that were quantised, a width that was switched: after each the old statistics
+ * are those of another network.
  *
  * `mean <- 1/n sum of the batches' means`, and so the variance. Batches should be large: default 100.
  *
@@ -53,10 +56,10 @@ export async function recalibrateBatchNorm(
   checkInteger(OWNER, 'batchSize', batchSize, 1);
   if (limit !== undefined) checkInteger(OWNER, 'limit', limit, 1);
   ensureBuilt(OWNER, model);
-  const layers = walkLayers(model).filter(
-    (layer): layer is Normalization => 'movingVariance' in layer,
-  );
-  if (layers.length === 0)
+  const all = walkLayers(model);
+  const layers = all.filter((layer): layer is Normalization => 'movingVariance' in layer);
+  const fused = all.flatMap(callLinks).flatMap(({ transform }) => transform.statistics ?? []);
+  if (layers.length + fused.length === 0)
     throw new NoMatchError(`${OWNER}: the model has no batch normalisation.`);
   const source = await toSource(data, exampleShapes(model), OWNER);
   await checkData(OWNER, source, model, undefined, batchSize);
@@ -70,7 +73,8 @@ export async function recalibrateBatchNorm(
       async (batch) => {
         // The running average that a layer keeps, with this momentum, is the mean of all batches so far,
         // each as heavy as it has examples.
-        for (const layer of layers) layer.momentum = seen / (seen + batch.size);
+        const momentum = seen / (seen + batch.size);
+        for (const statistics of [...layers, ...fused]) statistics.momentum = momentum;
         tf.tidy(() => void forward(model, batch.xs, true));
         seen += batch.size;
       },
@@ -80,6 +84,7 @@ export async function recalibrateBatchNorm(
     layers.forEach((layer, i) => {
       layer.momentum = momenta[i]!;
     });
+    for (const statistics of fused) delete statistics.momentum;
   }
 }
 

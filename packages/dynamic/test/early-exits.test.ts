@@ -390,10 +390,10 @@ describe('chooseThresholds', () => {
         (label, i) => argmax((early[i] ? first : last)[i]!) === label,
       ).length;
       const leaving = early.filter(Boolean).length;
-      const [one, two] = exitCosts(branchy) as [{ macs: number }, { macs: number }];
+      const [one, two] = exitCosts(branchy).map(({ macs }) => macs) as [number, number];
       return {
         accuracy: right / SIZE,
-        macs: (leaving * one.macs + (SIZE - leaving) * two.macs) / SIZE,
+        macs: (leaving * one + (SIZE - leaving) * two) / SIZE,
       };
     });
   }
@@ -405,8 +405,8 @@ describe('chooseThresholds', () => {
     'finds the best by %s, as a search through all of them does',
     async (policy, measure, below) => {
       const all = every(measure, below);
-      const [one, two] = exitCosts(branchy) as [{ macs: number }, { macs: number }];
-      const budget = one.macs + 0.4 * (two.macs - one.macs);
+      const [one, two] = exitCosts(branchy).map(({ macs }) => macs) as [number, number];
+      const budget = one + 0.4 * (two - one);
       const within = all.filter(({ macs }) => macs <= budget);
       const byBudget = await chooseThresholds(branchy, data, { policy, budget, progress: false });
       expect(byBudget.macs).toBeLessThanOrEqual(budget);

@@ -172,7 +172,9 @@ interface FusedState {
 }
 
 function fusedNorm(options: CallOptions): CallTransform<FusedState> {
+  const statistics: { momentum?: number } = {};
   return {
+    statistics,
     getClassName: () => CALL,
     getConfig: () => ({ ...options }),
     build: ({ layer, addWeight }) => ({
@@ -182,7 +184,10 @@ function fusedNorm(options: CallOptions): CallTransform<FusedState> {
     }),
     call(run, inputs, state, { training }) {
       const y = run(inputs) as tf.Tensor;
-      return training && state.frozen.values[0] === 0 ? normalized(y, state, options) : y;
+      if (!training) return y;
+      const { momentum } = statistics;
+      if (momentum === undefined && state.frozen.values[0] === 1) return y;
+      return normalized(y, state, { ...options, ...(momentum === undefined ? {} : { momentum }) });
     },
   };
 }

@@ -1,6 +1,6 @@
 // Quantises what a layer, or every layer of a model, computes with.
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { checkOptions, NoMatchError, OptionError } from '@thimble/base';
+import { checkOptions, NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
 import {
   expectedKernels,
   parametrize,
@@ -62,11 +62,13 @@ const OWNER = 'quantizeAware';
  * - What a model gives is not rounded; with `{ output }` it can be.
  *
  * Masks and other transforms that the kernels have already come before the rounding. Batch normalisation
- * stays a layer of its own, unrounded, unless `fuseBatchNorm` was there first. What trains like this runs
- * in integers: see `runInteger`.
+ * behind a layer with a kernel must be fused with it first (`fuseBatchNorm`), as integers compute it; one that
+ * is named in `ignore` stays a layer of its own, unrounded. What trains like this runs in integers: see
+ * `runInteger`.
  *
  * @throws {NoMatchError} when there is nothing to quantise, and for names that no layer has; {OptionError}
- *   when a layer is quantised already. Nothing is changed then.
+ *   when a layer is quantised already; {UnsupportedError} for batch normalisation that is not fused. Nothing
+ *   is changed then.
  * @example
  * quantizeAware(model, { weights: { bits: 8 }, activations: { bits: 8 } });
  * model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
@@ -80,6 +82,7 @@ export function quantizeAware<T extends LayersModel | layers.Layer>(
   const all = walkLayers(target);
   checkNames(all, [...ignore, ...Object.keys(perLayer)]);
   const plans: (() => void)[] = [];
+  const roundedNow = new Set<layers.Layer>();
   const seen = new Set<layers.Layer>();
   for (const layer of all) {
     if (seen.has(layer)) continue;
@@ -88,8 +91,10 @@ export function quantizeAware<T extends LayersModel | layers.Layer>(
     if (ignore.includes(layer.name)) continue;
     const own = perLayer[layer.name] ?? {};
     checkOptions(`${OWNER}: perLayer of "${layer.name}"`, own, ['weights', 'activations']);
-    const plan = planFor(layer, { ...options, ...own });
+    const quantization = { ...options, ...own };
+    const plan = planFor(layer, quantization);
     if (plan) plans.push(plan);
+    if (plan && quantization.weights !== false) roundedNow.add(layer);
   }
   if (plans.length === 0) {
     throw new NoMatchError(
@@ -97,8 +102,29 @@ export function quantizeAware<T extends LayersModel | layers.Layer>(
         `Its layers: ${all.map(({ name }) => name).join(', ')}.`,
     );
   }
+  checkFused(all, roundedNow, ignore);
   for (const plan of plans) plan();
   return target;
+}
+
+/** Throws for batch normalisation that will scale what a rounded kernel gives. */
+function checkFused(
+  all: readonly layers.Layer[],
+  rounded: ReadonlySet<layers.Layer>,
+  ignore: readonly string[],
+): void {
+  for (const norm of all) {
+    if (!('movingVariance' in norm) || ignore.includes(norm.name)) continue;
+    const [node] = norm.inboundNodes;
+    const before = (node as unknown as { inboundLayers: layers.Layer[] } | undefined)
+      ?.inboundLayers[0];
+    if (!before || !rounded.has(before)) continue;
+    throw new UnsupportedError(
+      `${OWNER}: batch normalisation "${norm.name}" scales what "${before.name}" gives, so that its rounded kernel ` +
+        'is not what integers multiply with. Call quantizeAware(await fuseBatchNorm(model)), or name it in ignore ' +
+        'to leave it as it is.',
+    );
+  }
 }
 
 function checkNames(all: readonly layers.Layer[], names: readonly string[]): void {

@@ -1,7 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { Random, withSeed } from '@thimble/base';
-import { fit, foldReport, lower, walkLayers } from '@thimble/core';
+import { OptionError, Random, withSeed } from '@thimble/base';
+import {
+  finalize,
+  finalizeReport,
+  fit,
+  foldReport,
+  lower,
+  parametrizedWeights,
+  recalibrateBatchNorm,
+  walkLayers,
+} from '@thimble/core';
 import { runInteger } from '@thimble/graph';
 import {
   fakeQuantActivations,
@@ -12,6 +21,7 @@ import {
 } from '@thimble/quantization';
 import { expectNoLeaks, outputs, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
+import { freezeFusedNorms } from '../src/fuse-batch-norm.ts';
 
 useCpu();
 
@@ -164,6 +174,41 @@ describe('fuseBatchNorm', () => {
     expect(means[3]).toEqual(means[1]);
     await run();
     expect(means[4]).not.toEqual(means[3]);
+  });
+
+  it('gets the statistics of present inputs, also while they are held still', async () => {
+    const model = network();
+    const fused = await fuseBatchNorm(model);
+    freezeFusedNorms(fused, true);
+    const data = { xs: x(24), ys: tf.ones([24, 2]) };
+    await recalibrateBatchNorm(model, data, { batchSize: 10, progress: false });
+    await recalibrateBatchNorm(fused, data, { batchSize: 10, progress: false });
+    const [expected, found] = [snapshot(model), snapshot(fused)];
+    expect(found['conv/kernel_moving_mean']!).toBeAllClose(expected['norm/moving_mean']!, 1e-4);
+    expect(found['conv/kernel_moving_variance']!).toBeAllClose(
+      expected['norm/moving_variance']!,
+      1e-4,
+    );
+    expect(inTraining(fused)).toEqual(outputs(fused, x())); // held still again
+  });
+
+  it('loses its rounding of activations where a plain model is asked for', async () => {
+    const fused = quantizeAware(await fuseBatchNorm(network()));
+    inTraining(fused);
+    const kept = await finalize(fused);
+    expect(finalizeReport(kept).length).toBeGreaterThan(0);
+    expect(outputs(kept, x())).toEqual(outputs(fused, x()));
+    const plain = await finalize(fused, { dropCallTransforms: true });
+    expect(finalizeReport(plain)).toEqual([]);
+    const baked = parametrizedWeights(fused)
+      .find(({ weight }) => weight === 'kernel')!
+      .bake();
+    const kernel = (plain.getLayer('conv') as unknown as { kernel: { read(): tf.Tensor } }).kernel;
+    expect([...kernel.read().dataSync()]).toEqual([...baked.dataSync()]);
+    // 8 bits of activations: close, and not the same.
+    expect(outputs(plain, x())).toBeAllClose(outputs(fused, x()), 0.05);
+    expect(outputs(plain, x())).not.toEqual(outputs(fused, x()));
+    await expect(finalize(fused, { drop: true } as never)).rejects.toThrow(OptionError);
   });
 
   it('gives beta where gamma is 0', async () => {
