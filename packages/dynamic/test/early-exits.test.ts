@@ -194,7 +194,7 @@ describe.each(['softmax', 'linear'] as const)(
     });
 
     it('computes for every sample only what leads to its exit', async () => {
-      let exits = new Int32Array();
+      let exits: Int32Array = new Int32Array();
       const rows = await rowsThrough(branchy.layers.slice(1), async () => {
         ({ exits } = await predictEarly(branchy, xs, { threshold: 0.7, batchSize: 8 }));
       });
