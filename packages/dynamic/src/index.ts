@@ -1,20 +1,55 @@
-export { autoSlim, type AutoSlimOptions, type SlimmedModel } from './auto-slim.ts';
-export { bLeNet, type BLeNetOptions } from './b-lenet.ts';
-export { chooseThresholds, type ChooseThresholdsOptions, type EarlyExitResult, evaluateExits, type EvaluateExitsOptions, type ExitResult } from './choose-thresholds.ts';
-export { earlyExitHead, type EarlyExitHeadArgs, type ExitHeadOptions } from './early-exit-head.ts';
-export { earlyExits, type EarlyExitsOptions, type ExitCost, exitCosts } from './early-exits.ts';
-export { type ExitPolicy, type ExitRuleOptions } from './exit-rules.ts';
+export { type AutoSlimOptions, autoSlim, type SlimmedModel } from './auto-slim.ts';
+export { type BLeNetOptions, bLeNet } from './b-lenet.ts';
+export {
+  type ChooseThresholdsOptions,
+  chooseThresholds,
+  type EarlyExitResult,
+  type EvaluateExitsOptions,
+  type ExitResult,
+  evaluateExits,
+} from './choose-thresholds.ts';
+export { type EarlyExitHeadArgs, type ExitHeadOptions, earlyExitHead } from './early-exit-head.ts';
+export { type EarlyExitsOptions, type ExitCost, earlyExits, exitCosts } from './early-exits.ts';
+export type { ExitPolicy, ExitRuleOptions } from './exit-rules.ts';
 export { extractWidth } from './extract-width.ts';
-export { fitExits, type FitExitsOptions, forEveryExit } from './fit-exits.ts';
-export { gateCost, type GateCostOptions, type GateUsage, gateUsage } from './gate-usage.ts';
-export { gatedBlock, type GatedBlockArgs, gatedConv2d, type GatedConv2dArgs, type GateOptions } from './gated-layer.ts';
+export { type FitExitsOptions, fitExits, forEveryExit } from './fit-exits.ts';
+export { type GateCostOptions, type GateUsage, gateCost, gateUsage } from './gate-usage.ts';
+export {
+  type GatedBlockArgs,
+  type GatedConv2dArgs,
+  type GateOptions,
+  gatedBlock,
+  gatedConv2d,
+} from './gated-layer.ts';
 export { type GateDecision, watchGates } from './gates.ts';
-export { msdNet, type MsdNetOptions } from './msd-net.ts';
-export { blockDrop, type BlockDropOptions, policyGate, type PolicyGateArgs, reinforcedGates, type ReinforcedGatesOptions } from './policy-gradient.ts';
-export { type EarlyPrediction, predictEarly, type PredictEarlyOptions } from './predict-early.ts';
+export { type MsdNetOptions, msdNet } from './msd-net.ts';
+export {
+  type BlockDropOptions,
+  blockDrop,
+  type PolicyGateArgs,
+  policyGate,
+  type ReinforcedGatesOptions,
+  reinforcedGates,
+} from './policy-gradient.ts';
+export { type EarlyPrediction, type PredictEarlyOptions, predictEarly } from './predict-early.ts';
 export { setWidth, widthOf } from './set-width.ts';
-export { slimmableBatchNormalization, type SlimmableBatchNormalizationArgs } from './slimmable-batch-normalization.ts';
-export { slimmableConv2d, type SlimmableConv2dArgs, slimmableDense, type SlimmableDenseArgs, slimmableDepthwiseConv2d, type SlimmableDepthwiseConv2dArgs, type SlimmableOptions } from './slimmable-layers.ts';
-export { type SlimmableTraining, slimmableTraining, type SlimmableTrainingOptions } from './slimmable-training.ts';
-export { type Widths } from './slimmable-widths.ts';
-export { calibrateWidths, type CalibrateWidthsOptions } from './universally-slimmable.ts';
+export {
+  type SlimmableBatchNormalizationArgs,
+  slimmableBatchNormalization,
+} from './slimmable-batch-normalization.ts';
+export {
+  type SlimmableConv2dArgs,
+  type SlimmableDenseArgs,
+  type SlimmableDepthwiseConv2dArgs,
+  type SlimmableOptions,
+  slimmableConv2d,
+  slimmableDense,
+  slimmableDepthwiseConv2d,
+} from './slimmable-layers.ts';
+export {
+  type SlimmableTraining,
+  type SlimmableTrainingOptions,
+  slimmableTraining,
+} from './slimmable-training.ts';
+export type { Widths } from './slimmable-widths.ts';
+export { type CalibrateWidthsOptions, calibrateWidths } from './universally-slimmable.ts';
