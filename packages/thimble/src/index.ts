@@ -56,6 +56,7 @@ import {
   xnorConv2d,
   xnorDense,
 } from '@thimble/quantization';
+import * as runtime from '@thimble/runtime';
 
 export * from '@thimble/architecture';
 export * from '@thimble/base';
@@ -67,7 +68,7 @@ export * from '@thimble/io';
 export * from '@thimble/pruning';
 export * from '@thimble/quantization';
 export { type DistilledPruningOptions, distilledPruning } from './distilled-pruning.ts';
-export { data };
+export { data, runtime };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
 export const callbacks: {

@@ -82,6 +82,7 @@ export async function fixtures(): Promise<Record<string, unknown>> {
     initial: kernelsOf(network8),
     graph: lower(network8),
     file: await encode(network8),
+    image: new Float32Array(28 * 28),
     kerasFile: await readFile(KERAS_FILE),
     // An IDX file of unsigned bytes (08), one axis (01) of length 2.
     bytes: Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 7),
