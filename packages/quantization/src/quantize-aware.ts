@@ -24,7 +24,7 @@ import {
 export interface LayerQuantization {
   /**
    * For the kernels: bits, or options of `fakeQuant` beside its defaults here (8 bits, symmetric, narrow,
-   * per channel unless in groups), or a transform such as `lsq({ bits: 2 })`; false for none.
+   * per channel unless in groups or one codebook is shared by all), or a transform such as `lsq({ bits: 2 })`; false for none.
    */
   weights?: number | Partial<FakeQuantOptions> | WeightTransform | false;
   /**
@@ -151,7 +151,7 @@ function planFor(
   const kernels = expectedKernels(layer);
   const { className } = layer.constructor as unknown as { className: string };
   if (kernels.length === 0 && !ARITHMETIC.test(className)) return undefined;
-  const rounding = kernels.length > 0 ? weightsOf(weights) : undefined;
+  const rounding = kernels.length > 0 ? weightsOf(weights, hasSharedValues(layer)) : undefined;
   const ends = kernels.includes('embeddings') ? undefined : activationsOf(activations);
   const twice = (rounding && isRounded(layer)) || (ends && hasQuantizedActivations(layer));
   if (twice) {
@@ -176,11 +176,22 @@ function isRounded(layer: layers.Layer): boolean {
   );
 }
 
-function weightsOf(weights: LayerQuantization['weights']): WeightTransform | undefined {
+/** True for a layer whose kernel has one codebook: with a grid per channel it would have one per channel. */
+function hasSharedValues(layer: layers.Layer): boolean {
+  return parametrizedWeights(layer).some((weight) => {
+    const { values } = weight.encoding();
+    return values.type === 'codebook' && (values.axis ?? null) === null;
+  });
+}
+
+function weightsOf(
+  weights: LayerQuantization['weights'],
+  shared: boolean,
+): WeightTransform | undefined {
   if (weights === false) return undefined;
   if (isObjectWith(weights, 'apply')) return weights as WeightTransform;
   const given = typeof weights === 'number' ? { bits: weights } : (weights ?? {});
-  const perChannel = !('groupSize' in given);
+  const perChannel = !shared && !('groupSize' in given);
   return fakeQuant({
     bits: 8,
     symmetric: true,

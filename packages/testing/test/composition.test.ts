@@ -10,8 +10,27 @@ import {
   summarize,
   type WeightTransform,
 } from '@thimble/core';
+import { distill } from '@thimble/distillation';
 import { groupLasso, l0Gates, l1Penalty, mask, setMask, supermask } from '@thimble/pruning';
-import { fakeQuant } from '@thimble/quantization';
+import {
+  binaryConnect,
+  binaryWeights,
+  clusterWeights,
+  codebook,
+  doReFa,
+  fakeQuant,
+  fixedPoint,
+  fixedQuant,
+  float16,
+  hashed,
+  lsq,
+  powersOfTwo,
+  quantizationAwareTraining,
+  quantizeAware,
+  ternaryWeights,
+  thresholdWeights,
+  trainedTernary,
+} from '@thimble/quantization';
 import {
   describeTransformContract,
   expectSameOutputs,
@@ -150,4 +169,146 @@ describe('a regulariser and another transform', () => {
       if (!keep) expect(Math.abs(baked[i]!)).toBe(0);
     });
   });
+});
+
+describe('a mask and a quantisation', () => {
+  const onGrid: Record<string, () => WeightTransform> = {
+    'fakeQuant per channel': () => fakeQuant({ bits: 3, perChannel: true, symmetric: true }),
+    'fakeQuant in groups': () => fakeQuant({ bits: 4, groupSize: 3 }),
+    fixedQuant: () => fixedQuant({ bits: 4 }),
+    lsq: () => lsq({ bits: 3, perChannel: true }) as WeightTransform,
+    powersOfTwo: () => powersOfTwo({ bits: 4 }),
+    fixedPoint: () => fixedPoint({ integerBits: 2, fractionBits: 6 }),
+    float16: () => float16(),
+    'binaryConnect, deterministic': () => binaryConnect(),
+    'binaryConnect, stochastic': () => binaryConnect({ mode: 'stochastic' }),
+    binaryWeights: () => binaryWeights(),
+    ternaryWeights: () => ternaryWeights(),
+    trainedTernary: () => trainedTernary(),
+  };
+  // These put no code on 0, or decide by themselves what is 0: masks come after them.
+  const others: Record<string, () => WeightTransform> = {
+    doReFa: () => doReFa({ bits: 3 }) as unknown as WeightTransform,
+    thresholdWeights: () => thresholdWeights(),
+    codebook: () => codebook({ bits: 3 }),
+    hashed: () => hashed({ ratio: 0.5 }),
+  };
+  const half = () => mask({ sparsity: 0.5 });
+  const chains = [
+    ...Object.entries(onGrid).map(([name, make]) => [`mask, then ${name}`, [half, make]] as const),
+    ...Object.entries({ ...onGrid, ...others }).map(
+      ([name, make]) => [`${name}, then mask`, [make, half]] as const,
+    ),
+  ];
+
+  it.each(chains)(
+    '%s: what is pruned stays 0 in training, saved, loaded, final',
+    async (_, links) => {
+      const model = smallModel(
+        () =>
+          parametrize(tfl.layers.dense({ units: 6 }), {
+            kernel: links.map((make) => make() as WeightTransform),
+          }),
+        [8],
+      );
+      const x = tf.randomNormal([8, 8], 0, 1, 'float32', 1);
+      const before = snapshot(model);
+      await fit(model, { xs: x, ys: tf.ones([8, 1]) }, { epochs: 3, seed: 1, progress: false });
+      expect(snapshot(model)).not.toEqual(before);
+      const [weight] = parametrizedWeights(model);
+      const kept = weight!.encoding().mask!;
+      expect(kept.filter((keep) => keep === 0)).toHaveLength(24);
+      const baked = [...weight!.bake().dataSync()];
+      kept.forEach((keep, i) => {
+        if (!keep) expect(Math.abs(baked[i]!)).toBe(0);
+      });
+      expectSameOutputs(model, await finalize(model), x);
+      expectSameOutputs(model, await savedAndLoaded(model), x);
+    },
+  );
+
+  it('and a codebook on one kernel keep zeros, and as many values, in quantisation-aware training', async () => {
+    const model = smallModel(
+      () => parametrize(tfl.layers.dense({ units: 12, name: 'hidden' }), { kernel: [half()] }),
+      [16],
+    );
+    await clusterWeights(model, { bits: 3, targets: ['hidden'] });
+    quantizeAware(model, { weights: 8, activations: 8 });
+    const x = tf.randomNormal([16, 16], 0, 1, 'float32', 1);
+    const weightOf = (of: tfl.LayersModel) =>
+      parametrizedWeights(of).find(({ layer }) => layer.name === 'hidden')!;
+    const before = [...weightOf(model).bake().dataSync()];
+    await fit(
+      model,
+      { xs: x, ys: tf.ones([16, 1]) },
+      {
+        epochs: 4,
+        optimizer: 'sgd',
+        learningRate: 0.05,
+        loss: 'meanSquaredError',
+        seed: 1,
+        progress: false,
+        callbacks: [quantizationAwareTraining({ observeSteps: 1, freezeRangesAfter: 3 })],
+      },
+    );
+    const weight = weightOf(model);
+    const baked = [...weight.bake().dataSync()];
+    expect(baked).not.toEqual(before);
+    const { values, mask: kept, nonzero } = weight.encoding();
+    expect(kept!.filter((keep) => keep === 0)).toHaveLength(96);
+    kept!.forEach((keep, i) => {
+      if (!keep) expect(Math.abs(baked[i]!)).toBe(0);
+    });
+    expect(nonzero).toBeLessThanOrEqual(96);
+    // Eight shared values and 0, each on the grid of 8 bits: still a codebook of three bits.
+    expect(new Set(baked.filter((value) => value !== 0)).size).toBeLessThanOrEqual(8);
+    expect(values).toMatchObject({ type: 'codebook', bits: 3 });
+    expectSameOutputs(model, await savedAndLoaded(model), x);
+  });
+});
+
+it('distillation trains a quantised student with masks, and keeps its codes and zeros', async () => {
+  const network = (units: number) =>
+    tfl.sequential({
+      layers: [
+        tfl.layers.dense({ units, activation: 'relu', inputShape: [6], name: 'hidden' }),
+        tfl.layers.dense({ units: 3, activation: 'softmax' }),
+      ],
+    });
+  const [teacher, student] = [network(12), network(4)];
+  parametrize(student.getLayer('hidden'), { kernel: [mask({ sparsity: 0.5 })] });
+  quantizeAware(student, { weights: 3, activations: 4 });
+  const xs = tf.randomNormal([12, 6], 0, 1, 'float32', 3);
+  const data = { xs, ys: tf.oneHot([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2], 3) };
+  const untouched = snapshot(teacher);
+  const before = snapshot(student);
+  await distill({
+    teacher,
+    student,
+    data,
+    temperature: 4,
+    alpha: 0.9,
+    epochs: 3,
+    batchSize: 6,
+    seed: 1,
+    progress: false,
+    callbacks: [quantizationAwareTraining({ observeSteps: 1, freezeRangesAfter: 4 })],
+  });
+  expect(snapshot(teacher)).toEqual(untouched);
+  const after = snapshot(student);
+  expect(after['hidden/kernel']).not.toEqual(before['hidden/kernel']);
+  expect(after['hidden/stage']).toEqual([2]);
+  const weight = parametrizedWeights(student).find(({ layer }) => layer.name === 'hidden')!;
+  const kept = weight.encoding().mask!;
+  const baked = [...weight.bake().dataSync()];
+  expect(kept.filter((keep) => keep === 0)).toHaveLength(12);
+  kept.forEach((keep, i) => {
+    if (!keep) expect(Math.abs(baked[i]!)).toBe(0);
+  });
+  // Per channel at most the 7 codes of 3 narrow bits.
+  for (let unit = 0; unit < 4; unit++) {
+    const column = baked.filter((_, i) => i % 4 === unit).map((value) => value || 0);
+    expect(new Set(column).size).toBeLessThanOrEqual(7);
+  }
+  expectSameOutputs(student, await savedAndLoaded(student), xs);
 });
