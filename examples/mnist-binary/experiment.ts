@@ -7,16 +7,19 @@ export interface Preset {
   /** Units of the hidden layers. */
   units: { perceptron: number; bnn: number };
   epochs: Record<Part, number>;
+  batchSize: number;
 }
 
 export const PRESETS: Record<string, Preset> = {
   quick: {
     units: { perceptron: 256, bnn: 256 },
     epochs: { binaryConnect: 4, xnor: 2, bnn: 4 },
+    batchSize: 100,
   },
   paper: {
     units: { perceptron: 1024, bnn: 512 },
     epochs: { binaryConnect: 1000, xnor: 60, bnn: 1000 },
+    batchSize: 100,
   },
 };
 
@@ -26,7 +29,6 @@ const TRAINING: Record<Part, FitOptions & { rate: number }> = {
   xnor: { loss: 'categoricalCrossentropyFromLogits', rate: 3e-3 },
   bnn: { loss: 'squaredHinge', rate: 3e-3 },
 };
-const BATCH = 100;
 
 /** One trained network. */
 export interface Trained {
@@ -68,7 +70,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Trained
       optimizer: 'adam',
       learningRate: schedules.cosine(rate),
       epochs: preset.epochs[part],
-      batchSize: BATCH,
+      batchSize: preset.batchSize,
       seed,
       progress,
       signal,

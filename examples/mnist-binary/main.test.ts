@@ -35,19 +35,32 @@ test('binary weights take one bit each, those of their twins 32', () => {
   expect(kernelBits('BNN')).toBe(bnn + 3 * 4 * 32 * 32);
 });
 
-test('every network learns the synthetic digits better than chance; the same seed gives the same errors', async () => {
-  const { train, test } = await data.syntheticDigits({ train: 1000, test: 300, onProgress: false });
-  // Eighty steps for LeNet-5: it takes as many until moving averages have forgotten where they began.
+test('every network learns the synthetic digits; the same seed gives the same errors', async () => {
+  const { train, test } = await data.syntheticDigits({ train: 600, test: 300, onProgress: false });
+  // Small batches: LeNet-5 takes eighty steps until moving averages have forgotten where they began.
   const preset = {
     units: { perceptron: 64, bnn: 64 },
-    epochs: { binaryConnect: 4, xnor: 8, bnn: 4 },
+    epochs: { binaryConnect: 8, xnor: 4, bnn: 8 },
+    batchSize: 30,
   };
   const options = { preset, train, test, seed: 0, progress: false };
   const results = await runExperiment(options);
-  expect(results).toHaveLength(8);
+  // Errors of 300; guessing gives 270, which a network that does not learn, or one whose statistics or clipping
+  // are off, comes near to. Other seeds differ by a quarter.
+  const most: Record<string, number> = {
+    'MLP, float': 100,
+    'MLP, float, dropout': 160,
+    'MLP, BinaryConnect deterministic': 100,
+    'MLP, BinaryConnect stochastic': 195,
+    'LeNet-5, float': 45,
+    'LeNet-5, XNOR': 70,
+    'BNN twin, float': 100,
+    BNN: 145,
+  };
+  expect(results.map(({ name }) => name)).toEqual(Object.keys(most));
   for (const { name, errors, testSize } of results) {
     expect(testSize).toBe(300);
-    expect(errors, name).toBeLessThan(235); // guessing gives 270
+    expect(errors, name).toBeLessThan(most[name]!);
   }
   const again = await runExperiment({ ...options, parts: ['bnn'] });
   expect(again.map(({ name, errors }) => ({ name, errors }))).toEqual(
@@ -56,13 +69,13 @@ test('every network learns the synthetic digits better than chance; the same see
   const report = {
     run: describeRun('npm run mnist-binary'),
     preset: 'quick',
-    data: { source: 'synthetic digits', synthetic: true, train: 1000, test: 300 },
+    data: { source: 'synthetic digits', synthetic: true, train: 600, test: 300 },
     seeds: [0],
     results: [results],
   };
   const path = await writeReport(report, folder);
-  expect(await readFile(path, 'utf8')).toContain('1,000 training and 300 test images');
+  expect(await readFile(path, 'utf8')).toContain('600 training and 300 test images');
   expect(textReport(report).split('\n')).toHaveLength(11);
   const kept = JSON.parse(await readFile(join(folder, 'result.json'), 'utf8'));
   expect(kept).toEqual(JSON.parse(JSON.stringify(report)));
-}, 240_000);
+}, 120_000);
