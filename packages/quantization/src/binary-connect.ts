@@ -38,9 +38,10 @@ const CLASS_NAME = 'ThimbleBinaryConnect';
  *   w_new is what the optimizer made of w and `s = 1 / sqrt(1.5 / (fanIn + fanOut))`
  * - test: the paper's rule for each: deterministic the binary weight, stochastic the real one, w
  *
- * Entries that an earlier mask has pruned stay 0 (elsewhere the sign of 0 is +1). fanIn and fanOut are the numbers of inputs and outputs times the places of a convolution's kernel. As a
- * stochastic weight is real at test time, it counts as float32 for `summarize` and file writing; a
- * deterministic one takes one bit per entry.
+ * Entries that an earlier mask has pruned stay 0 (elsewhere the sign of 0 is +1). Prune first: all magnitudes
+ * of a deterministic binary weight are 1, which tells criteria nothing. fanIn and fanOut are the numbers of
+ * inputs and outputs times the places of a convolution's kernel. As a stochastic weight is real at test time,
+ * it counts as float32 for `summarize` and file writing; a deterministic one takes one bit per entry.
  *
  * TensorFlow.js's own `model.fit` has no place after the optimizer. There the weight is clipped at the
  * beginning of the next step, so that only what the very last step did is not; and `scaleLearningRate`

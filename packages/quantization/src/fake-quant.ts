@@ -1,6 +1,6 @@
 // Fake quantisation: compute in float with the values that low-precision codes can express.
 import * as tf from '@tensorflow/tfjs-core';
-import { checkInteger, checkOptions, OptionError } from '@thimble/base';
+import { checkInteger, checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
 import { codesOf, untracked, valuesOf } from './codes.ts';
 import { type Grid, type GridOptions, gridOf, gridOver, snap } from './grid.ts';
@@ -48,6 +48,9 @@ const CLASS_NAME = 'ThimbleFakeQuant';
  * ends half a step below `max|w|`, where the gradient is 0 too. For weights `symmetric` with
  * `narrowRange` and `perChannel` loses least. A weight that is all zeros stays so.
  *
+ * @throws {OptionError} for bits outside 2 to 16, and for `groupSize` with `perChannel`; {UnsupportedError}, when
+ *   the layer is built, for `perChannel` at a weight that is a single number.
+ *
  * Paper: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
  * Inference", 2018.
  *
@@ -74,7 +77,12 @@ export function fakeQuant(options: FakeQuantOptions): FakeQuantTransform {
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
-    build({ axes, shape }) {
+    build({ axes, shape, layer, weight }) {
+      if (perChannel && axes.out < 0) {
+        throw new UnsupportedError(
+          `fakeQuant: "${weight}" of layer "${layer}" has no channels: its shape is [${shape}]. Leave out perChannel.`,
+        );
+      }
       if (groupSize === undefined) return { axis: perChannel ? axes.out : null };
       const axis = Math.max(axes.in, 0);
       return { axis, groups: groupsAlong(shape, axis, groupSize) };

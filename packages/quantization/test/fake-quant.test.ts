@@ -186,6 +186,27 @@ describe('fakeQuant', () => {
     expect(encodedBits(weight.encoding())).toBe(4 * 3 + 32 + 3);
   });
 
+  it('refuses ranges per channel where there are no channels, and leaves the layer as it was', () => {
+    class Gain extends tfl.layers.Layer {
+      static readonly className = 'MyGain';
+      gain!: ReturnType<tfl.layers.Layer['addWeight']>;
+      override build(): void {
+        this.gain = this.addWeight('gain', [], 'float32', tfl.initializers.ones());
+        this.built = true;
+      }
+      override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+        return tf.mul(Array.isArray(inputs) ? inputs[0]! : inputs, this.gain.read());
+      }
+    }
+    const layer = new Gain({ name: 'gain', inputShape: [2] } as never);
+    const model = tfl.sequential({ layers: [layer] });
+    expect(() => parametrize(layer, { gain: [fakeQuant({ bits: 8, perChannel: true })] })).toThrow(
+      /"gain" of layer "gain" has no channels/,
+    );
+    expect(parametrizedWeights(model)).toEqual([]);
+    expect(model.predict(tf.ones([1, 2]))).toBeAllClose([[1, 1]], 0);
+  });
+
   it('names options that are wrong', () => {
     expect(() => fakeQuant({ bits: 1 })).toThrow(
       'fakeQuant: bits must be a whole number from 2 to 16',
