@@ -11,16 +11,17 @@ export interface Values {
 /** One matrix [size of the axis, rank] for each axis, row by row. */
 export type CpFactors = Float64Array[];
 
-/** Random starts, of which the best counts. */
+/** Random starts, of which the best counts; one only where a step is long. */
 const STARTS = 3;
+const LONG = 500_000;
 
 /** Added to the diagonal, relative to it: the sums of nearly parallel components stay finite. */
 const RIDGE = 1e-12;
 
 /**
  * Factors with a small `|| T - sum_r a_r x b_r x c_r x ... ||`, and what they lose of the tensor's squares. In
- * turn each factor is the least-squares solution with the others fixed; from three seeded random starts, each until
- * the loss falls by less than 1e-7 of itself or `iterations` are over.
+ * turn each factor is the least-squares solution with the others fixed; from three seeded random starts (large
+ * problems: one), each until the loss falls by less than 1e-6 of itself or `iterations` are over.
  */
 export function cp(
   tensor: Values,
@@ -29,8 +30,9 @@ export function cp(
   seed: number | string,
 ): { factors: CpFactors; lost: number } {
   const total = tensor.data.reduce((sum, value) => sum + value * value, 0);
+  const starts = tensor.data.length * rank > LONG ? 1 : STARTS;
   let best: { factors: CpFactors; lost: number } | undefined;
-  for (let start = 0; start < STARTS; start++) {
+  for (let start = 0; start < starts; start++) {
     const random = new Random(seed, 'cp', start);
     const factors = tensor.shape.map((size) =>
       Float64Array.from({ length: size * rank }, () => random.normal()),
@@ -55,8 +57,9 @@ function alternate(
   let lost = 1;
   for (let iteration = 0; iteration < iterations; iteration++) {
     let inner = 0;
+    const rows = contracted(tensor, factors.at(-1)!, rank);
     for (const axis of factors.keys()) {
-      const right = projected(tensor, factors, axis, rank);
+      const right = projected(tensor, factors, axis, rank, rows);
       const left = new Matrix(rank, rank);
       for (let i = 0; i < rank; i++) {
         for (let j = 0; j < rank; j++) {
@@ -72,26 +75,44 @@ function alternate(
     let square = 0;
     for (let i = 0; i < rank * rank; i++) square += grams.reduce((n, gram) => n * gram[i]!, 1);
     const now = Math.max(0, (total - 2 * inner + square) / total);
-    const done = now < 1e-13 || lost - now < 1e-7 * now;
+    const done = now < 1e-13 || lost - now < 1e-6 * now;
     lost = now;
     if (done && iteration > 0) break;
   }
   return lost;
 }
 
-/** The products of the tensor with all factors but one, component by component: [size of the axis, rank]. */
+/** The rows of a tensor along its last axis times the factor of that axis: [number of rows, rank]. */
+function contracted({ shape, data }: Values, last: Float64Array, rank: number): Float64Array {
+  const row = shape.at(-1)!;
+  const result = new Float64Array((data.length / row) * rank);
+  for (let at = 0, to = 0; at < data.length; at += row, to += rank) {
+    for (let j = 0; j < row; j++) {
+      const value = data[at + j]!;
+      const from = j * rank;
+      for (let r = 0; r < rank; r++) result[to + r]! += value * last[from + r]!;
+    }
+  }
+  return result;
+}
+
+/**
+ * The products of the tensor with all factors but one, component by component: [size of the axis, rank]. For all
+ * axes but the last, `rows` is the tensor contracted with the last factor.
+ */
 function projected(
   { shape, data }: Values,
   factors: CpFactors,
   axis: number,
   rank: number,
+  rows: Float64Array,
 ): Float64Array {
   const result = new Float64Array(shape[axis]! * rank);
-  const index = new Int32Array(shape.length);
   const last = shape.length - 1;
+  const index = new Int32Array(last);
   const product = new Float64Array(rank);
   const row = shape[last]!;
-  for (let at = 0; at < data.length; at += row) {
+  for (let place = 0; place * row < data.length; place++) {
     product.fill(1);
     for (let k = 0; k < last; k++) {
       if (k === axis) continue;
@@ -100,17 +121,13 @@ function projected(
     }
     if (axis === last) {
       for (let j = 0; j < row; j++) {
-        const value = data[at + j]!;
-        for (let r = 0; r < rank; r++) result[j * rank + r]! += value * product[r]!;
+        const value = data[place * row + j]!;
+        const to = j * rank;
+        for (let r = 0; r < rank; r++) result[to + r]! += value * product[r]!;
       }
     } else {
-      const to = index[axis]! * rank;
-      const other = factors[last]!;
-      for (let r = 0; r < rank; r++) {
-        let sum = 0;
-        for (let j = 0; j < row; j++) sum += data[at + j]! * other[j * rank + r]!;
-        result[to + r]! += sum * product[r]!;
-      }
+      const [to, from] = [index[axis]! * rank, place * rank];
+      for (let r = 0; r < rank; r++) result[to + r]! += rows[from + r]! * product[r]!;
     }
     for (let k = last - 1; k >= 0; k--) {
       index[k]!++;

@@ -138,6 +138,13 @@ export class Factoring {
     return this.#factors(rank).lost;
   }
 
+  /** The same, where it takes fitting after few iterations: to compare ranks with. */
+  roughlyLost(rank: ConvRank): number {
+    return this.fits
+      ? this.#fit(rank, Math.min(this.#options.iterations, 20)).lost
+      : this.lost(rank);
+  }
+
   /** The smallest rank that keeps a part of the squares. */
   rankForEnergy(energy: number): ConvRank {
     const { method } = this.#options;
@@ -234,8 +241,8 @@ export class Factoring {
     return known;
   }
 
-  #fit(rank: ConvRank): Factors {
-    const { method, iterations, seed } = this.#options;
+  #fit(rank: ConvRank, iterations: number = this.#options.iterations): Factors {
+    const { method, seed } = this.#options;
     const [kh, kw, inputs, outputs] = this.shape;
     if (method === 'tucker2') {
       const pair = rankPair(rank);

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { ShapeError } from '@thimble/base';
-import type { Layer } from './internals.ts';
+import { internals, type Layer } from './internals.ts';
 import { rememberConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
 
@@ -105,6 +105,10 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
     const output = this.expand(input);
     this.#body = tfl.model({ name: this.name, inputs: input, outputs: output });
     super.build(inputShape);
+    // Transforms may bring weights to parts that have none by which to tell.
+    const path = this.weights[0]?.originalName.split('/') ?? [];
+    const scope = path.slice(0, path.indexOf(this.name) + 1).map((each) => `${each}/`);
+    for (const part of this.parts) internals(part).scope = scope.join('');
   }
 
   override computeOutputShape(inputShape: tfl.Shape | tfl.Shape[]): tfl.Shape {

@@ -35,6 +35,8 @@ export interface LayerInternals {
   layers?: Layer[];
   /** Of a composite layer: the layers that it is made of. */
   parts?: Layer[];
+  /** Of a part of a composite layer: what the names of its weights begin with, in front of its own name. */
+  scope?: string;
   /** Of a built composite layer: its parts as a model. */
   body?: tfl.LayersModel;
   /** Of a wrapper. */

@@ -259,7 +259,8 @@ class Parametrization {
       const several = layer.inboundNodes[0]?.inputShapes.length ?? 1;
       const [first] = variablesOf(layer);
       const scope = first?.originalName.split('/').slice(0, -1) ?? [];
-      const prefix = scope.map((part) => `${part}/`).join('') || `${layer.name}/`;
+      const prefix =
+        scope.map((part) => `${part}/`).join('') || `${internals(layer).scope ?? ''}${layer.name}/`;
       for (const transform of transforms) this.#attachCall(transform, several, prefix);
     }
     this.askedCalls.push(...transforms);

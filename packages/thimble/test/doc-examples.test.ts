@@ -96,6 +96,7 @@ afterAll(async () => {
 test('every public room has examples', () => {
   const rooms = new Set(examples.map(({ title }) => title.split('/').slice(0, 2).join('/')));
   for (const room of [
+    'architecture',
     'base',
     'backend',
     'core',
