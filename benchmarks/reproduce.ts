@@ -155,6 +155,8 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'a multi-scale dense net beside plain nets of equal cost on distorted MNIST, three seeds (about 45 minutes; resumable)',
     program: 'benchmarks/dist/msdnet.js',
+    args: [],
+  },
   'compact-architectures': {
     about:
       'compact architectures and decompositions on distorted MNIST, three seeds (about an hour; resumable)',
