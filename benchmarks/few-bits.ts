@@ -20,24 +20,13 @@ import {
   type WeightTransform,
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { separableNetwork } from './separable-network.ts';
+import { SEPARABLE, separableNetwork } from './separable-network.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const { values } = parseArgs({
-  options: {
-    output: { type: 'string' },
-    images: { type: 'string', default: '20000' },
-    epochs: { type: 'string', default: '8' },
-    tune: { type: 'string', default: '8' },
-  },
+  options: { output: { type: 'string' }, tune: { type: 'string', default: '8' } },
 });
-const [IMAGES, EPOCHS, TUNE] = [values.images, values.epochs, values.tune].map(Number) as [
-  number,
-  number,
-  number,
-];
-const DECAY = 1e-4;
-const RATE = 0.03;
+const TUNE = Number(values.tune);
 /** For what is trained on. */
 const TUNE_RATE = 3e-3;
 /** The layers that keep 8 bits, as in the paper of LSQ. */
@@ -46,24 +35,8 @@ const INNER = /^(depthwise|pointwise)\d$/;
 
 const study = await beginStudy('few-bits', values.output);
 const { train: all, validation, test } = await realMnist(true);
-const train = all.take(IMAGES);
-
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
-
-async function trained(seed: number): Promise<LayersModel> {
-  const model = separableNetwork(seed, DECAY);
-  const checkpoint = `${study.output}/float-${IMAGES}-${EPOCHS}-${seed}.checkpoint`;
-  await fit(model, train, { ...training(seed, EPOCHS, RATE), checkpoint });
-  return model;
-}
+const train = all.take(SEPARABLE.images);
+const trained = (seed: number): Promise<LayersModel> => separableNetwork(all, study.output, seed);
 
 interface Outcome {
   errors: number;
@@ -84,7 +57,13 @@ const trainedOn =
     const model = await trained(seed);
     const more = change(model);
     await fit(model, train, {
-      ...training(seed + 100, TUNE, TUNE_RATE),
+      epochs: TUNE,
+      batchSize: 128,
+      optimizer: 'adam',
+      learningRate: schedules.cosine(TUNE_RATE),
+      loss: 'categoricalCrossentropy',
+      seed: seed + 100,
+      progress: false,
       ...(more ? { callbacks: more } : {}),
     });
     const result = await outcome(model);
@@ -100,7 +79,9 @@ const learnedSteps = (bits: number, activations: boolean) => (model: LayersModel
   });
   // The image is not negative either.
   const perLayer = Object.fromEntries(ENDS.map((name) => [name, layer(8)]));
-  quantizeAware(model, { ...layer(bits), perLayer });
+  // Batch normalisation stays a layer of its own, as in the paper.
+  const ignore = model.layers.map(({ name }) => name).filter((name) => name.endsWith('-norm'));
+  quantizeAware(model, { ...layer(bits), perLayer, ignore });
   return activations ? [callbacks.quantizationAwareTraining()] : undefined;
 };
 
@@ -141,9 +122,8 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   ]),
 };
 
-const settings = { images: IMAGES, epochs: EPOCHS, decay: DECAY, rate: RATE };
-const tuning = { tune: TUNE, tuneRate: TUNE_RATE };
-const results = await study.compare(METHODS, { ...settings, ...tuning });
+const settings = { ...SEPARABLE, tune: TUNE, tuneRate: TUNE_RATE };
+const results = await study.compare(METHODS, settings);
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   outcomes[0]!.bytes.toLocaleString('en-US'),
@@ -152,6 +132,6 @@ const rows: Row[] = results.map(({ method, outcomes }) => [
 ]);
 await study.finish([['weights', 'bytes', 'test error %', 'errors'], ...rows], {
   data: { source: 'distorted MNIST', train: train.size, test: test.size },
-  settings: { ...settings, ...tuning },
+  settings,
   results,
 });

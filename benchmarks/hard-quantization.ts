@@ -3,58 +3,24 @@
 // equalisation, bias correction, a range per channel and AdaRound win back.
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import {
-  type FitOptions,
-  fit,
-  foldBatchNorm,
-  type QuantizeOptions,
-  quantize,
-  schedules,
-  summarize,
-} from 'thimble';
+import { foldBatchNorm, type QuantizeOptions, quantize, summarize } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { separableNetwork } from './separable-network.ts';
+import { SEPARABLE, separableNetwork } from './separable-network.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const { values } = parseArgs({
   options: {
     output: { type: 'string' },
-    images: { type: 'string', default: '20000' },
-    epochs: { type: 'string', default: '8' },
-    decay: { type: 'string', default: '1e-4' },
-    rate: { type: 'string', default: '0.03' },
     iterations: { type: 'string', default: '1000' },
   },
 });
-const IMAGES = Number(values.images);
-const EPOCHS = Number(values.epochs);
-/** Weight decay. */
-const DECAY = Number(values.decay);
-/** Of Adam; as high as it goes, which spreads the channels' sizes most. */
-const RATE = Number(values.rate);
 const ITERATIONS = Number(values.iterations);
 /** Calibration images. */
 const EXAMPLES = 500;
 
 const study = await beginStudy('hard-quantization', values.output);
-const { train: all, test } = await realMnist(true);
-const train = all.take(IMAGES);
-
-async function trained(seed: number): Promise<LayersModel> {
-  const model = separableNetwork(seed, DECAY);
-  const options: FitOptions = {
-    epochs: EPOCHS,
-    batchSize: 128,
-    optimizer: 'adam',
-    learningRate: schedules.cosine(RATE),
-    loss: 'categoricalCrossentropy',
-    seed,
-    progress: false,
-  };
-  const checkpoint = `${study.output}/float-${IMAGES}-${EPOCHS}-${DECAY}-${RATE}-${seed}.checkpoint`;
-  await fit(model, train, { ...options, checkpoint });
-  return model;
-}
+const { train, test } = await realMnist(true);
+const trained = (seed: number): Promise<LayersModel> => separableNetwork(train, study.output, seed);
 
 interface Outcome {
   errors: number;
@@ -107,6 +73,11 @@ function perTensor(bits: number): Record<string, QuantizeOptions> {
     [`${name}, biases corrected`]: { ...tensor, biasCorrection: true },
     [`${name}, equalised`]: { ...tensor, equalize: true },
     [`${name}, equalised, biases corrected`]: { ...tensor, equalize: true, biasCorrection: true },
+    [`${name}, equalised, biases absorbed and corrected`]: {
+      ...tensor,
+      equalize: { absorbBiases: true },
+      biasCorrection: true,
+    },
     [`${bits} bits per channel`]: { ...tensor, granularity: 'channel' },
   };
 }
@@ -131,7 +102,7 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   ),
 };
 
-const settings = { images: IMAGES, epochs: EPOCHS, decay: DECAY, rate: RATE, examples: EXAMPLES };
+const settings = { ...SEPARABLE, examples: EXAMPLES };
 const results = await study.compare(METHODS, { ...settings, ITERATIONS });
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
@@ -142,7 +113,7 @@ const rows: Row[] = results.map(({ method, outcomes }) => [
 await study.finish(
   [['weights; activations in 8 bits', 'bytes', 'test error %', 'seconds'], ...rows],
   {
-    data: { source: 'distorted MNIST', train: train.size, test: test.size },
+    data: { source: 'distorted MNIST', train: SEPARABLE.images, test: test.size },
     settings: { ...settings, iterations: ITERATIONS },
     results,
   },
