@@ -1,0 +1,63 @@
+// The weights of a node as the kernels want them.
+import { type Encoding, UnsupportedError } from '@thimble/base';
+import type { Graph, GraphNode } from '@thimble/graph';
+import type { Signs } from './operations.ts';
+
+/** Of the batch normalisation inside xnor layers. */
+const XNOR_EPSILON = 1e-4;
+
+/** The first of the weights of a node under these names that there is. */
+export function weightOf(
+  graph: Graph,
+  node: GraphNode,
+  ...roles: string[]
+): { data: Float32Array; encoding: Encoding } | undefined {
+  for (const role of roles) {
+    const key = node.weights[role];
+    if (key === undefined) continue;
+    const { data, encoding } = graph.weights[key]!;
+    if (!data) {
+      throw new UnsupportedError(
+        `layer "${node.layer}": its ${role} has no values. Lower the model with its weights.`,
+      );
+    }
+    return { data, encoding };
+  }
+  return undefined;
+}
+
+/** A copy of the bias, or zeros. */
+export function biasOf(graph: Graph, node: GraphNode, outputs: number): Float32Array {
+  return Float32Array.from(weightOf(graph, node, 'bias')?.data ?? new Float32Array(outputs));
+}
+
+/** The signs of a binary layer: batch normalisation of its own is in scale and shift. */
+export function signsOf(graph: Graph, node: GraphNode, channels: number): Signs | undefined {
+  if (!node.op.startsWith('xnor')) return undefined;
+  const magnitude = node.attributes.scaling === 'weightsAndInputs';
+  const scale = new Float32Array(channels).fill(1);
+  const shift = new Float32Array(channels);
+  if (!node.attributes.batchNormalization) return { scale, shift, magnitude };
+  return { ...normalizationOf(graph, node, channels, XNOR_EPSILON), magnitude };
+}
+
+/** Batch normalisation as a scale and a shift. */
+export function normalizationOf(
+  graph: Graph,
+  node: GraphNode,
+  channels: number,
+  epsilon: number,
+): { scale: Float32Array; shift: Float32Array } {
+  const of = (...roles: string[]): Float32Array | undefined =>
+    weightOf(graph, node, ...roles)?.data;
+  const mean = of('movingMean', 'moving_mean')!;
+  const variance = of('movingVariance', 'moving_variance')!;
+  const [gamma, beta] = [of('gamma'), of('beta')];
+  const scale = new Float32Array(channels);
+  const shift = new Float32Array(channels);
+  for (let c = 0; c < channels; c++) {
+    scale[c] = (gamma?.[c] ?? 1) / Math.sqrt(variance[c]! + epsilon);
+    shift[c] = (beta?.[c] ?? 0) - mean[c]! * scale[c]!;
+  }
+  return { scale, shift };
+}
