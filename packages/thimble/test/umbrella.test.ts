@@ -30,9 +30,17 @@ test('losses, layers and callbacks are grouped under the names that people call'
   for (const name of [
     'binaryConv2d',
     'binaryDense',
+    'depthwiseSeparableConv2d',
+    'fire',
+    'groupConv2d',
+    'invertedResidual',
+    'lowRankConv2d',
+    'lowRankDense',
     'maskedDense',
     'maskedConv2d',
     'maskedDepthwiseConv2d',
+    'perforatedConv2d',
+    'versatileConv2d',
     'xnorConv2d',
     'xnorDense',
   ]) {
@@ -53,6 +61,8 @@ test('the names that other code relies on are there', () => {
     'lotteryTicket',
     'fakeQuant',
     'binarized',
+    'decompose',
+    'models',
   ]) {
     expect(thimble).toHaveProperty(name);
   }
