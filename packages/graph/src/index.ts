@@ -1,4 +1,5 @@
 export { type Cost, type CostReport, cost, type LayerCost, type NodeCost } from './cost.ts';
+export { type EieLayer, type EieOptions, simulateEie } from './eie.ts';
 export type {
   ActivationCode,
   Attribute,
