@@ -8,17 +8,15 @@ import {
   callbacks,
   copyModel,
   extractWidth,
-  type FitOptions,
   fit,
   layers,
   recalibrateBatchNorm,
-  schedules,
   setWidth,
   summarize,
   withSeed,
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 /** Images to train on; all of them would take three times as long. */
 const IMAGES = 20_000;
@@ -70,16 +68,6 @@ function network(seed: number): tfl.Sequential {
     }),
   );
 }
-
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss,
-  seed,
-  progress: false,
-});
 
 interface Outcome {
   macs: number;

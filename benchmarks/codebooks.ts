@@ -13,7 +13,7 @@ import {
   summarize,
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { denseNetwork, iterated, PLANS, training } from './han-pruning.ts';
+import { denseNetwork, iterated, PLANS, trainingOn } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 /** For what is trained after pruning. */
@@ -49,7 +49,7 @@ const pruned = (seed: number): Promise<LayersModel> =>
 /** What a network comes to that is then trained on as `more` says, or not at all. */
 async function outcome(model: LayersModel, seed: number, more?: FitOptions): Promise<Outcome> {
   const before = await testErrors(model, test);
-  if (more) await fit(model, train, { ...training(place, seed + 200, tune, TUNE_RATE), ...more });
+  if (more) await fit(model, train, { ...trainingOn(place, seed + 200, tune, TUNE_RATE), ...more });
   const after = more ? await testErrors(model, test) : before;
   return { before, after, bytes: summarize(model).total.bytes };
 }

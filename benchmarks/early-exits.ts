@@ -9,15 +9,13 @@ import {
   evaluate,
   evaluateExits,
   exitCosts,
-  type FitOptions,
   fit,
   fitExits,
   predictEarly,
-  schedules,
 } from 'thimble';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
 import { median } from './statistics.ts';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const { values } = parseArgs({
   options: {
@@ -41,16 +39,6 @@ const TIMED: Record<number, number> = { 1: 400, 100: 2000 };
 const study = await beginStudy('early-exits', values.output);
 const { train: all, validation, test } = await realMnist();
 const train = all.take(Number(values.images));
-
-const training = (seed: number, epochs: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(RATE),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
 
 interface Timing {
   batch: number;
@@ -142,13 +130,13 @@ async function branched(seed: number): Promise<Outcome> {
   const { trunk, branchy } = bLeNet({ seed });
   const quiet = { batchSize: 500, progress: false };
   await fit(trunk, train, {
-    ...training(seed, EPOCHS),
+    ...training(seed, EPOCHS, RATE),
     checkpoint: `${study.output}/plain-${seed}.checkpoint`,
   });
   const plainErrors = await testErrors(trunk, test);
   const { accuracy } = await evaluate(trunk, validation, { metrics: ['accuracy'], ...quiet });
   await fitExits(branchy, train, {
-    ...training(seed + 100, JOINT),
+    ...training(seed + 100, JOINT, RATE),
     lossWeights: WEIGHTS,
     checkpoint: `${study.output}/joint-${seed}.checkpoint`,
   });

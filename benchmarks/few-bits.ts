@@ -13,7 +13,6 @@ import {
   lsq,
   parametrize,
   quantizeAware,
-  schedules,
   summarize,
   ternaryWeights,
   trainedTernary,
@@ -21,7 +20,7 @@ import {
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
 import { SEPARABLE, separableNetwork } from './separable-network.ts';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const { values } = parseArgs({
   options: { output: { type: 'string' }, tune: { type: 'string', default: '8' } },
@@ -57,13 +56,7 @@ const trainedOn =
     const model = await trained(seed);
     const more = change(model);
     await fit(model, train, {
-      epochs: TUNE,
-      batchSize: 128,
-      optimizer: 'adam',
-      learningRate: schedules.cosine(TUNE_RATE),
-      loss: 'categoricalCrossentropy',
-      seed: seed + 100,
-      progress: false,
+      ...training(seed + 100, TUNE, TUNE_RATE),
       ...(more ? { callbacks: more } : {}),
     });
     const result = await outcome(model);

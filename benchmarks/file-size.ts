@@ -12,19 +12,16 @@ import {
   criteria,
   type EncodeOptions,
   encodeWithReport,
-  type FitOptions,
   fakeQuant,
   fit,
   iterativePruning,
   layerFromConfig,
   load,
   parametrize,
-  type Schedule,
-  schedules,
 } from 'thimble';
-import { type NetworkName, network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { denseNetwork, fractions, PLANS as HAN, held, type Pruned, RATE } from './han-pruning.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 /** How a network is pruned, clustered and trained in between. */
 interface Plan {
@@ -45,17 +42,14 @@ interface Plan {
   decay: number;
 }
 
-type Net = 'lenet300' | 'lenet5';
 interface Plans {
-  denseEpochs: number;
   /** Tables 2 and 3 of Han, Mao, Dally, "Deep Compression", 2016. */
   deepCompression: Plan;
   ours: Plan;
 }
 
-const PLANS: Record<Net, Plans> = {
+const PLANS: Record<Pruned, Plans> = {
   lenet300: {
-    denseEpochs: 20,
     deepCompression: {
       left: { fc1: 0.08, fc2: 0.09, output: 0.26 },
       rounds: 6,
@@ -80,7 +74,6 @@ const PLANS: Record<Net, Plans> = {
     },
   },
   lenet5: {
-    denseEpochs: 8,
     deepCompression: {
       left: { conv1: 0.66, conv2: 0.12, fc1: 0.08, output: 0.19 },
       rounds: 5,
@@ -105,10 +98,10 @@ const PLANS: Record<Net, Plans> = {
     },
   },
 };
-const RATE = 1.2e-3;
 /** For what is trained after clustering. */
 const TUNE_RATE = 3e-4;
 const TEMPERATURE = 3;
+const BATCH = 60;
 
 const { values } = parseArgs({
   options: {
@@ -118,7 +111,7 @@ const { values } = parseArgs({
     output: { type: 'string' },
   },
 });
-const nets: Net[] = values.net === 'both' ? ['lenet300', 'lenet5'] : [values.net as Net];
+const nets: Pruned[] = values.net === 'both' ? ['lenet300', 'lenet5'] : [values.net as Pruned];
 const scale = Number(values.scale);
 const study = await beginStudy('file-size', values.output);
 const { train, validation, test } = await realMnist();
@@ -127,32 +120,10 @@ await mkdir(files, { recursive: true });
 
 const scaled = (epochs: number) => Math.max(1, Math.round(epochs * scale));
 
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 60,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
+const place = { output: study.output, train, validation };
 
-/** The full rate while there is pruning, then half a cosine wave down to 0. */
-function held(rate: number, until: number): Schedule {
-  return ({ step, stepsPerEpoch, epochs }) => {
-    const done = Math.max(0, step / stepsPerEpoch - until) / (epochs - until);
-    return (rate * (1 + Math.cos(Math.PI * done))) / 2;
-  };
-}
-
-/** The dense network of a seed; trained once, and read from its checkpoint where it is needed again. */
-async function dense(net: Net, seed: number): Promise<LayersModel> {
-  const model = network(net as NetworkName, seed);
-  const epochs = scaled(PLANS[net].denseEpochs);
-  const checkpoint = `${study.output}/dense-${net}-${epochs}-${seed}.checkpoint`;
-  await fit(model, train, { ...training(seed, epochs, RATE), checkpoint });
-  return model;
-}
+const dense = (net: Pruned, seed: number): Promise<LayersModel> =>
+  denseNetwork(place, net, seed, scaled(HAN[net].denseEpochs));
 
 /** A network whose kernels are drawn towards 0 in training, with the weights of a given one. */
 function withDecay(model: LayersModel, decay: number): LayersModel {
@@ -167,7 +138,12 @@ function withDecay(model: LayersModel, decay: number): LayersModel {
   return copy;
 }
 
-async function compressed(net: Net, plan: Plan, name: string, seed: number): Promise<LayersModel> {
+async function compressed(
+  net: Pruned,
+  plan: Plan,
+  name: string,
+  seed: number,
+): Promise<LayersModel> {
   const trained = await dense(net, seed);
   const model = plan.decay > 0 ? withDecay(trained, plan.decay) : trained;
   const teacher = plan.teacher > 0 ? await dense(net, seed) : undefined;
@@ -175,11 +151,9 @@ async function compressed(net: Net, plan: Plan, name: string, seed: number): Pro
     ? [callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: plan.teacher })]
     : [];
   const rounds = scaled(plan.rounds);
-  const fraction = (share: number) => 1 - share ** (1 / rounds);
   const pruning = iterativePruning({
     rounds,
-    fraction: 0.5,
-    perLayer: Object.fromEntries(Object.entries(plan.left).map(([k, v]) => [k, fraction(v)])),
+    ...fractions(0.5, plan.left, rounds),
     fineTuneEpochs: plan.roundEpochs,
     criterion: criteria.magnitude(),
     granularity: 'element',
@@ -189,6 +163,7 @@ async function compressed(net: Net, plan: Plan, name: string, seed: number): Pro
   const epochs = until + Math.max(plan.roundEpochs, scaled(plan.lastEpochs));
   await fit(model, train, {
     ...training(seed + 100, epochs, RATE),
+    batchSize: BATCH,
     learningRate: held(RATE, until),
     callbacks: [pruning, ...taught],
     checkpoint: `${study.output}/${name}-${net}-${epochs}-${seed}.checkpoint`,
@@ -201,6 +176,7 @@ async function compressed(net: Net, plan: Plan, name: string, seed: number): Pro
   }
   await fit(model, train, {
     ...training(seed + 200, scaled(plan.tuneEpochs), TUNE_RATE),
+    batchSize: BATCH,
     callbacks: taught,
   });
   teacher?.dispose();
@@ -243,7 +219,7 @@ async function outcome(
 }
 
 /** Each network is trained once for all ways to write it. */
-async function outcomes(net: Net, seed: number): Promise<Record<string, Outcome>> {
+async function outcomes(net: Pruned, seed: number): Promise<Record<string, Outcome>> {
   const { deepCompression, ours } = PLANS[net];
   const key = (name: string) => `${net}, ${name}`;
   const found: Record<string, Outcome> = {};
@@ -271,7 +247,7 @@ async function outcomes(net: Net, seed: number): Promise<Record<string, Outcome>
 const methods: Record<string, Outcome[]> = {};
 for (const net of nets) {
   for (const seed of study.seeds) {
-    const settings = [PLANS[net], RATE, TUNE_RATE, TEMPERATURE, scale];
+    const settings = [PLANS[net], HAN[net].denseEpochs, RATE, TUNE_RATE, TEMPERATURE, scale];
     const found = await study.once(`${net}, seed ${seed}`, settings, () => outcomes(net, seed));
     for (const [name, result] of Object.entries(found)) {
       methods[name] = [...(methods[name] ?? []), result];

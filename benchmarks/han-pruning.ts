@@ -9,9 +9,9 @@ import {
   type Granularity,
   iterativePruning,
   type Schedule,
-  schedules,
 } from 'thimble';
 import { network } from 'thimble-examples/shared/networks';
+import { training } from './study.ts';
 
 /** How a network is trained and pruned. */
 export interface Plan {
@@ -57,37 +57,36 @@ export interface Place {
 }
 
 /** Training with Adam, a rate that falls as a cosine does, and errors on validation images. */
-export function training(
+export function trainingOn(
   { validation }: Pick<Place, 'validation'>,
   seed: number,
   epochs: number,
   rate: number,
 ): FitOptions {
   return {
-    epochs,
+    ...training(seed, epochs, rate),
     batchSize: 60,
-    optimizer: 'adam',
-    learningRate: schedules.cosine(rate),
-    loss: 'categoricalCrossentropy',
     metrics: ['accuracy'],
     validationData: validation,
     validationBatchSize: 1000,
-    seed,
-    progress: false,
   };
 }
 
 /** The dense network of a seed; trained once, and read from its checkpoint where it is needed again. */
-export async function denseNetwork(place: Place, name: Pruned, seed: number): Promise<LayersModel> {
+export async function denseNetwork(
+  place: Place,
+  name: Pruned,
+  seed: number,
+  epochs: number = PLANS[name].denseEpochs,
+): Promise<LayersModel> {
   const model = network(name, seed);
-  const { denseEpochs } = PLANS[name];
-  const checkpoint = `${place.output}/dense-${name}-${seed}.checkpoint`;
-  await fit(model, place.train, { ...training(place, seed, denseEpochs, RATE), checkpoint });
+  const checkpoint = `${place.output}/dense-${name}-${epochs}-${seed}.checkpoint`;
+  await fit(model, place.train, { ...trainingOn(place, seed, epochs, RATE), checkpoint });
   return model;
 }
 
 /** The full rate while there is pruning, then half a cosine wave down to 0. */
-function held(rate: number, until: number): Schedule {
+export function held(rate: number, until: number): Schedule {
   return ({ step, stepsPerEpoch, epochs }) => {
     const done = Math.max(0, step / stepsPerEpoch - until) / (epochs - until);
     return (rate * (1 + Math.cos(Math.PI * done))) / 2;
@@ -106,11 +105,22 @@ export async function retrained(
   model.setWeights((await denseNetwork(place, name, seed)).getWeights());
   const pruning = (rounds - 1) * roundEpochs;
   await fit(model, place.train, {
-    ...training(place, seed + 100, pruning + lastEpochs, RATE),
+    ...trainingOn(place, seed + 100, pruning + lastEpochs, RATE),
     learningRate: held(RATE, pruning),
     ...more,
   });
   return model;
+}
+
+/** What every round prunes so that after all of them these shares are left: of a layer, or of all others. */
+export function fractions(
+  share: number,
+  left: Record<string, number>,
+  rounds: number,
+): { fraction: number; perLayer: Record<string, number> } {
+  const fraction = (kept: number) => 1 - kept ** (1 / rounds);
+  const perLayer = Object.entries(left).map(([layer, kept]) => [layer, fraction(kept)]);
+  return { fraction: fraction(share), perLayer: Object.fromEntries(perLayer) };
 }
 
 /** The dense network of a seed pruned in rounds to the shares of its plan; the masks stay on its layers. */
@@ -123,11 +133,9 @@ export async function iterated(
   checkpoint?: string,
 ): Promise<LayersModel> {
   const { rounds, roundEpochs, left } = PLANS[name];
-  const fraction = (share: number) => 1 - share ** (1 / rounds);
   const callback = iterativePruning({
     rounds,
-    fraction: fraction(0.08),
-    perLayer: Object.fromEntries(Object.entries(left).map(([k, v]) => [k, fraction(v)])),
+    ...fractions(0.08, left, rounds),
     fineTuneEpochs: roundEpochs,
     criterion,
     granularity,

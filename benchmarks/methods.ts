@@ -19,7 +19,6 @@ import {
   parametrize,
   prune,
   ratiosForBudget,
-  schedules,
   sensitivity,
   sparsitySchedules,
   summarize,
@@ -29,7 +28,7 @@ import {
 } from 'thimble';
 import { network } from 'thimble-examples/shared/networks';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const EPOCHS = 6;
 const TUNE = 2;
@@ -42,15 +41,6 @@ const study = await beginStudy('pruning-methods', values.output);
 const { train, validation, test } = await realMnist();
 const loss = 'categoricalCrossentropy';
 
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss,
-  seed,
-  progress: false,
-});
 const stepsPerEpoch = Math.ceil(train.size / 128);
 
 /** Errors right after pruning and after training on, and the share of all weights that is not 0. */

@@ -8,16 +8,14 @@ import {
   type ExitResult,
   evaluateExits,
   exitCosts,
-  type FitOptions,
   fit,
   fitExits,
   msdNet,
-  schedules,
   summarize,
   withSeed,
 } from 'thimble';
 import { count, meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const { values } = parseArgs({
   options: {
@@ -37,16 +35,6 @@ const { train: all, validation, test } = await realMnist(true);
 const train = all.take(Number(values.images));
 const inputShape: [number, number, number] = [28, 28, 1];
 const quiet = { batchSize: 500, progress: false };
-
-const training = (seed: number): FitOptions => ({
-  epochs: EPOCHS,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(RATE),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
 
 const network = (seed: number) =>
   msdNet({ inputShape, classes: 10, exits: EXITS, filters: 8, growth: 6, strides: 2, seed });
@@ -99,7 +87,7 @@ interface MultiScale {
 async function multiScale(seed: number): Promise<MultiScale> {
   const model = network(seed);
   await fitExits(model, train, {
-    ...training(seed),
+    ...training(seed, EPOCHS, RATE),
     checkpoint: `${study.output}/msdnet-${seed}.checkpoint`,
   });
   const { exits } = await evaluateExits(model, test, quiet);
@@ -120,7 +108,7 @@ async function multiScale(seed: number): Promise<MultiScale> {
 
 async function plainErrors(seed: number, width: number): Promise<number> {
   const model = plain(width, seed);
-  await fit(model, train, training(seed));
+  await fit(model, train, training(seed, EPOCHS, RATE));
   const errors = await testErrors(model, test);
   model.dispose();
   return errors;

@@ -9,7 +9,6 @@ import {
   copyValues,
   type data,
   type FitCallback,
-  type FitOptions,
   fit,
   type GateDecision,
   gatedBlock,
@@ -17,13 +16,12 @@ import {
   gateUsage,
   losses,
   policyGate,
-  schedules,
   watchGates,
   withSeed,
 } from 'thimble';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
 import { rankCorrelation } from './statistics.ts';
-import { beginStudy, percent, realMnist } from './study.ts';
+import { beginStudy, percent, realMnist, training } from './study.ts';
 
 const { values } = parseArgs({
   options: {
@@ -136,16 +134,6 @@ function grouped(seed: number): tfl.LayersModel {
 /** Keeps all gates open: the network without them. */
 const ones = ({ logits, gates }: GateDecision) => (logits ? tf.onesLike(gates) : undefined);
 const open: FitCallback = { forward: (run) => watchGates(ones, run) };
-
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
 
 interface Outcome {
   errors: number;

@@ -2,18 +2,9 @@
 // width trained alone, for as many epochs. Three seeds.
 import { parseArgs } from 'node:util';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {
-  callbacks,
-  type FitOptions,
-  fit,
-  layers,
-  schedules,
-  setWidth,
-  summarize,
-  withSeed,
-} from 'thimble';
+import { callbacks, fit, layers, setWidth, summarize, withSeed } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const WIDTHS = [0.25, 0.5, 0.75, 1];
 const EPOCHS = 4;
@@ -23,16 +14,6 @@ const MOMENTUM = 0.9;
 const { values } = parseArgs({ options: { output: { type: 'string' } } });
 const study = await beginStudy('slimmable', values.output);
 const { train, test } = await realMnist();
-
-const training = (seed: number): FitOptions => ({
-  epochs: EPOCHS,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(RATE),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
 
 /** The layers that differ between the slimmable network and a plain one of some width. */
 interface Maker {
@@ -87,8 +68,12 @@ const together = (seed: number): Promise<Outcome[]> =>
   study.once(`slimmable, seed ${seed}`, settings, async () => {
     const model = lenet5(slimmable, seed);
     const checkpoint = `${study.output}/slimmable-${seed}.checkpoint`;
-    const training_ = { ...training(seed), checkpoint, callbacks: [callbacks.slimmableTraining()] };
-    await fit(model, train, training_);
+    const options = {
+      ...training(seed, EPOCHS, RATE),
+      checkpoint,
+      callbacks: [callbacks.slimmableTraining()],
+    };
+    await fit(model, train, options);
     const outcomes: Outcome[] = [];
     for (const width of WIDTHS) {
       setWidth(model, width);
@@ -104,7 +89,7 @@ const alone = (width: number, seed: number): Promise<Outcome> =>
   study.once(`width ${width} alone, seed ${seed}`, settings, async () => {
     const model = lenet5(plain(width), seed);
     const checkpoint = `${study.output}/alone-${width}-${seed}.checkpoint`;
-    await fit(model, train, { ...training(seed), checkpoint });
+    await fit(model, train, { ...training(seed, EPOCHS, RATE), checkpoint });
     const { macs } = summarize(model).total;
     const errors = await testErrors(model, test);
     model.dispose();

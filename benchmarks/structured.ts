@@ -7,17 +7,15 @@ import {
   type Compensation,
   type Criterion,
   criteria,
-  type FitOptions,
   fit,
   recalibrateBatchNorm,
   removeChannels,
-  schedules,
   slimming,
   summarize,
   withSeed,
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 /** Images to train on; all of them would take three times as long. */
 const IMAGES = 20_000;
@@ -55,16 +53,6 @@ function network(seed: number): tfl.Sequential {
     }),
   );
 }
-
-const training = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  batchSize: 128,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
 
 /** The trained network of a seed; with Network Slimming's penalty where its criterion is to have it. */
 async function trained(seed: number, slim: boolean): Promise<tfl.LayersModel> {

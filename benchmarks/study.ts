@@ -3,11 +3,12 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { startThimble } from '@thimble/backend';
-import { data, evaluate } from 'thimble';
+import { data, type FitOptions, schedules } from 'thimble';
 import { describeRun, type RunRecord } from 'thimble-examples/shared/run-record';
 import { meanAndSpread, type Row, textTable } from 'thimble-examples/shared/table';
+
+export { testErrors } from 'thimble-examples/shared/test-errors';
 
 /** A run of an experiment: where its results go, and which are there already. */
 export interface Study {
@@ -90,12 +91,15 @@ export async function realMnist(
   return { train, validation, test };
 }
 
-/** Errors of a model on the 10,000 test images. */
-export async function testErrors(model: LayersModel, test: data.ImageDataset): Promise<number> {
-  const { errors } = await evaluate(model, test, {
-    metrics: ['errors'],
-    batchSize: 500,
+/** Adam on batches of 128, with a rate that falls as a cosine does. */
+export function training(seed: number, epochs: number, rate: number): FitOptions {
+  return {
+    epochs,
+    batchSize: 128,
+    optimizer: 'adam',
+    learningRate: schedules.cosine(rate),
+    loss: 'categoricalCrossentropy',
+    seed,
     progress: false,
-  });
-  return errors!;
+  };
 }

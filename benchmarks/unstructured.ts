@@ -13,7 +13,7 @@ import {
   type Pruned,
   RATE,
   retrained,
-  training,
+  trainingOn,
 } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
@@ -58,7 +58,7 @@ async function atInitialisation(name: Pruned, seed: number, criterion: Criterion
     loss: 'categoricalCrossentropy',
     seed,
   });
-  await fit(model, train, training(place, seed, SPARSE.epochs, SPARSE.rate));
+  await fit(model, train, trainingOn(place, seed, SPARSE.epochs, SPARSE.rate));
   return outcome(model);
 }
 

@@ -4,7 +4,6 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   type data,
   decompose,
-  evaluate,
   type FitOptions,
   fit,
   type ProgressOption,
@@ -12,6 +11,7 @@ import {
   schedules,
   summarize,
 } from 'thimble';
+import { testErrors } from '../shared/test-errors.ts';
 import { ARCHITECTURES, DECOMPOSITIONS, network, plainNetwork, widthOf } from './networks.ts';
 
 /** How long to train. */
@@ -165,11 +165,7 @@ async function measure(
   model: LayersModel,
   { test, seed, preset }: ExperimentOptions,
 ): Promise<Outcome> {
-  const { errors } = await evaluate(model, test, {
-    metrics: ['errors'],
-    batchSize: 500,
-    progress: false,
-  });
+  const errors = await testErrors(model, test);
   const { params, macs, bytes } = summarize(model).total;
   const reference = plainNetwork(seed);
   const [milliseconds, whole] = medians([model, reference], preset.rounds);
@@ -179,7 +175,7 @@ async function measure(
     params,
     macs,
     bytes,
-    errors: errors!,
+    errors,
     testSize: test.size,
     milliseconds: milliseconds!,
     relativeTime,

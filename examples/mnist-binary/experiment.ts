@@ -1,5 +1,6 @@
 // Trains the networks one after the other, and tells what became of each.
-import { type data, evaluate, type FitOptions, fit, schedules, summarize } from 'thimble';
+import { type data, type FitOptions, fit, schedules, summarize } from 'thimble';
+import { testErrors } from '../shared/test-errors.ts';
 import { networks, type Part } from './networks.ts';
 
 /** How much is trained. */
@@ -77,17 +78,13 @@ export async function runExperiment(options: ExperimentOptions): Promise<Trained
       ...(checkpoints ? { checkpoint: `${checkpoints}/${file}` } : {}),
     });
     const { params, bits, bytes } = summarize(model).total;
-    const counted = await evaluate(model, test, {
-      metrics: ['errors'],
-      batchSize: 500,
-      progress: false,
-    });
+    const errors = await testErrors(model, test);
     results.push({
       name,
       parameters: params,
       bits,
       bytes,
-      errors: counted.errors!,
+      errors,
       testSize: test.size,
       seconds: history.seconds,
     });

@@ -1,6 +1,7 @@
 // What both presets share: a network trained in one place, and what became of it.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { type data, evaluate, type History, summarize } from 'thimble';
+import { type data, type History, summarize } from 'thimble';
+import { testErrors } from '../shared/test-errors.ts';
 
 export type ImageDataset = data.ImageDataset;
 
@@ -39,17 +40,13 @@ export async function describe(
   notes: Record<string, number> = {},
 ): Promise<Trained> {
   const { params, bytes } = summarize(model).total;
-  const counted = await evaluate(model, test, {
-    metrics: ['errors'],
-    batchSize: 500,
-    progress: false,
-  });
+  const errors = await testErrors(model, test);
   return {
     name: model.name,
     parameters: params,
     bytes,
     images: train.size,
-    errors: counted.errors!,
+    errors,
     testSize: test.size,
     seconds: history.seconds,
     validationError: (history.logs.val_accuracy ?? []).map((accuracy) => 100 * (1 - accuracy)),

@@ -2,7 +2,8 @@
 // Neural Network" (2015), section 3. Every training resumes where it was interrupted.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { distill, evaluate, type FitOptions, fit, predictAll, schedules } from 'thimble';
+import { distill, type FitOptions, fit, predictAll, schedules } from 'thimble';
+import { testErrors } from '../shared/test-errors.ts';
 import { describe, type ImageDataset, type RunOptions, type Trained } from './experiment.ts';
 import { mlp } from './models.ts';
 
@@ -28,12 +29,7 @@ async function logitsOf(model: LayersModel, images: ImageDataset): Promise<Float
 /** Errors among the test images of one class. */
 async function errorsOn(model: LayersModel, test: ImageDataset, label: number): Promise<number> {
   const images = test.filter((truth) => truth === label);
-  const { errors } = await evaluate(model, images, {
-    metrics: ['errors'],
-    batchSize: 500,
-    progress: false,
-  });
-  return errors!;
+  return testErrors(model, images);
 }
 
 /**

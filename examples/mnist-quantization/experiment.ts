@@ -4,7 +4,6 @@ import {
   callbacks,
   copyModel,
   type data,
-  evaluate,
   type FitOptions,
   fit,
   type ProgressOption,
@@ -15,6 +14,7 @@ import {
   summarize,
 } from 'thimble';
 import { network } from '../shared/networks.ts';
+import { testErrors } from '../shared/test-errors.ts';
 
 /** How long to train and to calibrate. */
 export interface Preset {
@@ -126,11 +126,7 @@ async function describe(
   test: data.ImageDataset,
   seconds: number,
 ): Promise<Outcome> {
-  const { errors } = await evaluate(model, test, {
-    metrics: ['errors'],
-    batchSize: 500,
-    progress: false,
-  });
+  const errors = await testErrors(model, test);
   const { bytes } = summarize(model).total;
-  return { name, bits, bytes, errors: errors!, testSize: test.size, seconds };
+  return { name, bits, bytes, errors, testSize: test.size, seconds };
 }
