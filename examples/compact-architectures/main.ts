@@ -1,11 +1,9 @@
 // The same digits through every compact architecture and decomposition, each beside a plain network of equal cost.
 //   npm run compact-architectures                                  the quick preset, a few minutes
 //   npm run compact-architectures -- --preset paper --seeds 3      trained on all images for longer
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import { beginPreset, finish, OPTIONS, recordData } from '../shared/program.ts';
 import { PRESETS, runExperiment } from './experiment.ts';
 import { type Compared, type Report, textReport, writeReport } from './report.ts';
 
@@ -28,21 +26,10 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  const preset = PRESETS[values.preset];
-  if (!preset) {
-    const known = Object.keys(PRESETS).join(', ');
-    throw new OptionError(`--preset must be one of ${known}, not "${values.preset}".`);
-  }
-  const seeds = seedsFrom(0, wholeNumber(OWNER, '--seeds', values.seeds, 1));
-  const output = values.output ?? join('output', OWNER, values.preset);
-  const command =
-    `npm run ${OWNER} -- --preset ${values.preset} --seeds ${seeds.length}` +
-    (values.data === 'synthetic' ? ' --data synthetic' : '');
-  const working = await begin(command, values);
-  const { train, test, progress, signal } = working;
+  const working = await beginPreset(OWNER, PRESETS, values);
+  const { preset, seeds, output, train, test, progress, signal, checkpoints } = working;
   const results = new Map<string, Compared>();
   for (const seed of seeds) {
-    const checkpoints = join(output, 'checkpoints');
     const options = { preset, train, test, seed, progress, signal, checkpoints };
     for (const { name, outcome, peer } of await runExperiment(options)) {
       const known = results.get(name) ?? { name, outcomes: [], peers: [] };

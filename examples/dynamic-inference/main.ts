@@ -1,11 +1,9 @@
 // Trains one network with early exits on handwritten digits: accuracy against computation and time.
 //   npm run dynamic-inference                                  the quick preset, a few minutes
 //   npm run dynamic-inference -- --preset paper --seeds 3      a larger network, trained for longer
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import { beginPreset, finish, OPTIONS, recordData } from '../shared/program.ts';
 import { type Point, PRESETS, runExperiment } from './experiment.ts';
 import { type Report, textReport, writeReport } from './report.ts';
 
@@ -29,21 +27,10 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  const preset = PRESETS[values.preset];
-  if (!preset) {
-    const known = Object.keys(PRESETS).join(', ');
-    throw new OptionError(`--preset must be one of ${known}, not "${values.preset}".`);
-  }
-  const seeds = seedsFrom(0, wholeNumber(OWNER, '--seeds', values.seeds, 1));
-  const output = values.output ?? join('output', OWNER, values.preset);
-  const command =
-    `npm run dynamic-inference -- --preset ${values.preset} --seeds ${seeds.length}` +
-    (values.data === 'synthetic' ? ' --data synthetic' : '');
-  const working = await begin(command, values);
-  const { train, test, progress, signal } = working;
+  const working = await beginPreset(OWNER, PRESETS, values);
+  const { preset, seeds, output, train, test, progress, signal, checkpoints } = working;
   const results: Point[][] = [];
   for (const seed of seeds) {
-    const checkpoints = join(output, 'checkpoints');
     results.push(await runExperiment({ preset, train, test, seed, progress, signal, checkpoints }));
   }
   const report: Report = {

@@ -6,7 +6,15 @@ import { parseArgs } from 'node:util';
 import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
 import { NETWORKS, type NetworkName } from '../shared/networks.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import {
+  begin,
+  finish,
+  OPTIONS,
+  presetNamed,
+  recordData,
+  seedsFrom,
+  wholeNumber,
+} from '../shared/program.ts';
 import { PRESETS, runExperiment } from './experiment.ts';
 import { type Report, textReport, writeReport } from './report.ts';
 
@@ -38,11 +46,7 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  const preset = PRESETS[values.preset];
-  if (!preset) {
-    const known = Object.keys(PRESETS).join(', ');
-    throw new OptionError(`--preset must be one of ${known}, not "${values.preset}".`);
-  }
+  const preset = presetNamed(PRESETS, values.preset);
   const model = values.model as NetworkName;
   if (!NETWORKS.includes(model)) {
     throw new OptionError(`--model must be one of ${NETWORKS.join(', ')}, not "${values.model}".`);

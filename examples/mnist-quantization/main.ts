@@ -1,11 +1,9 @@
 // Quantises LeNet-5 on handwritten digits, after training and in it.
 //   npm run mnist-quantization                                  the quick preset, a few minutes
 //   npm run mnist-quantization -- --preset paper --seeds 3      trained and rounded for longer
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import { beginPreset, finish, OPTIONS, recordData } from '../shared/program.ts';
 import { type Outcome, PRESETS, runExperiment } from './experiment.ts';
 import { type Report, textReport, writeReport } from './report.ts';
 
@@ -24,29 +22,15 @@ const HELP = `Quantises LeNet-5 on handwritten digits, after training and in it:
   --help`;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: OPTIONS,
-  });
+  const { values } = parseArgs({ options: OPTIONS });
   if (values.help) {
     console.log(HELP);
     return;
   }
-  const preset = PRESETS[values.preset];
-  if (!preset) {
-    const known = Object.keys(PRESETS).join(', ');
-    throw new OptionError(`--preset must be one of ${known}, not "${values.preset}".`);
-  }
-  const seeds = seedsFrom(0, wholeNumber(OWNER, '--seeds', values.seeds, 1));
-  const output = values.output ?? join('output', OWNER, values.preset);
-
-  const command =
-    `npm run mnist-quantization -- --preset ${values.preset} --seeds ${seeds.length}` +
-    (values.data === 'synthetic' ? ' --data synthetic' : '');
-  const working = await begin(command, values);
-  const { train, test, progress, signal } = working;
+  const working = await beginPreset(OWNER, PRESETS, values);
+  const { preset, seeds, output, train, test, progress, signal, checkpoints } = working;
   const results: Outcome[][] = [];
   for (const seed of seeds) {
-    const checkpoints = join(output, 'checkpoints');
     results.push(await runExperiment({ preset, train, test, seed, progress, signal, checkpoints }));
   }
   const report: Report = {

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startThimble } from '@thimble/backend';
-import { checkInteger, data, formatDuration } from 'thimble';
+import { checkInteger, data, formatDuration, OptionError } from 'thimble';
 import { escapeHtml, page } from './html.ts';
 import { describeRun, type RunRecord } from './run-record.ts';
 import { count } from './table.ts';
@@ -21,6 +21,17 @@ export const OPTIONS = {
 export function wholeNumber(owner: string, name: string, value: string, least: number): number {
   checkInteger(owner, name, Number(value), least);
   return Number(value);
+}
+
+/** The preset that `--preset` names. */
+export function presetNamed<Preset>(
+  presets: Readonly<Record<string, Preset>>,
+  name: string,
+): Preset {
+  const preset = presets[name];
+  if (preset !== undefined) return preset;
+  const known = Object.keys(presets).join(', ');
+  throw new OptionError(`--preset must be one of ${known}, not "${name}".`);
 }
 
 /** So many seeds, from the first on. */
@@ -54,6 +65,31 @@ export async function begin(
   const { train, test } = await data.mnist({ source: values.data, onProgress: progress, signal });
   console.log(`Data: ${train.source}.`);
   return { record, train, test, progress, signal, started };
+}
+
+/** A program without options of its own, at work on a preset. */
+export interface PresetRun<Preset> extends Run {
+  preset: Preset;
+  seeds: number[];
+  /** Where the report goes, and the folder in it for what an interrupted run goes on from. */
+  output: string;
+  checkpoints: string;
+}
+
+/** Begins a program whose script in package.json is named `owner` and that has the common options alone. */
+export async function beginPreset<Preset>(
+  owner: string,
+  presets: Readonly<Record<string, Preset>>,
+  values: { preset: string; seeds: string; data: string; output?: string; silent: boolean },
+): Promise<PresetRun<Preset>> {
+  const preset = presetNamed(presets, values.preset);
+  const seeds = seedsFrom(0, wholeNumber(owner, '--seeds', values.seeds, 1));
+  const output = values.output ?? join('output', owner, values.preset);
+  const command =
+    `npm run ${owner} -- --preset ${values.preset} --seeds ${seeds.length}` +
+    (values.data === 'synthetic' ? ' --data synthetic' : '');
+  const run = await begin(command, values);
+  return { ...run, preset, seeds, output, checkpoints: join(output, 'checkpoints') };
 }
 
 /** Where the digits of a run came from, and how many there were. */
