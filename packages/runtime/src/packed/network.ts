@@ -17,7 +17,7 @@ import {
   withOptional,
 } from './node-parts.ts';
 import { biasOf, normalizationOf, signsOf, weightOf } from './node-weights.ts';
-import type { Combine, Conv, Dense, Ending, Network, Reshape } from './operations.ts';
+import type { Combine, Conv, Dense, Ending, Network, Reshape, Signs } from './operations.ts';
 import { Value } from './values.ts';
 import { isPadded, type Window, windowOf } from './windows.ts';
 import { Wiring } from './wiring.ts';
@@ -138,10 +138,24 @@ class Reading {
       return;
     }
     if (value.size !== inputs) throw unsupported(node);
+    this.#product(node, value, data, encoding, shape, ending, signsOf(this.#graph, node, inputs));
+  }
+
+  /** The product of a vector and a kernel that is a matrix. */
+  #product(
+    node: GraphNode,
+    input: Value,
+    data: Float32Array,
+    encoding: Encoding,
+    shape: number[],
+    ending: Ending,
+    signs?: Signs,
+  ): void {
+    const [inputs, outputs] = encoding.shape as [number, number];
     const operation: Dense = {
       kind: 'dense',
       layer: node.layer,
-      input: value,
+      input,
       output: this.#wiring.value(shape),
       data,
       inputs,
@@ -149,10 +163,10 @@ class Reading {
       encoding,
       scale: new Float32Array(outputs).fill(1),
       bias: biasOf(this.#graph, node, outputs),
-      someZero: this.#wiring.hasZeros(value),
+      someZero: this.#wiring.hasZeros(input),
       ...ending,
     };
-    this.#wiring.answer(node, withOptional(operation, node, signsOf(this.#graph, node, inputs)));
+    this.#wiring.answer(node, withOptional(operation, node, signs));
   }
 
   #convolution(node: GraphNode, given: Value, shape: number[]): void {
@@ -184,27 +198,13 @@ class Reading {
     const [rows, columns] = [value.height, value.width];
     const single = shape.slice(0, -1).every((size) => size === 1);
     const covers = height === rows && width === columns && !kernel.separate && !isPadded(window);
-    if (single && covers && window.dilationHeight === 1 && window.dilationWidth === 1) {
-      if (!node.op.startsWith('xnor')) {
-        const flat = { ...encoding, shape: [height * width * inputs, outputs] };
-        const vector = this.#wiring.asVector(value, node);
-        const operation: Dense = {
-          kind: 'dense',
-          layer: node.layer,
-          input: vector,
-          output: this.#wiring.value(shape),
-          data: kernel.data,
-          inputs: vector.size,
-          outputs,
-          encoding: withAxis(flat, encoding, outputs),
-          scale: new Float32Array(outputs).fill(1),
-          bias: biasOf(this.#graph, node, outputs),
-          someZero: this.#wiring.hasZeros(value),
-          ...ending,
-        };
-        this.#wiring.answer(node, withOptional(operation, node, undefined));
-        return;
-      }
+    const spaced = window.dilationHeight > 1 || window.dilationWidth > 1;
+    if (single && covers && !spaced && !node.op.startsWith('xnor')) {
+      const flat = { ...encoding, shape: [height * width * inputs, outputs] };
+      const vector = this.#wiring.asVector(value, node);
+      const matrix = withAxis(flat, encoding, outputs);
+      this.#product(node, vector, kernel.data, matrix, shape, ending);
+      return;
     }
     const planes = value.planes ? value : this.#wiring.spread(value, node);
     const operation: Conv = {
