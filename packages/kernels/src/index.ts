@@ -1,9 +1,4 @@
-export {
-  ACTIVATIONS,
-  type ConvSizes,
-  type Kernels,
-  type Pointer,
-  type PoolSizes,
-} from './kernels.ts';
+export type { Kernels } from './kernels.ts';
 export { type LoadOptions, loadKernels } from './load.ts';
 export { hasRelaxedSimd } from './module.ts';
+export { ACTIVATIONS, type ConvSizes, type Pointer, type PoolSizes } from './sizes.ts';

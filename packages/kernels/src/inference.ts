@@ -2,11 +2,10 @@
 import { BackendError } from '@thimble/base';
 import { plain, relaxed } from '#inference-wasm';
 import { decodeModule, hasRelaxedSimd, withSharedMemory } from './module.ts';
+import type { Pointer } from './sizes.ts';
 
 export { hasRelaxedSimd } from './module.ts';
-
-/** A byte offset into the memory. */
-export type Pointer = number;
+export type { Pointer } from './sizes.ts';
 
 /**
  * The signatures of the compiled kernels; the formulas stand in assembly/inference. `Step`, `Pitch` and `bytes`
