@@ -51,8 +51,6 @@ export interface LayerInternals {
    * as they are at test time, new tensors. Called inside a tidy.
    */
   plainWeights?(): Record<string, Tensor>;
-  /** Of Thimble's own layers: the shapes of what is computed with, where that is part of a weight. */
-  usedShapes?(): Record<string, number[]>;
   /**
    * Of Thimble's own layers: the multiply-accumulates of one application to one example whose output has that
    * shape, where shapes of weights do not tell.

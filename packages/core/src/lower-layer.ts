@@ -45,11 +45,6 @@ export function attributesOf(layer: Layer): Record<string, Attribute> {
   ) as Record<string, Attribute>;
 }
 
-/** The shapes of what a layer computes with, by role, where that is part of its weights. */
-export function usedShapesOf(layer: Layer): GraphNode['used'] {
-  return internals(layer).usedShapes?.();
-}
-
 /** How a layer's inputs and output are coded, as its call transforms say. */
 export function codesOf(layer: Layer): GraphNode['codes'] {
   let codes: GraphNode['codes'];

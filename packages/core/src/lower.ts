@@ -3,14 +3,7 @@ import type { LayersModel, LayerVariable, SymbolicTensor } from '@tensorflow/tfj
 import { UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode, Shape, Source } from '@thimble/graph';
 import { internals, type Layer } from './internals.ts';
-import {
-  attributesOf,
-  cellsOf,
-  codesOf,
-  opOf,
-  usedShapesOf,
-  weightsToStore,
-} from './lower-layer.ts';
+import { attributesOf, cellsOf, codesOf, opOf, weightsToStore } from './lower-layer.ts';
 
 /**
  * The network as plain data, for counting, writing and running without TensorFlow.js: every application
@@ -183,7 +176,6 @@ class Lowering implements Traced {
     if (lead.length > 0) attributes.timeDistributed = true;
     const outputs = shapes.map((shape) => [...lead, ...shape]);
     const codes = this.#store ? codesOf(layer) : undefined;
-    const used = usedShapesOf(layer);
     const times = lead.reduce<number>((product, size) => product * (size ?? Number.NaN), 1);
     const macs = internals(layer).countMacs?.(shapes[0]!);
     return this.#add({
@@ -195,7 +187,6 @@ class Lowering implements Traced {
       attributes,
       weights,
       ...(codes ? { codes } : {}),
-      ...(used ? { used } : {}),
       ...(macs === undefined ? {} : { macs: macs * times }),
     });
   }

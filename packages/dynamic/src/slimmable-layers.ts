@@ -128,9 +128,10 @@ class ThimbleSlimmableDense extends Dense {
     return activeWeights(this, this.cuts);
   }
 
-  usedShapes(): Record<string, number[]> {
+  countMacs(output: tfl.Shape): number {
     const { active } = this.slim;
-    return active ? { kernel: [active.inputs * active.positions, active.outputs] } : {};
+    const used = active && [active.inputs * active.positions, active.outputs];
+    return macsOf(output, used ?? this.kernel.shape);
   }
 
   override getConfig(): Config {
@@ -186,10 +187,11 @@ class ThimbleSlimmableConv2D extends Conv2D {
     return activeWeights(this, this.cuts);
   }
 
-  usedShapes(): Record<string, number[]> {
+  countMacs(output: tfl.Shape): number {
     const { active } = this.slim;
-    const [height, width] = this.kernel.shape as number[];
-    return active ? { kernel: [height!, width!, active.inputs, active.outputs] } : {};
+    const { shape } = this.kernel;
+    const used = active && [...shape.slice(0, 2), active.inputs, active.outputs];
+    return macsOf(output, used ?? shape);
   }
 
   override getConfig(): Config {
@@ -238,10 +240,11 @@ class ThimbleSlimmableDepthwiseConv2D extends DepthwiseConv2D {
     return activeWeights(this, this.cuts);
   }
 
-  usedShapes(): Record<string, number[]> {
+  countMacs(output: tfl.Shape): number {
     const { active } = this.slim;
-    const [height, width, , multiplier] = this.depthwiseKernel.shape as number[];
-    return active ? { depthwiseKernel: [height!, width!, active.inputs, multiplier!] } : {};
+    const { shape } = this.depthwiseKernel;
+    const used = active && [...shape.slice(0, 2), active.inputs, ...shape.slice(3)];
+    return macsOf(output, used ?? shape);
   }
 
   override getConfig(): Config {
@@ -266,6 +269,14 @@ function requireChannelsLast({ name, dataFormat }: Weighted): void {
   if (dataFormat !== 'channelsFirst') return;
   throw new UnsupportedError(
     `Layer "${name}": slimmable layers take channelsLast data only, not channelsFirst.`,
+  );
+}
+
+/** Multiply-accumulates of a kernel of that shape at every position of an output; NaN where a size is open. */
+function macsOf(output: tfl.Shape, kernel: tfl.Shape): number {
+  return [...output.slice(0, -1), ...kernel].reduce<number>(
+    (n, size) => n * (size ?? Number.NaN),
+    1,
   );
 }
 

@@ -110,10 +110,7 @@ function macsOfNode(graph: Graph, byName: Map<string, GraphNode>, node: GraphNod
     inputs: node.inputs.map((source) => byName.get(source.node)!.outputs[source.output]!),
     outputs: node.outputs,
     weights: Object.fromEntries(
-      Object.entries(node.weights).map(([role, key]) => [
-        role,
-        node.used?.[role] ?? graph.weights[key]!.encoding.shape,
-      ]),
+      Object.entries(node.weights).map(([role, key]) => [role, graph.weights[key]!.encoding.shape]),
     ),
   };
   return macsOf(node.op, operands, node.attributes.dataFormat === 'channelsFirst');

@@ -47,8 +47,6 @@ export interface GraphNode {
   attributes: Record<string, Attribute>;
   /** Keys of {@link Graph.weights} by the name that the operation gives the weight: 'kernel', 'bias' ... */
   weights: Record<string, string>;
-  /** By the same names the shapes of what is computed with, where that is part of a weight. */
-  used?: Record<string, number[]>;
   /** Multiply-accumulates for one example, where the operation and its shapes do not tell them. */
   macs?: number;
   /** How what it gets and gives is rounded to codes; absent or null where it is not. */
