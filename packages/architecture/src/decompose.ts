@@ -280,7 +280,7 @@ function grid(candidate: Factoring): ConvRank[] {
     const others = spaced(second, 16);
     return spaced(first, 16).flatMap((a) => others.map((b): ConvRank => [a, b]));
   }
-  return spaced(first, candidate.fits ? 8 : 128);
+  return spaced(first, candidate.fits ? 8 : 512);
 }
 
 /** Up to `count` whole numbers from 1 to `most`, closer together at the small end. */

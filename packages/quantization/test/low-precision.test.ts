@@ -31,6 +31,21 @@ describe('toFixedPoint', () => {
     );
   });
 
+  // golden/cases.json quantizer-013: google/qkeras, tests/range_test.py, bits 3; its integer bits are without the
+  // sign. With 3 of them the step is 2, which our formats, with 0 fraction bits or more, do not have.
+  it.each([
+    [0, [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75]],
+    [1, [-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5]],
+    [2, [-4, -3, -2, -1, 0, 1, 2, 3]],
+  ])('has just the values of qkeras at 3 bits, %d of them whole', (whole, expected) => {
+    const rounded = toFixedPoint(tf.linspace(-9, 9, 1801), {
+      integerBits: whole + 1,
+      fractionBits: 2 - whole,
+    });
+    const values = [...new Set(rounded.dataSync())].map((value) => value + 0); // one zero
+    expect([...new Set(values)].sort((a, b) => a - b)).toEqual(expected);
+  });
+
   it('rounds halves to even, where Gupta et al. round them up', () => {
     const x = tf.tensor1d([0.25, 0.75, -0.25, -0.75, 0.24]);
     expect(toFixedPoint(x, { integerBits: 3, fractionBits: 1 })).toBeAllClose([0, 1, 0, -1, 0], 0);
