@@ -77,7 +77,7 @@ export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-sq
 export { isLinear, linearPart } from './linear-part.ts';
 export { type LossFunction, type LossName, losses } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
-export { opOfClass } from './lower-layer.ts';
+export { opOfClass, storedVariable } from './lower-layer.ts';
 export {
   bidirectionalOf,
   kernelLayers,

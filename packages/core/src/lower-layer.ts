@@ -4,6 +4,7 @@ import type { LayerVariable } from '@tensorflow/tfjs-layers';
 import type { Attribute, GraphNode, GraphWeight } from '@thimble/graph';
 import { countNonzero } from './chain.ts';
 import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
+import { layerWeight } from './kernel-names.ts';
 import { callLinks, callWeights, chainsOf, classNameOf } from './parametrize.ts';
 
 /** Classes whose function of `tf.layers` is not the class name with a small first letter. */
@@ -91,6 +92,19 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
       };
       return { role, variable, store };
     });
+}
+
+/**
+ * A weight of a built layer by the name that it has in a graph: also one that the layer holds for a layer inside
+ * it. Undefined where there is none.
+ *
+ * @example
+ * storedVariable(layer, 'kernel').shape;
+ */
+export function storedVariable(layer: Layer, role: string): LayerVariable | undefined {
+  return (
+    layerWeight(layer, role) ?? variablesOf(layer).find((variable) => localName(variable) === role)
+  );
 }
 
 /** A weight that is stored as it is, in floats where the layer does not know better. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError, ShapeError, UnsupportedError } from '@thimble/base';
-import { layerFromConfig, layerWeight, opOfClass } from '@thimble/core';
+import { layerFromConfig, opOfClass, storedVariable } from '@thimble/core';
 import type { Graph, GraphNode, Shape } from '@thimble/graph';
 
 type Layer = tfl.layers.Layer;
@@ -140,7 +140,7 @@ class Builder {
   #setWeights(node: GraphNode, layer: Layer): void {
     for (const [role, key] of Object.entries(node.weights)) {
       const { encoding, data } = this.#graph.weights[key]!;
-      const variable = layerWeight(layer, role);
+      const variable = storedVariable(layer, role);
       if (!variable) {
         throw new UnsupportedError(`Layer "${node.layer}", a ${node.op}, has no weight "${role}".`);
       }
