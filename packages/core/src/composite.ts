@@ -11,8 +11,9 @@ export type ApplyPart<T> = (part: Layer, inputs: T | T[]) => T;
 
 /**
  * A layer that stands for several plain layers: a block. A class of it makes its parts in its constructor
- * (`addPart`) and says in `connect` what is applied to what; building, shapes, calls, weights and saving
- * follow from that. Parts are saved with the layer, transforms included.
+ * (`addPart`), or in `prepare` where they depend on the shape of the input, and says in `connect` what is applied to
+ * what; building, shapes, calls, weights and saving follow from that. Parts are saved with the layer, transforms
+ * included.
  *
  * - `parametrize(block, { kernel })` passes chains on to all parts that have such a weight
  * - `walkLayers`, `summarize` and whatever works on the layers of a model see the parts
@@ -37,27 +38,39 @@ export type ApplyPart<T> = (part: Layer, inputs: T | T[]) => T;
  */
 export abstract class CompositeLayer extends tfl.layers.Layer {
   readonly #parts = new Map<string, Layer>();
+  /** Parts from a config that no role has asked for yet, in the order of the roles. */
+  readonly #saved: Layer[];
   readonly #structure: tf.serialization.ConfigDict;
   #body: tfl.LayersModel | undefined;
 
   /**
-   * @param args the arguments that every layer has, others are left out
+   * @param args the arguments that every layer has and, from a config, the parts; others are left out
    * @param structure the arguments from which the constructor makes the same parts again; saved
    */
   constructor(args: object, structure: tf.serialization.ConfigDict) {
     super(args as ConstructorParameters<typeof tfl.layers.Layer>[0]);
     this.#structure = structure;
+    this.#saved = [...((args as { parts?: readonly Layer[] }).parts ?? [])];
   }
 
-  /** What is applied to what; asks `apply` for every part that there is, each once. */
-  abstract connect<T>(input: T, apply: ApplyPart<T>): T;
+  /** What is applied to what; asks `apply` for every part that there is, each once. `others`: further inputs. */
+  abstract connect<T>(input: T, apply: ApplyPart<T>, others: readonly T[]): T;
 
-  /** Called before the parts are built, for what depends on the shape of the input, batch axis included. */
+  /** Number of inputs; 1 unless a class says otherwise. */
+  protected get inputCount(): number {
+    return 1;
+  }
+
+  /**
+   * Called before the parts are built, perhaps several times, for what depends on the shape of the first input, batch
+   * axis included.
+   */
   protected prepare(_inputShape: tfl.Shape): void {}
 
-  /** Adds a part under a role, for use in a constructor. */
+  /** Adds a part under a role, unless there is one. Roles must come in the same order every time. */
   protected addPart(role: string, make: (name: string) => Layer): void {
-    this.#parts.set(role, make(`${this.name}_${role}`));
+    if (this.#parts.has(role)) return;
+    this.#parts.set(role, this.#saved.shift() ?? make(`${this.name}_${role}`));
   }
 
   /** The part with a role. */
@@ -94,16 +107,20 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
    * Applies the parts to a symbolic tensor one by one, as if they were layers of the model being built; instead of
    * applying the layer.
    */
-  expand(input: tfl.SymbolicTensor): tfl.SymbolicTensor {
+  expand(
+    input: tfl.SymbolicTensor,
+    others: readonly tfl.SymbolicTensor[] = [],
+  ): tfl.SymbolicTensor {
     this.prepare(input.shape);
-    return this.connect(input, (part, inputs) => part.apply(inputs) as tfl.SymbolicTensor);
+    return this.connect(input, (part, inputs) => part.apply(inputs) as tfl.SymbolicTensor, others);
   }
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
-    const shape = oneShape(this, inputShape);
-    const input = tfl.input({ shape: shape.slice(1), name: `${this.name}_input` });
-    const output = this.expand(input);
-    this.#body = tfl.model({ name: this.name, inputs: input, outputs: output });
+    const inputs = this.#shapes(inputShape).map((shape, i) =>
+      tfl.input({ shape: shape.slice(1), name: `${this.name}_input${i || ''}` }),
+    );
+    const outputs = this.expand(inputs[0]!, inputs.slice(1));
+    this.#body = tfl.model({ name: this.name, inputs, outputs });
     super.build(inputShape);
     // Transforms may bring weights to parts that have none by which to tell.
     const path = this.weights[0]?.originalName.split('/') ?? [];
@@ -112,15 +129,24 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
   }
 
   override computeOutputShape(inputShape: tfl.Shape | tfl.Shape[]): tfl.Shape {
-    const shape = oneShape(this, inputShape);
-    if (!this.built) this.prepare(shape);
-    return this.connect(shape, (part, inputs) => part.computeOutputShape(inputs) as tfl.Shape);
+    const [shape, ...others] = this.#shapes(inputShape);
+    if (!this.built) this.prepare(shape!);
+    const apply: ApplyPart<tfl.Shape> = (part, inputs) =>
+      part.computeOutputShape(inputs) as tfl.Shape;
+    return this.connect(shape!, apply, others);
+  }
+
+  #shapes(shape: tfl.Shape | tfl.Shape[]): tfl.Shape[] {
+    const shapes = (Array.isArray(shape[0]) ? shape : [shape]) as tfl.Shape[];
+    if (shapes.length === this.inputCount) return shapes;
+    const wanted = this.inputCount === 1 ? 'one input' : `${this.inputCount} inputs`;
+    throw new ShapeError(`Layer "${this.name}" takes ${wanted}, not ${shapes.length}.`);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: { [key: string]: unknown }): tf.Tensor {
     return tf.tidy(() => {
-      const input = Array.isArray(inputs) ? inputs[0]! : inputs;
-      return this.connect(input, (part, values) => part.call(values, kwargs) as tf.Tensor);
+      const [input, ...others] = [inputs].flat() as tf.Tensor[];
+      return this.connect(input!, (part, x) => part.call(x, kwargs) as tf.Tensor, others);
     });
   }
 
@@ -164,7 +190,7 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
     const config: tf.serialization.ConfigDict = {
       ...super.getConfig(),
       ...this.#structure,
-      parts: this.parts.map((part) => ({
+      parts: [...this.parts, ...this.#saved].map((part) => ({
         className: part.getClassName(),
         config: part.getConfig(),
       })),
@@ -179,27 +205,15 @@ export abstract class CompositeLayer extends tfl.layers.Layer {
     customObjects: tf.serialization.ConfigDict = {},
     fastWeightInit: boolean = false,
   ): T {
-    const { parts, ...args } = config;
-    const layer = new cls(args);
-    const composite = layer as unknown as CompositeLayer;
-    const saved = (parts ?? []) as unknown as SavedPart[];
-    for (const [i, role] of [...composite.#parts.keys()].entries()) {
-      const part = saved[i];
-      if (!part) continue;
-      const made = layerFromConfig(part.className, part.config, customObjects, fastWeightInit);
-      composite.#parts.set(role, made);
-    }
-    return layer;
+    const saved = (config.parts ?? []) as unknown as SavedPart[];
+    const parts = saved.map((part) =>
+      layerFromConfig(part.className, part.config, customObjects, fastWeightInit),
+    );
+    return new cls({ ...config, parts });
   }
 }
 
 interface SavedPart {
   className: string;
   config: tf.serialization.ConfigDict;
-}
-
-function oneShape(layer: Layer, shape: tfl.Shape | tfl.Shape[]): tfl.Shape {
-  if (!Array.isArray(shape[0])) return shape as tfl.Shape;
-  if (shape.length === 1) return shape[0];
-  throw new ShapeError(`Layer "${layer.name}" takes one input, not ${shape.length}.`);
 }

@@ -102,6 +102,7 @@ function withoutChains(value: unknown, dropCalls: boolean): unknown {
   const copy = Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [key, withoutChains(entry, dropCalls)]),
   );
+  countFromOne(copy, expandedIn(value));
   if (copy.className !== PARAMETRIZED) {
     return { ...copy, ...plainForm(copy.className, copy.config as tf.serialization.ConfigDict) };
   }
@@ -113,6 +114,28 @@ function withoutChains(value: unknown, dropCalls: boolean): unknown {
     `finalize: layer "${config.name}" (${saved.className}) has call transforms (quantised activations), ` +
       'which stay with the layer, while its plain form is another layer. Finalize it first, then add them.',
   );
+}
+
+/** The names of the layers of a functional model's config that become nested models. */
+function expandedIn(config: object): Set<unknown> {
+  const { layers } = config as { layers?: { name?: string }[] };
+  const entries = Array.isArray(layers) ? layers : [];
+  return new Set(entries.filter((entry) => entry.name && bodyOf(entry)).map(({ name }) => name));
+}
+
+/** Applications of a nested model are numbered from 1, its own way from inputs to outputs being 0. */
+function countFromOne(config: Record<string, unknown>, names: ReadonlySet<unknown>): void {
+  if (names.size === 0) return;
+  const visit = (value: unknown): void => {
+    if (!Array.isArray(value)) return;
+    if (names.has(value[0]) && typeof value[1] === 'number') value[1]++;
+    else value.forEach(visit);
+  };
+  const { layers, outputLayers } = config as {
+    layers: { inboundNodes: unknown }[];
+  } & typeof config;
+  visit(outputLayers);
+  for (const { inboundNodes } of layers) visit(inboundNodes);
 }
 
 /** A plain layer: its class and config. */

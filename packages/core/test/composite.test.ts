@@ -13,6 +13,9 @@ import {
   lower,
   parametrize,
   registerCallTransform,
+  registerTransform,
+  summarize,
+  type WeightTransform,
   walkLayers,
 } from '@thimble/core';
 import {
@@ -45,6 +48,30 @@ class TestBottleneck extends CompositeLayer {
   }
 }
 tf.serialization.registerClass(TestBottleneck as never);
+
+/** `x + W y`, with a part that is made once the width of x is known. */
+class TestMerge extends CompositeLayer {
+  static className = 'TestMerge';
+
+  constructor(args: { name?: string }) {
+    super(args, {});
+    this.addPart('add', (name) => tfl.layers.add({ name }));
+  }
+
+  protected override get inputCount(): number {
+    return 2;
+  }
+
+  protected override prepare(inputShape: tfl.Shape): void {
+    const units = inputShape.at(-1)!;
+    this.addPart('fit', (name) => tfl.layers.dense({ name, units, useBias: false }));
+  }
+
+  override connect<T>(x: T, apply: ApplyPart<T>, [y]: readonly T[]): T {
+    return apply(this.part('add'), [x, apply(this.part('fit'), y!)]);
+  }
+}
+tf.serialization.registerClass(TestMerge as never);
 
 const make = () => new TestBottleneck({ units: 4, name: 'block' });
 const x = () => tf.randomUniform([4, 4], -1, 1, 'float32', 3);
@@ -129,6 +156,63 @@ it('works inside TimeDistributed, and finalizes there', async () => {
     tf.tidy(() => (each.predict(inputs) as tf.Tensor).dataSync()),
   );
   for (const [i, y] of a!.entries()) expect(b![i]).toBeCloseTo(y, 5);
+});
+
+it('finalizes in a functional model, applied twice, in the middle and as an output', async () => {
+  const x = tfl.input({ shape: [4] });
+  const block = make();
+  const once = block.apply(x) as tfl.SymbolicTensor;
+  const outputs = [block.apply(tfl.layers.reLU().apply(once)) as tfl.SymbolicTensor, once];
+  const model = tfl.model({ inputs: x, outputs });
+  const plain = await finalize(model);
+  expect(finalizeReport(plain)).toEqual([]);
+  const input = tf.randomUniform([4, 4], -1, 1, 'float32', 3);
+  const [a, b] = [model, plain].map((each) => (each.predict(input) as tf.Tensor[]).map(read));
+  expect(b).toEqual(a);
+  expect(a![0]).not.toEqual(a![1]);
+});
+const read = (tensor: tf.Tensor) => Array.from(tensor.dataSync());
+
+it('takes two inputs, and makes parts once it knows their shape', async () => {
+  const [x, y] = [tfl.input({ shape: [3] }), tfl.input({ shape: [2] })];
+  const halved: WeightTransform = {
+    getClassName: () => 'TestHalvedFit',
+    getConfig: () => ({}),
+    build: () => ({}),
+    apply: (w) => tf.div(w, 2),
+    bake: (w) => tf.div(w, 2),
+    encoding: () => ({}),
+  };
+  registerTransform('TestHalvedFit', () => halved as never);
+  const block = new TestMerge({ name: 'merge' });
+  const model = tfl.model({ inputs: [x, y], outputs: block.apply([x, y]) as tfl.SymbolicTensor });
+  parametrize(block.part('fit'), { kernel: [halved as never] });
+  block.setWeights([tf.tensor2d([2, 4, 6, 20, 40, 60], [2, 3])]);
+  const given = [tf.tensor2d([[1, 2, 3]]), tf.tensor2d([[1, 0.1]])];
+  const read = (m: tfl.LayersModel) => Array.from((m.predict(given) as tf.Tensor).dataSync());
+  for (const each of [
+    model,
+    await savedAndLoaded(model),
+    copyModel(model),
+    await finalize(model),
+  ]) {
+    for (const [i, v] of read(each).entries()) expect(v).toBeCloseTo([3, 6, 9][i]!, 5);
+  }
+  expect(summarize(model).total.macs).toBe(6);
+  expect(() => new TestMerge({}).apply(x)).toThrow(/takes 2 inputs, not 1/);
+  // Not built yet, the parts of a saved form wait for their shape.
+  const config = block.getConfig();
+  const again = TestMerge.fromConfig(TestMerge as never, config) as unknown as TestMerge;
+  const names = (from: tf.serialization.ConfigDict) =>
+    (from.parts as { className: string; config: { name: string } }[]).map((part) => [
+      part.className,
+      part.config.name,
+    ]);
+  expect(names(again.getConfig())).toEqual(names(config));
+  expect(names(config)).toEqual([
+    ['Add', 'merge_add'],
+    ['ThimbleParametrized', 'merge_fit'],
+  ]);
 });
 
 it('refuses weights that no part has, and two inputs', () => {

@@ -2,13 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { checkInteger, OptionError } from '@thimble/base';
-import {
-  CompositeLayer,
-  chained,
-  liveLayers,
-  type SavedLayer,
-  savedLayers,
-} from './composite-layer.ts';
+import { type ApplyPart, CompositeLayer } from '@thimble/core';
 
 /** What a head is made of. */
 export interface ExitHeadOptions {
@@ -83,31 +77,25 @@ export function earlyExitHead(args: EarlyExitHeadArgs): tfl.layers.Layer {
 
 class ThimbleEarlyExitHead extends CompositeLayer {
   static className = 'ThimbleEarlyExitHead';
-  readonly #args: EarlyExitHeadArgs;
-  #saved: readonly SavedLayer[] | undefined;
+  readonly #options: ExitHeadOptions;
 
-  constructor(args: EarlyExitHeadArgs & { layers?: readonly SavedLayer[] }) {
-    super(args);
-    const { classes, hidden, pooling, activation, layers } = args;
-    this.#args = Object.fromEntries(
-      Object.entries({ classes, hidden, pooling, activation }).filter(([, value]) => value != null),
-    ) as unknown as EarlyExitHeadArgs;
-    this.#saved = layers;
-    headLayers(this.name, this.#args, 2); // checks them
+  constructor(args: EarlyExitHeadArgs) {
+    const { classes, hidden, pooling, activation } = args;
+    const given = Object.entries({ classes, hidden, pooling, activation });
+    const options = Object.fromEntries(given.filter(([, value]) => value != null));
+    super(args, options as tf.serialization.ConfigDict);
+    this.#options = options as unknown as ExitHeadOptions;
+    headLayers(this.name, this.#options, 2); // checks them
   }
 
-  protected override compose([x]: tfl.SymbolicTensor[]): tfl.SymbolicTensor {
-    const layers = this.#saved
-      ? liveLayers(this.#saved)
-      : headLayers(`${this.name}_scores`, this.#args, x!.shape.length);
-    this.#saved = undefined;
-    return chained(layers, x!);
+  protected override prepare({ length }: tfl.Shape): void {
+    for (const layer of headLayers(`${this.name}_scores`, this.#options, length)) {
+      this.addPart(layer.name.slice(this.name.length + 1), () => layer);
+    }
   }
 
-  override getConfig(): tf.serialization.ConfigDict {
-    const inside = this.layers.slice(1);
-    const layers = inside.length > 0 ? savedLayers(inside) : this.#saved;
-    return { ...super.getConfig(), ...this.#args, ...(layers ? { layers } : {}) } as never;
+  override connect<T>(input: T, apply: ApplyPart<T>): T {
+    return this.parts.reduce((value, part) => apply(part, value), input);
   }
 }
 tf.serialization.registerClass(ThimbleEarlyExitHead as never);

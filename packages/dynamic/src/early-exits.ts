@@ -2,7 +2,6 @@
 import * as tfl from '@tensorflow/tfjs-layers';
 import { checkOptions, NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
 import { summarize } from '@thimble/core';
-import { chained } from './composite-layer.ts';
 import { type ExitHeadOptions, headLayers } from './early-exit-head.ts';
 import { applicationsTo, givesProbabilities, layersTo } from './exit-plan.ts';
 
@@ -71,6 +70,11 @@ export function earlyExits(model: tfl.LayersModel, options: EarlyExitsOptions): 
 }
 
 const OWNER = 'earlyExits';
+
+/** Applies layers one after the other. */
+function chained(layers: readonly tfl.layers.Layer[], x: tfl.SymbolicTensor): tfl.SymbolicTensor {
+  return layers.reduce((value, layer) => layer.apply(value) as tfl.SymbolicTensor, x);
+}
 
 /** The values after the named layers. */
 function placesOf(

@@ -2,14 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { checkInteger, OptionError } from '@thimble/base';
-import { summarize } from '@thimble/core';
-import {
-  CompositeLayer,
-  chained,
-  liveLayers,
-  type SavedLayer,
-  savedLayers,
-} from './composite-layer.ts';
+import { type ApplyPart, CompositeLayer, summarize } from '@thimble/core';
 import { decide, shown } from './gates.ts';
 
 type Layer = tfl.layers.Layer;
@@ -109,79 +102,112 @@ export function gatedConv2d(args: GatedConv2dArgs): Layer {
   return new ThimbleGatedLayer({ ...given, combine: 'concat', branches });
 }
 
+type GateSettings = Required<GateOptions> & { combine: 'add' | 'concat'; column?: number };
+
 interface GatedLayerArgs extends GateOptions, LayerArgs {
   combine: 'add' | 'concat';
-  branches: readonly (readonly (Layer | SavedLayer)[])[];
-  /** The layers of the gate, as saved. */
-  gate?: readonly SavedLayer[];
+  branches: readonly (readonly Layer[])[];
   column?: number;
 }
 
 class ThimbleGatedLayer extends CompositeLayer {
   static className = 'ThimbleGatedLayer';
-  readonly #args: Pick<GatedLayerArgs, 'combine' | 'column' | 'hidden' | 'bias' | 'noise'>;
+  readonly #settings: GateSettings;
   readonly #branches: Layer[][];
-  #gate: Layer[];
-  #macs: number[] | undefined;
+  #macs: number[] = [];
 
-  constructor(args: GatedLayerArgs) {
-    super(args);
-    const { combine, branches, gate, column, hidden = 16, bias = 2, noise = true } = args;
+  /** With the layers of the branches or, from a config, how many there are in each. */
+  constructor(args: GatedLayerArgs | (Omit<GatedLayerArgs, 'branches'> & { sizes: number[] })) {
+    const { combine, column, hidden = 16, bias = 2, noise = true } = args;
+    const branches = 'branches' in args ? args.branches : [];
+    const sizes = 'sizes' in args ? args.sizes : branches.map(({ length }) => length);
+    const fixed = column === undefined ? {} : { column };
+    const settings: GateSettings = { combine, hidden, bias, noise, ...fixed };
+    super(args, { ...settings, sizes } as tf.serialization.ConfigDict);
     checkInteger(`gated layer "${this.name}"`, 'hidden', hidden, 0);
     if (column !== undefined) checkInteger(`gated layer "${this.name}"`, 'column', column, 0);
-    this.#args = { combine, hidden, bias, noise, ...(column === undefined ? {} : { column }) };
-    this.#branches = branches.map((layers) => liveLayers(layers));
-    this.#gate = gate ? liveLayers(gate) : [];
+    this.#settings = settings;
+    this.#branches = sizes.map((size, b) =>
+      Array.from({ length: size }, (_, i) => {
+        this.addPart(`branch${b}_${i}`, () => branches[b]![i]!);
+        return this.part(`branch${b}_${i}`);
+      }),
+    );
+    this.addPart('merge', (name) => new ThimbleGateMerge({ ...settings, name }));
+    (this.part('merge') as ThimbleGateMerge).owner = this;
   }
 
-  protected override compose([x, given]: tfl.SymbolicTensor[]): tfl.SymbolicTensor {
-    const outputs = this.#branches.map((layers) => chained(layers, x!));
-    const { combine, column } = this.#args;
-    const shape = (tensor: tfl.SymbolicTensor) => tensor.shape.slice(1).join(', ');
-    if (combine === 'add' && shape(outputs[0]!) !== shape(x!)) {
-      throw new OptionError(
-        `gated layer "${this.name}": the block makes [${shape(outputs[0]!)}] of [${shape(x!)}]; it must keep the shape.`,
+  protected override get inputCount(): number {
+    return this.#settings.column === undefined ? 1 : 2;
+  }
+
+  /** None for `finalize`, which would put layers in the place of this one that skip nothing. */
+  override get body(): undefined {
+    return undefined;
+  }
+
+  protected override prepare(inputShape: tfl.Shape): void {
+    const { combine, column, hidden, bias } = this.#settings;
+    if (combine === 'add') {
+      const made = this.#branches[0]!.reduce(
+        (shape, layer) => layer.computeOutputShape(shape) as tfl.Shape,
+        inputShape,
       );
+      const [from, to] = [inputShape, made].map((shape) => shape.slice(1).join(', '));
+      if (from !== to) {
+        throw new OptionError(
+          `gated layer "${this.name}": the block makes [${to}] of [${from}]; it must keep the shape.`,
+        );
+      }
     }
-    if (column === undefined && this.#gate.length === 0) this.#gate = this.#newGate(x!);
-    this.#macs = outputs.map((output) => {
-      const body = tfl.model({ inputs: x!, outputs: output, name: `${this.name}_branch` });
-      return summarize(body).total.macs;
-    });
-    const logits = column === undefined ? chained(this.#gate, x!) : given!;
-    const merge = new ThimbleGateMerge({ ...this.#args, name: `${this.name}_merge` });
-    merge.owner = this;
-    return merge.apply([x!, ...outputs, logits]) as tfl.SymbolicTensor;
+    if (column !== undefined) return;
+    const { dense, globalAveragePooling1d, globalAveragePooling2d } = tfl.layers;
+    const rank = inputShape.length;
+    if (rank === 4) this.addPart('gate_pool', (name) => globalAveragePooling2d({ name }));
+    if (rank === 3) this.addPart('gate_pool', (name) => globalAveragePooling1d({ name }));
+    if (hidden > 0) {
+      this.addPart('gate_hidden', (name) => dense({ name, units: hidden, activation: 'relu' }));
+    }
+    const biasInitializer = tfl.initializers.constant({ value: bias });
+    const units = this.#branches.length;
+    this.addPart('gate', (name) => dense({ name, units, biasInitializer }));
   }
 
-  #newGate(x: tfl.SymbolicTensor): Layer[] {
-    const { dense, globalAveragePooling1d, globalAveragePooling2d } = tfl.layers;
-    const { hidden, bias } = this.#args;
-    const name = `${this.name}_gate`;
-    const rank = x.shape.length;
-    const layers: Layer[] = [];
-    if (rank === 4) layers.push(globalAveragePooling2d({ name: `${name}_pool` }));
-    else if (rank === 3) layers.push(globalAveragePooling1d({ name: `${name}_pool` }));
-    if (hidden! > 0) {
-      layers.push(dense({ name: `${name}_hidden`, units: hidden!, activation: 'relu' }));
-    }
-    const biasInitializer = tfl.initializers.constant({ value: bias! });
-    return [...layers, dense({ name, units: this.#branches.length, biasInitializer })];
+  /** The layers of the gate, none where another layer decides. */
+  get #gate(): Layer[] {
+    return ['gate_pool', 'gate_hidden', 'gate']
+      .filter((role) => this.hasPart(role))
+      .map((role) => this.part(role));
+  }
+
+  override connect<T>(input: T, apply: ApplyPart<T>, [given]: readonly T[]): T {
+    const through = (layers: readonly Layer[]) =>
+      layers.reduce((value, layer) => apply(layer, value), input);
+    const outputs = this.#branches.map(through);
+    return apply(this.part('merge'), [input, ...outputs, given ?? through(this.#gate)]);
+  }
+
+  override build(inputShape: tfl.Shape | tfl.Shape[]): void {
+    super.build(inputShape);
+    this.#macs = this.#branches.map((layers) => {
+      const outputs = layers.at(-1)!.output as tfl.SymbolicTensor;
+      return summarize(tfl.model({ inputs: this.inputs![0]!, outputs })).total.macs;
+    });
   }
 
   /** Multiply-accumulates of the branches. */
   get macs(): readonly number[] {
-    return this.#macs ?? [];
+    return this.#macs;
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Kwargs): tf.Tensor | tf.Tensor[] {
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Kwargs): tf.Tensor {
     if (kwargs?.training || tf.getBackend() === 'webgpu') return super.call(inputs, kwargs);
     return tf.tidy(() => this.#split([inputs].flat() as tf.Tensor[]));
   }
 
   /** Computes every branch for the samples alone whose gate is open. */
   #split([x, given]: tf.Tensor[]): tf.Tensor {
-    const { combine, column } = this.#args;
+    const { combine, column } = this.#settings;
     const { macs } = this;
     let gates: tf.Tensor;
     if (column === undefined) {
@@ -216,12 +242,6 @@ class ThimbleGatedLayer extends CompositeLayer {
       );
     });
     return parts.length === 1 ? parts[0]! : tf.concat(parts, -1);
-  }
-
-  override getConfig(): tf.serialization.ConfigDict {
-    const branches = this.#branches.map(savedLayers);
-    const gate = this.#gate.length > 0 ? { gate: savedLayers(this.#gate) } : {};
-    return { ...super.getConfig(), ...this.#args, branches, ...gate } as never;
   }
 }
 
