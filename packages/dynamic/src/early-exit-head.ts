@@ -3,6 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { checkInteger, OptionError } from '@thimble/base';
 import { type ApplyPart, CompositeLayer } from '@thimble/core';
+import { slimmableDense } from './slimmable-layers.ts';
+import type { Widths } from './slimmable-widths.ts';
 
 /** What a head is made of. */
 export interface ExitHeadOptions {
@@ -23,11 +25,12 @@ export interface ExitHeadOptions {
 export type EarlyExitHeadArgs = ExitHeadOptions &
   NonNullable<Parameters<typeof tfl.layers.flatten>[0]>;
 
-/** The plain layers of a head, the last one under the head's name. */
+/** The layers of a head, the last one under the head's name; with `widths` its dense layers are slimmable. */
 export function headLayers(
   name: string,
   options: ExitHeadOptions,
   rank: number,
+  widths?: Widths,
 ): tfl.layers.Layer[] {
   const { classes, hidden, pooling = 'flatten', activation = 'softmax' } = options;
   checkInteger(`exit head "${name}"`, 'classes', classes, 1);
@@ -42,7 +45,9 @@ export function headLayers(
       );
     }
   }
-  const { dense, flatten, globalAveragePooling1d, globalAveragePooling2d } = tfl.layers;
+  const { flatten, globalAveragePooling1d, globalAveragePooling2d } = tfl.layers;
+  const dense = (args: Parameters<typeof tfl.layers.dense>[0]) =>
+    widths === undefined ? tfl.layers.dense(args) : slimmableDense({ ...args, widths });
   const layers: tfl.layers.Layer[] = [];
   const pool = { name: `${name}_pool` };
   if (rank > 2) {

@@ -4,6 +4,7 @@ import { checkOptions, NoMatchError, OptionError, UnsupportedError } from '@thim
 import { summarize } from '@thimble/core';
 import { type ExitHeadOptions, headLayers } from './early-exit-head.ts';
 import { applicationsTo, givesProbabilities, layersTo } from './exit-plan.ts';
+import { isSlimmable } from './slimmable.ts';
 
 /** Options of {@link earlyExits}. */
 export interface EarlyExitsOptions {
@@ -24,6 +25,9 @@ export interface EarlyExitsOptions {
  *
  * The trunk is that of `model`: the two share their layers and weights, so training one trains the other, and
  * only one of them may be disposed of. Heads give probabilities or logits as the trunk does.
+ *
+ * Of a slimmable model the heads are slimmable too, so that depth and width can be chosen together: `setWidth`
+ * narrows trunk and heads, and `fitExits` with the callback {@link slimmableTraining} trains all exits at each width.
  *
  * Paper: Teerapittayanon, McDanel, Kung, "BranchyNet", 2016, section III-A.
  *
@@ -50,6 +54,7 @@ export function earlyExits(model: tfl.LayersModel, options: EarlyExitsOptions): 
   }
   const trunk = model.outputs[0]!;
   const places = placesOf(model.name, trunk, after);
+  const widths = model.layers.find(isSlimmable)?.slim.widths;
   const outputs = places.map((place, i) => {
     const name = `exit${i + 1}`;
     if (model.layers.some((layer) => layer.name.split('_')[0] === name)) {
@@ -58,9 +63,9 @@ export function earlyExits(model: tfl.LayersModel, options: EarlyExitsOptions): 
       );
     }
     if (typeof head === 'function') return chained(head(name, after[i]!), place);
-    const activation = givesProbabilities(trunk) ? 'softmax' : 'linear';
-    const classes = trunk.shape.at(-1)!;
-    return chained(headLayers(name, { classes, activation, ...head }, place.shape.length), place);
+    const activation: 'softmax' | 'linear' = givesProbabilities(trunk) ? 'softmax' : 'linear';
+    const options = { classes: trunk.shape.at(-1)!, activation, ...head };
+    return chained(headLayers(name, options, place.shape.length, widths), place);
   });
   return tfl.model({
     inputs: model.inputs,

@@ -4,12 +4,15 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { savedAndLoaded, threeClasses, useCpu } from '@thimble/testing';
 import {
   earlyExits,
+  encode,
   fakeQuant,
   fit,
   fitExits,
   gateCost,
   layers,
+  load,
   maskedWeights,
+  msdNet,
   parametrize,
   parametrizedWeights,
   predictEarly,
@@ -90,3 +93,53 @@ it('gated blocks and exit heads are pruned and quantised inside', async () => {
   expect(zerosOf(model)).toEqual(zeros);
   expect(outputsOf(await savedAndLoaded(model))).toEqual(outputsOf(model));
 });
+
+it.each([
+  ['early exits', () => earlyExits(imageTrunk(), { after: ['pool'], head: { hidden: 4 } })],
+  [
+    'msdNet',
+    () =>
+      msdNet({
+        inputShape: [8, 8, 1],
+        classes: 3,
+        exits: 2,
+        base: 1,
+        scales: 2,
+        filters: 2,
+        growth: 2,
+      }),
+  ],
+])('%s: a .thimble file gives back every exit, and leaves early as before', async (_, make) => {
+  const model = withSeed(4, make);
+  const x = tf.randomUniform([9, 8, 8, 1], 0, 1, 'float32', 2);
+  const again = await load(await encode(model));
+  const outputs = (m: tfl.LayersModel) => (m.predict(x) as tf.Tensor[]).map(valuesOf);
+  const wanted = outputs(model);
+  expect(outputs(again)).toEqual(wanted);
+  expect(again.outputNames).toEqual(model.outputNames);
+  // The middle one of the first exit's entropies: some leave, some go on.
+  const entropies = Array.from({ length: 9 }, (_, i) =>
+    wanted[0]!.slice(3 * i, 3 * i + 3).reduce((sum, p) => sum - p * Math.log(p), 0),
+  ).sort((a, b) => a - b);
+  const threshold = entropies[4]!;
+  const [before, after] = [
+    await predictEarly(model, x, { threshold }),
+    await predictEarly(again, x, { threshold }),
+  ];
+  expect(Array.from(after.exits)).toEqual(Array.from(before.exits));
+  expect(valuesOf(after.scores)).toEqual(valuesOf(before.scores));
+  expect(new Set(before.exits).size).toBe(2);
+});
+
+const valuesOf = (tensor: tf.Tensor) => Array.from(tensor.dataSync());
+
+function imageTrunk(): tfl.LayersModel {
+  return tfl.sequential({
+    layers: [
+      tfl.layers.conv2d({ filters: 3, kernelSize: 3, activation: 'relu', inputShape: [8, 8, 1] }),
+      tfl.layers.maxPooling2d({ name: 'pool', poolSize: 2 }),
+      tfl.layers.flatten(),
+      dense({ units: 3, activation: 'softmax' }),
+    ],
+  });
+}
