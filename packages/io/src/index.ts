@@ -8,6 +8,7 @@ export {
 } from './encode.ts';
 export { registerFileHandlers, saveTfjs } from './file-handlers.ts';
 export { loadKeras } from './load-keras.ts';
+export { type FromOnnxOptions, fromOnnx, graphOfOnnx } from './onnx/from-onnx.ts';
 export { graphToOnnx, type ToOnnxOptions, toOnnx } from './onnx/to-onnx.ts';
 export { modelOfGraph } from './raise.ts';
 export { type ResetAfterGruArgs, resetAfterGru } from './reset-after-gru.ts';
