@@ -12,14 +12,8 @@ import { modelOfGraph } from '../raise.ts';
 import { constantOf, dequantized } from './constants.ts';
 import { ACTIVATIONS, activationLayer } from './import-activations.ts';
 import { intOf } from './import-attributes.ts';
-import {
-  batchNormalization,
-  convolution,
-  globalPooling,
-  pooling,
-  product,
-  scaling,
-} from './import-layers.ts';
+import { convolution } from './import-convolution.ts';
+import { batchNormalization, globalPooling, pooling, product, scaling } from './import-layers.ts';
 import {
   concat,
   flatten,
@@ -51,7 +45,7 @@ export interface FromOnnxOptions {
  * networks (QDQ) become a model in floats with the rounded weights; {@link graphOfOnnx} keeps the codes.
  *
  * @throws {FileFormatError} for bytes that are cut off or make no sense; {UnsupportedError} naming a node whose
- *   operation or attributes TensorFlow.js has no layer for; {ShapeError} for sizes that do not fit.
+ *   operation or attributes TensorFlow.js has no layer for, operator sets before 7; {ShapeError} for sizes that do not fit.
  * @example
  * const model2 = fromOnnx(toOnnx(model));
  * model2.summary();
@@ -90,10 +84,23 @@ function guarded<T>(read: () => T): T {
   }
 }
 
+/** Since then broadcasting and batch normalisation are what they are now. */
+const OLDEST_OPSET = 7;
+
 function read(bytes: Uint8Array, asInFile: boolean): Graph {
-  const { graph: file } = decodeModel(bytes);
-  if (!file) throw new FileFormatError('fromOnnx: the file has no graph; is it an ONNX model?');
-  const reader = new OnnxReader(file, bytes.length);
+  const { graph: file, opsets } = decodeModel(bytes);
+  const opset = opsets.find(({ domain = '' }) => domain === '' || domain === 'ai.onnx')?.version;
+  if (!file || opset === undefined) {
+    throw new FileFormatError(
+      `fromOnnx: the file has no ${file ? 'operator set' : 'graph'}. It is cut off, or not an ONNX model.`,
+    );
+  }
+  if (opset < OLDEST_OPSET) {
+    throw new UnsupportedError(
+      `fromOnnx: the file is of operator set ${opset}; ${OLDEST_OPSET} and later are read. Convert it (onnx.version_converter).`,
+    );
+  }
+  const reader = new OnnxReader(file, opset, bytes.length);
   if (file.name) reader.graph.name = file.name;
   for (const info of file.inputs) {
     if (!reader.isConstant(info.name)) addInput(reader, info, asInFile);

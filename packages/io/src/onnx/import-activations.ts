@@ -52,7 +52,7 @@ function kindOf(reader: OnnxReader, node: OnnxNode, axes: number, last: number):
       if (near('alpha', 0.2, 0.2) && near('beta', 0.5, 0.5)) return named('hardSigmoid');
       break;
     case 'Softmax': {
-      const axis = intOf(node, 'axis', -1);
+      const axis = intOf(node, 'axis', reader.opset < 13 ? 1 : -1);
       if ((axis < 0 ? axis + axes + 1 : axis) === last) return named('softmax');
       throw new UnsupportedError(`${at(node)} is along axis ${axis}; only channels are read.`);
     }

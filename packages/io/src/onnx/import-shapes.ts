@@ -2,7 +2,7 @@
 import { ShapeError, sizeOf, UnsupportedError } from '@thimble/base';
 import type { Shape } from '@thimble/graph';
 import { intOf, intsOf, textOf } from './import-attributes.ts';
-import { wholeNumbers, zeroPadded } from './import-layers.ts';
+import { wholeNumbers, zeroPadded } from './import-parts.ts';
 import type { OnnxNode } from './messages.ts';
 import { at, type OnnxReader, type Value } from './reader.ts';
 

@@ -42,6 +42,8 @@ export class OnnxReader {
   readonly values: Map<string, Value> = new Map();
   /** Values rounded to codes: what comes out of QuantizeLinear. */
   readonly codes: Map<string, Value> = new Map();
+  /** The version of the operators. */
+  readonly opset: number;
   /** Nodes that are part of what another one became. */
   readonly done: Set<OnnxNode> = new Set();
   readonly #tensors: Map<string, OnnxTensor>;
@@ -52,7 +54,8 @@ export class OnnxReader {
   /** Numbers that weights may still have. */
   #budget: number;
 
-  constructor(file: OnnxGraph, bytes: number) {
+  constructor(file: OnnxGraph, opset: number, bytes: number) {
+    this.opset = opset;
     if (file.nodes.length > MOST_NODES) {
       throw new UnsupportedError(
         `fromOnnx: ${file.nodes.length} nodes; at most ${MOST_NODES} are read.`,

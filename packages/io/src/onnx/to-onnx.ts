@@ -3,6 +3,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import { lower } from '@thimble/core';
 import { type Graph, type GraphNode, type Shape, validateGraph } from '@thimble/graph';
+import { groupedConvolution } from './export-groups.ts';
 import { exportNode } from './export-nodes.ts';
 import { ELEMENTS, encodeModel, type OnnxValueInfo } from './messages.ts';
 import { OnnxWriter, type Value } from './writer.ts';
@@ -81,7 +82,9 @@ export function graphToOnnx(graph: Graph, options: ToOnnxOptions = {}): Uint8Arr
       const code = codes?.inputs?.[i];
       return code ? writer.rounded(value, checkedCode(node, code)) : value;
     });
-    const made = exportNode({ graph, node, inputs: given, writer, quantized });
+    const site = { graph, node, inputs: given, writer, quantized };
+    const grouped = node.op === 'concatenate' ? groupedConvolution(site, values) : undefined;
+    const made = grouped ?? exportNode(site);
     const code = codes?.output;
     values.set(node.name, code ? writer.rounded(made, checkedCode(node, code)) : made);
   }

@@ -145,7 +145,7 @@ export class OnnxWriter {
     return { ...value, name };
   }
 
-  /** Takes out the nodes whose values nothing uses. */
+  /** Takes out the nodes and initializers whose values nothing uses. */
   prune(outputs: readonly string[]): void {
     const used = new Set(outputs);
     for (let i = this.nodes.length - 1; i >= 0; i--) {
@@ -153,6 +153,8 @@ export class OnnxWriter {
       if (made.some((name) => used.has(name))) for (const name of inputs) used.add(name);
       else this.nodes.splice(i, 1);
     }
+    const kept = this.initializers.filter(({ name }) => used.has(name!));
+    this.initializers.splice(0, this.initializers.length, ...kept);
   }
 
   /** Makes two names change places. */
