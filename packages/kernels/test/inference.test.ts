@@ -483,6 +483,80 @@ describe.each(BUILDS)('layouts, $build', ({ k }) => {
     }));
 });
 
+describe.each(BUILDS)('convolutions of signs, $build', ({ k }) => {
+  const cases = fc.record({
+    outputs: upTo(4),
+    // Fewer strips than are counted at once, as many, and more.
+    strips: upTo(19),
+    cells: upTo(17),
+    planes: upTo(2),
+    edges: fc.nat(3),
+    low: fc.constantFrom(Number.NEGATIVE_INFINITY, 0),
+    high: fc.constantFrom(Number.POSITIVE_INFINITY, 60),
+    /** All bits differ: the largest counts that there are. */
+    opposite: fc.boolean(),
+    seed: seeds,
+  });
+
+  test('xnorPlanes by signTables equals the sums of products of signs', () =>
+    check(cases, 60, ({ outputs, strips, cells, planes, edges, low, high, opposite, seed }) => {
+      const next = random(seed);
+      const word = () => Math.floor(next() * 2 ** 32);
+      const pixels = 16 * Math.max(8, strips) + 32;
+      const step = pixels + 16;
+      const x = Uint32Array.from({ length: planes * pixels }, opposite ? () => 0 : word);
+      const places = Array.from({ length: cells }, () => ({
+        plane: Math.floor(next() * planes),
+        pixel: Math.floor(next() * 32),
+      }));
+      const deltas = places.map(({ plane, pixel }) => 128 * step * plane + pixel);
+      const bits = Uint32Array.from({ length: outputs * cells }, opposite ? () => -1 : word);
+      const [scale, bias] = [integers(outputs, seed + 1), integers(outputs, seed + 2)];
+      const values = integers(outputs * 2, seed + 3);
+      const edge = Array.from({ length: edges }, (_, i) => [5 * i, i % 2] as const);
+      const w = new Uint32Array(outputs * (2 + cells));
+      for (let o = 0; o < outputs; o++) {
+        new Float32Array(w.buffer).set([scale[o]!, bias[o]!], o * (2 + cells));
+        w.set(bits.subarray(o * cells, (o + 1) * cells), o * (2 + cells) + 2);
+      }
+      const whole = 32 * cells;
+      const yStep = 16 * strips + 4;
+      const { y } = run(
+        {
+          x: input(new Float32Array(x.buffer)),
+          tables: output((planes * 128 * step) / 4),
+          w: input(new Float32Array(w.buffer)),
+          deltas: input(words(deltas)),
+          places: input(words(edge.flatMap(([pixel, row]) => [4 * pixel, 4 * row]))),
+          values: input(values),
+          base: output(16 * strips + 64),
+          y: output(outputs * yStep),
+        },
+        (at) => {
+          k.signTables(at.x, 4 * pixels, at.tables, step, planes, pixels);
+          k.xnorPlanes(
+            ...([at.tables, step, at.w, cells, at.deltas, at.y, 4 * yStep, outputs] as const),
+            ...([strips, low, high, whole, at.base, edges, at.places, at.values, 2] as const),
+          );
+        },
+        seed,
+      );
+      const expected = Array.from(y);
+      for (let o = 0; o < outputs; o++) {
+        for (let p = 0; p < 16 * strips; p++) {
+          const row = edge.find(([pixel]) => pixel === p)?.[1];
+          let sum = row === undefined ? whole : values[2 * o + row]!;
+          for (const [i, { plane, pixel }] of places.entries()) {
+            let differ = x[plane * pixels + pixel + p]! ^ bits[o * cells + i]!;
+            for (; differ !== 0; differ &= differ - 1) sum -= 2;
+          }
+          expected[o * yStep + p] = cut(scale[o]! * sum + bias[o]!, low, high);
+        }
+      }
+      expectExact(y, expected);
+    }));
+});
+
 describe.each(BUILDS)('value by value, $build', ({ k }) => {
   const curves: Record<keyof typeof CURVES, (x: number) => number> = {
     sigmoid: (x) => 1 / (1 + Math.exp(-x)),
