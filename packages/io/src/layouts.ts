@@ -1,7 +1,7 @@
 // The layouts that a weight can be stored in: which entries are kept, and how that is written.
 import { sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
-import { runsAlong } from '@thimble/runtime/file';
+import { BY_OUTPUTS, placesByOutputs, runsAlong } from '@thimble/runtime/file';
 import type { ByteWriter } from './byte-writer.ts';
 import { BitWriter } from './byte-writer.ts';
 import { writeHuffman } from './huffman-code.ts';
@@ -43,7 +43,14 @@ export function layoutsOf(
   if (kept.length > 0.97 * size && made.length > 0) return made;
   if (wanted('bitmap')) made.push(bitmap(kept, size));
   if (wanted('gaps')) {
-    for (const bits of gapBits === undefined ? GAP_BITS : [gapBits]) made.push(gaps(kept, bits));
+    const orders: Order[] = [{ kept, size }];
+    const outputs = shape.at(-1) ?? 1;
+    if (shape.length > 1 && outputs > 1) {
+      orders.push({ kept: byOutputs(data!, outputs), size, outputs });
+    }
+    for (const order of orders) {
+      for (const bits of gapBits === undefined ? GAP_BITS : [gapBits]) made.push(gaps(order, bits));
+    }
   }
   if (kept.length === 0 && made.length > 0) return made;
   for (let axis = 0; axis < shape.length; axis++) {
@@ -61,6 +68,18 @@ function keptEntries(data: Float32Array): Int32Array {
   return kept.slice(0, count);
 }
 
+/** The kept entries output by output, numbered in that order. */
+function byOutputs(data: Float32Array, outputs: number): Int32Array {
+  const kept = new Int32Array(data.length);
+  const inputs = data.length / outputs;
+  let count = 0;
+  for (let o = 0; o < outputs; o++) {
+    for (let i = 0; i < inputs; i++)
+      if (data[i * outputs + o] !== 0) kept[count++] = o * inputs + i;
+  }
+  return kept.slice(0, count);
+}
+
 function bitmapBytes(places: Int32Array, count: number): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(count / 8));
   for (const place of places) bytes[place >> 3]! |= 1 << (place & 7);
@@ -72,11 +91,19 @@ function bitmap(kept: Int32Array, size: number): Layout {
   return { name: 'bitmap', places: kept, fillers: 0, gapBits: 0, write };
 }
 
+/** The kept entries of a weight of `size`; with `outputs`, numbered output by output. */
+interface Order {
+  kept: Int32Array;
+  size: number;
+  outputs?: number;
+}
+
 /**
  * Deep Compression's relative indices (Han et al., 2016, section 2): the distance from each kept entry to
- * the next less 1, in `bits` bits; a filler zero where it is more than 2^bits.
+ * the next less 1, in `bits` bits; a filler zero where it is more than 2^bits. In the order of the entries,
+ * or output by output, as the paper's networks lie in memory.
  */
-function gaps(kept: Int32Array, bits: number): Layout {
+function gaps({ kept, size, outputs }: Order, bits: number): Layout {
   const reach = 2 ** bits;
   const places: number[] = [];
   const steps: number[] = [];
@@ -91,13 +118,14 @@ function gaps(kept: Int32Array, bits: number): Layout {
     steps.push(place - last - 1);
     last = place;
   }
+  const numbers = Int32Array.from(places);
   return {
     name: 'gaps',
-    places: Int32Array.from(places),
+    places: outputs === undefined ? numbers : placesByOutputs(numbers, size, outputs),
     fillers: places.length - kept.length,
     gapBits: bits,
     write(writer, huffman) {
-      writer.byte(bits);
+      writer.byte(outputs === undefined ? bits : bits + BY_OUTPUTS);
       writer.varint(steps.length);
       if (steps.length === 0) return;
       if (huffman) {

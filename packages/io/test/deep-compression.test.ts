@@ -1,6 +1,7 @@
 // Deep Compression's sizes (Han, Mao, Dally, 2016, tables 2 and 3) against what the encoder writes.
 import { Random, sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
+import { ByteReader, readWeight } from '@thimble/runtime/file';
 import { expect, it } from 'vitest';
 import { storeWeight } from '../src/store-weight.ts';
 
@@ -55,4 +56,21 @@ it('stores fillers exactly where a gap is more than 2^bits', () => {
   const weight: GraphWeight = { encoding: { shape: [100], values, nonzero: 5 }, data };
   const stored = storeWeight(weight, { entropies: ['none'], layouts: ['gaps'], gapBits: 2 });
   expect(stored.fillers).toBe(22);
+});
+
+it('counts gaps output by output where that is shorter', () => {
+  // One output of 100 is kept: 64 entries in a row behind 3 * 64, which takes 48 fillers of 4. In the order of
+  // the entries each of them is 100 from the next.
+  const [inputs, outputs] = [64, 100];
+  const data = new Float32Array(inputs * outputs);
+  for (let i = 0; i < inputs; i++) data[i * outputs + 3] = 1 + i;
+  const values = { type: 'float', bits: 32 } as const;
+  const weight: GraphWeight = {
+    encoding: { shape: [inputs, outputs], values, nonzero: inputs },
+    data,
+  };
+  const stored = storeWeight(weight, { entropies: ['none'], layouts: ['gaps'], gapBits: 2 });
+  expect(stored.fillers).toBe(48);
+  const back = readWeight(new ByteReader(stored.bytes), { values: 1e6 });
+  expect(back.data).toEqual(data);
 });

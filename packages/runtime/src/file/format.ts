@@ -46,6 +46,9 @@ export const ENTROPY = { none: 0, huffman: 1 } as const;
 /** Storage byte: layout * 4 + entropy. */
 export const LAYOUT_STEP = 4;
 
+/** Added to the bits of a gap where entries are numbered output by output. */
+export const BY_OUTPUTS = 128;
+
 /** No axis. */
 export const NO_AXIS = 255;
 

@@ -28,3 +28,9 @@ export function runsAlong(shape: readonly number[], axis: number, length: number
     size: (index) => Math.min(length, along - place(index) * length),
   };
 }
+
+/** The places of entries that are numbered output by output, the last axis, in a weight of `size` entries. */
+export function placesByOutputs(numbers: Int32Array, size: number, outputs: number): Int32Array {
+  const inputs = size / outputs;
+  return numbers.map((number) => (number % inputs) * outputs + Math.floor(number / inputs));
+}

@@ -9,7 +9,7 @@ export {
   lastOutput,
 } from './description.ts';
 export * from './format.ts';
-export { type Runs, runsAlong } from './groups.ts';
+export { placesByOutputs, type Runs, runsAlong } from './groups.ts';
 export {
   huffmanSymbols,
   huffmanTable,

@@ -7,8 +7,8 @@ import { sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import { ArithmeticDecoder } from './arithmetic-decoder.ts';
 import { codeCodes } from './code-model.ts';
-import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
-import { runsAlong } from './groups.ts';
+import { BY_OUTPUTS, ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
+import { placesByOutputs, runsAlong } from './groups.ts';
 import {
   huffmanSymbols,
   huffmanTable,
@@ -174,7 +174,7 @@ function readPlaces(
     case LAYOUTS.dense:
       return undefined;
     case LAYOUTS.gaps:
-      return readGaps(reader, sizeOf(shape), entropy);
+      return readGaps(reader, shape, entropy);
     case LAYOUTS.bitmap: {
       const size = sizeOf(shape);
       const set = bitSetter(reader, size);
@@ -207,8 +207,10 @@ function bitSetter(reader: ByteReader, count: number): (i: number) => boolean {
   return (i) => ((bytes[i >> 3]! >> (i & 7)) & 1) === 1;
 }
 
-function readGaps(reader: ByteReader, size: number, entropy: number): Int32Array {
-  const bits = reader.byte();
+function readGaps(reader: ByteReader, shape: number[], entropy: number): Int32Array {
+  const size = sizeOf(shape);
+  const byte = reader.byte();
+  const bits = byte % BY_OUTPUTS;
   if (bits < 1 || bits > MOST_GAP_BITS) throw corrupt(`gaps cannot have ${bits} bits`);
   const count = reader.varint('the number of kept entries', size);
   const places = new Int32Array(count);
@@ -220,7 +222,7 @@ function readGaps(reader: ByteReader, size: number, entropy: number): Int32Array
     if (place >= size) throw corrupt('a kept entry lies outside its weight');
     places[i] = place;
   }
-  return places;
+  return byte < BY_OUTPUTS ? places : placesByOutputs(places, size, shape.at(-1) ?? 1);
 }
 
 function readRuns(reader: ByteReader, shape: number[]) {
