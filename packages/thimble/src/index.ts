@@ -68,6 +68,18 @@ export * from '@thimble/io';
 export * from '@thimble/pruning';
 export * from '@thimble/quantization';
 export { type DistilledPruningOptions, distilledPruning } from './distilled-pruning.ts';
+export {
+  type Compressed,
+  type CompressOptions,
+  type CompressReport,
+  compress,
+} from './recipes/compress.ts';
+export type { CompressData, CompressParts } from './recipes/data.ts';
+export type { Measured, StepReport } from './recipes/measure.ts';
+export { recipes } from './recipes/ready.ts';
+export { parseRecipe, type Recipe, recipeSchema, type StepData } from './recipes/recipe.ts';
+export type { Job, Step } from './recipes/step.ts';
+export { type StepOptions, steps } from './recipes/steps.ts';
 export { data, runtime };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */

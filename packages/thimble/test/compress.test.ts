@@ -1,0 +1,230 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import '@thimble/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  type CompressOptions,
+  compress,
+  data,
+  fit,
+  load,
+  OptionError,
+  recipes,
+  runtime,
+  steps,
+  withSeed,
+} from 'thimble';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+// Real digits where there are any, drawn ones elsewhere.
+const quiet = { progress: false } as const;
+let train: data.ImageDataset;
+let validation: data.ImageDataset;
+let held: data.ImageDataset;
+let model: tfl.LayersModel;
+let folder: string;
+
+function network(): tfl.Sequential {
+  return withSeed(5, () =>
+    tfl.sequential({
+      layers: [
+        tfl.layers.flatten({ inputShape: [28, 28, 1] }),
+        tfl.layers.dense({ name: 'fc1', units: 32, activation: 'relu' }),
+        tfl.layers.dense({ name: 'fc2', units: 16, activation: 'relu' }),
+        tfl.layers.dense({ name: 'output', units: 10, activation: 'softmax' }),
+      ],
+    }),
+  );
+}
+
+beforeAll(async () => {
+  await tf.setBackend('thimble');
+  const source = process.env.THIMBLE_DATA_DIR ? 'auto' : 'synthetic';
+  const all = await data.mnist({ source, limit: 2500, onProgress: false });
+  [train, validation] = all.train.split(0.2, 1);
+  held = all.test.take(500);
+  model = network();
+  const training = { epochs: 4, batchSize: 32, loss: 'categoricalCrossentropy' } as const;
+  await fit(model, train, { ...training, ...quiet });
+  folder = await mkdtemp(join(tmpdir(), 'thimble-compress-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const parts = () => ({ train, validation, test: held });
+
+/** Compresses, and gives the model back only by what it says. */
+async function compressed(options: Omit<CompressOptions, 'data'>) {
+  const before = model.getWeights().map((weight) => Array.from(weight.dataSync().slice(0, 50)));
+  const result = await compress(model, { data: parts(), ...quiet, ...options });
+  const after = model.getWeights().map((weight) => Array.from(weight.dataSync().slice(0, 50)));
+  expect(after).toEqual(before);
+  return result;
+}
+
+function outputs(each: tfl.LayersModel): number[] {
+  return tf.tidy(() => {
+    const { images } = held.tensors({ limit: 20 });
+    return Array.from((each.predict(images) as tf.Tensor).dataSync());
+  });
+}
+
+test('steps one after the other: the file holds what was made, recipe and figures with it', async () => {
+  const started: string[] = [];
+  const {
+    model: small,
+    bytes,
+    report,
+  } = await compressed({
+    steps: [
+      steps.prune({
+        sparsity: 0.8,
+        perLayer: { output: 0.3 },
+        rounds: 2,
+        fineTune: 1,
+        batchSize: 16,
+        learningRate: 0.003,
+      }),
+      steps.cluster({ clusters: 16, epochs: 1 }),
+      steps.quantize({ bits: 8 }),
+      steps.encode({ labels: [...'0123456789'] }),
+    ],
+    onStep: ({ name }) => started.push(name),
+  });
+  expect(started).toEqual(['prune', 'cluster', 'quantize', 'encode']);
+  // 784 * 32 + 32 * 16 + 16 * 10 entries of kernels, of which a fifth is left, but 7 tenths of the last 160; 58 biases.
+  expect(report.before.params).toBe(25_760 + 58);
+  expect(report.steps[0]!.nonzero).toBeLessThanOrEqual(5018 + 102 + 112 + 58);
+  expect(report.bytes).toBe(bytes.length);
+  expect(report.ratio).toBeCloseTo((4 * 25_818) / bytes.length, 10);
+  expect(report.ratio).toBeGreaterThan(15);
+  expect(report.before.test!.accuracy).toBeGreaterThan(0.75);
+  expect(report.after.test!.accuracy).toBeGreaterThan(report.before.test!.accuracy! - 0.08);
+
+  const file = await runtime.decode(bytes);
+  expect(file.labels).toHaveLength(10);
+  const notes = JSON.parse(JSON.stringify(file.report));
+  expect(notes.recipe).toEqual(JSON.parse(JSON.stringify(report.recipe)));
+  expect(notes.after.test).toEqual(report.after.test);
+  const kernel = file.graph.weights['fc1/kernel']!.encoding.values;
+  expect(kernel).toMatchObject({ type: 'codebook' });
+
+  const again = await load(bytes);
+  expect(outputs(again)).toEqual(outputs(small));
+  again.dispose();
+  small.dispose();
+});
+
+test('the recipe in a file makes the same file again', async () => {
+  const recipe = recipes.deepCompression({ sparsity: 0.7, rounds: 1, epochs: 1 });
+  const first = await compressed({ recipe });
+  const { report } = await runtime.decode(first.bytes);
+  const written = (report as { recipe: typeof recipe }).recipe;
+  const second = await compressed({ recipe: written });
+  expect(second.bytes).toEqual(first.bytes);
+  first.model.dispose();
+  second.model.dispose();
+});
+
+describe('every ready recipe works on a dense network', () => {
+  test.each([
+    ['lotteryTicket', recipes.lotteryTicket({ sparsity: 0.5, rounds: 1, epochs: 2 }), 0.4],
+    ['mobile', recipes.mobile({ ratio: 0.25, epochs: 1 }), 0.7],
+    ['binary', recipes.binary({ epochs: 1 }), 0.6],
+    ['anytime', recipes.anytime({ epochs: 1 }), 0.7],
+  ])('%s', async (_, recipe, least) => {
+    const tensors = tf.memory().numTensors;
+    const { model: small, report, bytes } = await compressed({ recipe });
+    const { test: scores } = report.after;
+    const accuracy = scores!.accuracy ?? scores!.output_accuracy;
+    expect(accuracy).toBeGreaterThan(least);
+    expect(report.ratio).toBeGreaterThan(1.2);
+    const net = await runtime.load(bytes);
+    expect(net.outputs.length).toBe(small.outputs.length);
+    net.dispose();
+    small.dispose();
+    expect(tf.memory().numTensors).toBe(tensors);
+  });
+});
+
+test('an early exit is put after the layer that does most of the work', async () => {
+  const { model: small, report } = await compressed({
+    steps: [steps.exits({ epochs: 1, accuracyDrop: 0.05 })],
+  });
+  const { exits, leave } = report.steps[0]!.details as {
+    exits: { name: string; macs: number }[];
+    leave: { macs: number; fractions: number[] };
+  };
+  // fc1 has 25,088 of 25,760 multiply-accumulates, so both thirds are passed there.
+  expect(exits.map(({ macs }) => macs)).toEqual([25_088 + 320, 25_760 + 320]);
+  expect(leave.macs).toBeGreaterThanOrEqual(25_408);
+  expect(leave.fractions.reduce((sum, n) => sum + n, 0)).toBeCloseTo(1, 6);
+  small.dispose();
+});
+
+test('an aborted run goes on after the step that was finished, and ends as an unbroken one', async () => {
+  const list = () => [
+    steps.prune({ sparsity: 0.5, rounds: 1, epochs: 1 }),
+    steps.cluster({ clusters: 8, epochs: 2 }),
+  ];
+  const whole = await compressed({ steps: list() });
+  const abort = new AbortController();
+  const tensors = tf.memory().numTensors;
+  const first = compressed({
+    steps: list(),
+    folder,
+    signal: abort.signal,
+    progress: ({ task, done }) => {
+      if (task === 'epoch 2/2' && done === 5) abort.abort(new Error('enough'));
+    },
+  });
+  await expect(first).rejects.toThrow('enough');
+  expect(tf.memory().numTensors).toBe(tensors);
+  expect((await readdir(folder)).join()).toMatch(/2-cluster-[0-9a-f]{8}\.checkpoint/);
+  const kept: boolean[] = [];
+  const second = await compressed({
+    steps: list(),
+    folder,
+    onStep: (report) => kept.push(report.kept),
+  });
+  expect(kept).toEqual([true, false]);
+  expect(second.bytes).toEqual(whole.bytes);
+  whole.model.dispose();
+  second.model.dispose();
+});
+
+test('a step of your own', async () => {
+  const halve = {
+    name: 'halve',
+    options: { by: 2 },
+    async run({ model: own, note }: Parameters<ReturnType<typeof steps.train>['run']>[0]) {
+      tf.tidy(() => own.setWeights(own.getWeights().map((weight) => tf.div(weight, 2))));
+      note({ weights: own.getWeights().length });
+    },
+  };
+  const { model: small, report } = await compressed({ steps: [halve] });
+  expect(report.steps[0]!.details).toEqual({ weights: 6 });
+  const [before, after] = [model, small].map((each) => each.getWeights()[0]!.dataSync()[100]!);
+  expect(after).toBe(before! / 2);
+  small.dispose();
+});
+
+describe('refuses, before anything is done', () => {
+  test.each([
+    ['neither steps nor recipe', {}, /give either steps/],
+    ['an empty list', { steps: [] }, /one or more steps/],
+    ['an unknown option', { stepz: [] }, /unknown option "stepz"/],
+  ])('%s', async (_, options, message) => {
+    await expect(compressed(options as never)).rejects.toThrow(message);
+    await expect(compressed(options as never)).rejects.toThrow(OptionError);
+  });
+
+  test('a network of which nobody knows what it is for', async () => {
+    const linear = tfl.sequential({ layers: [tfl.layers.dense({ units: 2, inputShape: [3] })] });
+    const options = { data: { x: new Float32Array(30), y: new Float32Array(20) }, ...quiet };
+    await expect(compress(linear, { ...options, steps: [steps.encode()] })).rejects.toThrow(
+      /Give the option loss/,
+    );
+  });
+});
