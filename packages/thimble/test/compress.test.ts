@@ -120,7 +120,7 @@ test('the recipe in a file makes the same file again', async () => {
   const recipe = recipes.deepCompression({ sparsity: 0.7, rounds: 1, epochs: 1 });
   const first = await compressed({ recipe });
   const { report } = await runtime.decode(first.bytes);
-  const written = (report as { recipe: typeof recipe }).recipe;
+  const written = (report as unknown as { recipe: typeof recipe }).recipe;
   const second = await compressed({ recipe: written });
   expect(second.bytes).toEqual(first.bytes);
   first.model.dispose();
