@@ -1,0 +1,125 @@
+// thimble bench
+import * as tf from '@tensorflow/tfjs-core';
+import { Random, sizeOf, startProgress, UnsupportedError } from '@thimble/base';
+import { runtime } from 'thimble';
+import type { Context, Outcome } from '../context.ts';
+import { readModel } from '../model-file.ts';
+import { textTable } from '../text.ts';
+
+export interface BenchOptions {
+  batch?: number;
+  repeats?: number;
+  threads?: number;
+}
+
+interface Engine {
+  name: string;
+  run(): Promise<void> | void;
+  end(): void;
+}
+
+export async function bench(
+  path: string,
+  { batch = 1, repeats = 50, threads = 1 }: BenchOptions,
+  { progress, signal }: Context,
+): Promise<Outcome> {
+  const file = await readModel(path);
+  const model = await file.model();
+  const shapes = model.inputs.map(({ shape }) => shape.slice(1));
+  const open = shapes.find((shape) => shape.includes(null));
+  if (open) {
+    throw new UnsupportedError(
+      `The model takes inputs of the shape [${open.map((n) => n ?? '?').join(', ')}], of which sizes are open. Give its ` +
+        'first layer an inputShape without null.',
+    );
+  }
+  const random = new Random(0);
+  const inputs = (shapes as number[][]).map((shape) =>
+    Float32Array.from({ length: batch * sizeOf(shape) }, () => random.uniform()),
+  );
+  const engines: Engine[] = [];
+  let plan: runtime.Explanation | undefined;
+  const notes: string[] = [];
+  try {
+    const net = await runtime.pack(file.graph, { threads });
+    plan = net.explain();
+    const named = Object.fromEntries(net.inputs.map(({ name }, i) => [name, inputs[i]!]));
+    const run = () => {
+      if (inputs.length === 1) net.predict(inputs[0]!, { batch });
+      else net.predict(named, { batch });
+    };
+    engines.push({ name: 'packed', run, end: () => net.dispose() });
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    notes.push(`Not packed: ${error.message}`);
+  }
+  for (const backend of ['thimble', 'wasm']) {
+    const xs = inputs.map((values, i) => tf.tensor(values, [batch, ...(shapes[i] as number[])]));
+    const run = async () => {
+      if (tf.getBackend() !== backend) await tf.setBackend(backend);
+      const outputs = [tf.tidy(() => model.predict(xs.length === 1 ? xs[0]! : xs))].flat();
+      for (const output of outputs) output.dataSync();
+      tf.dispose(outputs);
+    };
+    engines.push({ name: `tfjs, ${backend}`, run, end: () => tf.dispose(xs) });
+  }
+  const times = await measured(engines, repeats, { progress, signal });
+  for (const engine of engines) engine.end();
+  const results = engines.map(({ name }, i) => {
+    const sorted = [...times[i]!].sort((a, b) => a - b);
+    const median = sorted[Math.floor(sorted.length / 2)]!;
+    return { engine: name, median, fastest: sorted[0]!, perExample: median / batch };
+  });
+  const slowest = Math.max(...results.map(({ median }) => median));
+  const figure = (ms: number) => ms.toPrecision(3);
+  const rows = results.map(({ engine, median, fastest, perExample }) => [
+    engine,
+    figure(median),
+    figure(fastest),
+    figure(perExample),
+    `${(slowest / median).toFixed(2)}x`,
+  ]);
+  const table = textTable([
+    ['engine', 'median ms', 'fastest ms', 'ms an example', 'faster'],
+    ...rows,
+  ]);
+  const about = `${path}: batches of ${batch}, ${repeats} of each engine in turn, Node ${process.versions.node}.`;
+  return {
+    text: [about, '', table, ...notes].join('\n'),
+    json: {
+      path,
+      batch,
+      repeats,
+      threads: plan?.threads ?? 1,
+      results,
+      layers: plan?.layers ?? [],
+      notes,
+    },
+  };
+}
+
+/** Milliseconds of each engine: in turn, so that whatever else the machine does hits all alike. */
+async function measured(
+  engines: readonly Engine[],
+  repeats: number,
+  { progress, signal }: Pick<Context, 'progress' | 'signal'>,
+): Promise<number[][]> {
+  const times = engines.map((): number[] => []);
+  const warmUp = Math.min(5, repeats);
+  const bar = startProgress(progress, 'measuring', repeats);
+  try {
+    for (let round = -warmUp; round < repeats; round++) {
+      signal.throwIfAborted();
+      for (const [i, { run }] of engines.entries()) {
+        const started = performance.now();
+        await run();
+        if (round >= 0) times[i]!.push(performance.now() - started);
+      }
+      bar.update(Math.max(0, round + 1));
+      await new Promise((resolve) => setImmediate(resolve)); // lets an interrupt arrive
+    }
+  } finally {
+    bar.stop();
+  }
+  return times;
+}

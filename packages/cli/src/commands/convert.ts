@@ -1,0 +1,67 @@
+// thimble convert
+import { writeBytes } from '@thimble/base';
+import { type EncodeOptions, encodeGraph, saveTfjs, type TfjsQuantization } from 'thimble';
+import type { Context, Outcome } from '../context.ts';
+import { UsageError } from '../failure.ts';
+import { formatOf, readModel, writeOnnx } from '../model-file.ts';
+import { count } from '../text.ts';
+
+export interface ConvertOptions {
+  weights?: string;
+  entropy?: string;
+  lambda?: number;
+  quantize?: string;
+}
+
+export async function convert(
+  from: string,
+  to: string,
+  { weights, entropy, lambda, quantize }: ConvertOptions,
+  { say }: Context,
+): Promise<Outcome> {
+  const format = formatOf(to);
+  const encoding = Object.fromEntries(
+    Object.entries({ weights, entropy, lambda }).filter(([, value]) => value !== undefined),
+  ) as EncodeOptions;
+  if (format !== 'thimble' && Object.keys(encoding).length > 0) {
+    throw new UsageError(
+      '--weights, --entropy and --lambda are for .thimble files; for TensorFlow.js use --quantize.',
+    );
+  }
+  if (format !== 'tfjs' && quantize !== undefined) {
+    throw new UsageError(
+      '--quantize is for TensorFlow.js; for .thimble files use --weights, for example --weights int8.',
+    );
+  }
+  if (format === 'keras') {
+    throw new UsageError(
+      `"${to}": Keras files can be read, not written. Choose .thimble, .onnx or a folder for model.json.`,
+    );
+  }
+  const file = await readModel(from);
+  let bytes: number;
+  if (format === 'thimble') {
+    const made = encodeGraph(file.graph, { ...file.notes, ...encoding }).bytes;
+    await writeBytes(to, made);
+    bytes = made.length;
+  } else {
+    const model = await file.model();
+    if (file.graph.nodes.some(({ codes }) => codes)) {
+      say('The rounding of activations is left out: the model computes in floats.');
+    }
+    if (format === 'onnx') {
+      const made = await writeOnnx(model);
+      await writeBytes(to, made);
+      bytes = made.length;
+    } else {
+      await saveTfjs(
+        model,
+        `file://${to}`,
+        quantize === undefined ? {} : { quantization: quantize as TfjsQuantization },
+      );
+      bytes = (await readModel(to)).bytes;
+    }
+  }
+  const json = { from, to, format, bytesBefore: file.bytes, bytes };
+  return { text: `${to}: ${format}, ${count(bytes)} bytes (${from}: ${count(file.bytes)}).`, json };
+}

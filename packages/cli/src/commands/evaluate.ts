@@ -1,0 +1,140 @@
+// thimble eval
+import * as tf from '@tensorflow/tfjs-core';
+import { startProgress, UnsupportedError } from '@thimble/base';
+import { type BatchSource, predictAll, runtime } from 'thimble';
+import type { Context, Outcome } from '../context.ts';
+import { type DataOptions, loadExamples } from '../data/load.ts';
+import { type ModelFile, readModel } from '../model-file.ts';
+import { count, textTable } from '../text.ts';
+
+export interface EvalOptions extends DataOptions {
+  engine?: 'packed' | 'tfjs';
+}
+
+const BATCH = 100;
+
+export async function evaluate(
+  path: string,
+  options: EvalOptions,
+  context: Context,
+): Promise<Outcome> {
+  const file = await readModel(path);
+  const model = await file.model();
+  const { source, examples } = await loadExamples(model, options, context);
+  const { engine, values } = await outputsOf(file, source, options.engine, context);
+  const outputs = values.length / source.size;
+  const about = { path, data: examples.name, examples: source.size, engine };
+  const head = `${path} on ${examples.name} (${count(source.size)} examples), ${engine === 'packed' ? 'packed kernels' : 'TensorFlow.js'}`;
+  if (outputs > 1 && examples.labels.width === 1) {
+    const { labels } = examples;
+    const result = classified(values, outputs, labels.values, source.size);
+    const names = file.notes.labels ?? examples.classNames;
+    const rows = result.perClass.map(({ examples: n, right }, i) => [
+      names?.[i] ?? String(i),
+      count(n),
+      n > 0 ? (right / n).toFixed(4) : '',
+    ]);
+    return {
+      text: [
+        `${head}: accuracy ${result.accuracy.toFixed(4)}, ${count(result.errors)} errors.`,
+        '',
+        textTable([['class', 'examples', 'accuracy'], ...rows]),
+      ].join('\n'),
+      json: { ...about, ...result },
+    };
+  }
+  const result = await regression(values, source, outputs);
+  return {
+    text: `${head}: mean absolute error ${result.mae.toPrecision(4)}, root mean square ${result.rmse.toPrecision(4)}.`,
+    json: { ...about, ...result },
+  };
+}
+
+/** The outputs for all examples; of a network with several exits those of the last. */
+async function outputsOf(
+  { graph, format, model }: ModelFile,
+  source: BatchSource,
+  engine: 'packed' | 'tfjs' | undefined,
+  { progress, signal }: Context,
+): Promise<{ engine: 'packed' | 'tfjs'; values: Float32Array }> {
+  const wanted = engine ?? (format === 'thimble' ? 'packed' : 'tfjs');
+  if (wanted === 'packed') {
+    try {
+      return { engine: wanted, values: await packedOutputs(graph, source, progress, signal) };
+    } catch (error) {
+      if (engine === 'packed' || !(error instanceof UnsupportedError)) throw error;
+    }
+  }
+  const found = await predictAll(await model(), source, { batchSize: BATCH, progress, signal });
+  return { engine: 'tfjs', values: found.at(-1)!.values };
+}
+
+async function packedOutputs(
+  graph: ModelFile['graph'],
+  source: BatchSource,
+  progress: Context['progress'],
+  signal: AbortSignal,
+): Promise<Float32Array> {
+  const net = await runtime.pack(graph);
+  const bar = startProgress(progress, 'evaluating', source.size);
+  try {
+    const last = net.outputs.at(-1)!;
+    const values = new Float32Array(source.size * last.size);
+    for (let start = 0; start < source.size; start += BATCH) {
+      signal.throwIfAborted();
+      const n = Math.min(BATCH, source.size - start);
+      const raw = source.batch(Uint32Array.from({ length: n }, (_, i) => start + i));
+      const { xs } = raw as { xs: tf.Tensor };
+      const found = net.predict(xs.dataSync() as Float32Array, { batch: n });
+      tf.dispose(raw as unknown as tf.TensorContainer);
+      values.set(found instanceof Float32Array ? found : found[last.name]!, start * last.size);
+      bar.update(start + n);
+      await new Promise((resolve) => setImmediate(resolve)); // lets an interrupt arrive
+    }
+    return values;
+  } finally {
+    bar.stop();
+    net.dispose();
+  }
+}
+
+function classified(
+  values: Float32Array,
+  outputs: number,
+  labels: ArrayLike<number>,
+  size: number,
+): { accuracy: number; errors: number; perClass: { examples: number; right: number }[] } {
+  const perClass = Array.from({ length: outputs }, () => ({ examples: 0, right: 0 }));
+  let right = 0;
+  for (let i = 0; i < size; i++) {
+    let best = 0;
+    for (let k = 1; k < outputs; k++) {
+      if (values[i * outputs + k]! > values[i * outputs + best]!) best = k;
+    }
+    const own = perClass[labels[i]!]!;
+    own.examples++;
+    if (best !== labels[i]) continue;
+    own.right++;
+    right++;
+  }
+  return { accuracy: right / size, errors: size - right, perClass };
+}
+
+async function regression(
+  values: Float32Array,
+  source: BatchSource,
+  outputs: number,
+): Promise<{ mae: number; rmse: number }> {
+  const raw = source.batch(Uint32Array.from({ length: source.size }, (_, i) => i));
+  const { ys } = raw as { ys: tf.Tensor };
+  const targets = ys.dataSync();
+  let [absolute, squares] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const difference = values[i]! - targets[i]!;
+    absolute += Math.abs(difference);
+    squares += difference * difference;
+  }
+  tf.dispose(raw as unknown as tf.TensorContainer);
+  const n = source.size * outputs;
+  return { mae: absolute / n, rmse: Math.sqrt(squares / n) };
+}

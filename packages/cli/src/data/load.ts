@@ -1,0 +1,237 @@
+// Data by what the command line calls it.
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { DataError, type ProgressOption, readBytes, ShapeError } from '@thimble/base';
+import { type BatchSource, data } from 'thimble';
+import { UsageError } from '../failure.ts';
+import { parseCsv } from './csv.ts';
+import { type Examples, limited, sourceFor } from './examples.ts';
+import { imageClasses, readImages } from './images.ts';
+import { parseNpy } from './npy.ts';
+
+/** What the command line says of data. */
+export interface DataOptions {
+  data?: string;
+  validation?: string;
+  test?: string;
+  /** The column of labels of a table. */
+  label?: string;
+  /** At most so many examples of each part. */
+  limit?: number;
+}
+
+/** How data is read. */
+export interface Reading {
+  progress: ProgressOption;
+  signal?: AbortSignal;
+}
+
+/** The parts as the model takes them. */
+export interface Parts {
+  train: BatchSource;
+  validation?: BatchSource;
+  test?: BatchSource;
+  /** Where they come from, in a line. */
+  source: string;
+  classNames?: string[];
+}
+
+interface RawParts {
+  train: Examples;
+  validation?: Examples;
+  test?: Examples;
+}
+
+const SETS = {
+  mnist: data.mnist,
+  'fashion-mnist': data.fashionMnist,
+  kmnist: data.kmnist,
+  cifar10: data.cifar10,
+} as const;
+
+/** Reads training data and whatever goes with it. */
+export async function loadParts(
+  model: LayersModel,
+  options: DataOptions,
+  reading: Reading,
+): Promise<Parts> {
+  if (options.data === undefined) {
+    throw new UsageError('Give the data to train on, for example --data mnist or --data folder/.');
+  }
+  const raw = await rawParts(options.data, model, options, reading);
+  const { classNames } = raw.train;
+  const other = async (spec: string | undefined) => {
+    if (spec === undefined) return undefined;
+    const found = await rawParts(spec, model, options, reading, classNames);
+    return found.test ?? found.train;
+  };
+  const validation = (await other(options.validation)) ?? raw.validation;
+  const test = (await other(options.test)) ?? raw.test;
+  return {
+    train: sourceFor(model, raw.train),
+    ...(validation ? { validation: sourceFor(model, validation) } : {}),
+    ...(test ? { test: sourceFor(model, test) } : {}),
+    source: raw.train.name,
+    ...(classNames ? { classNames } : {}),
+  };
+}
+
+/** Reads examples to evaluate on: the test part, where there is one. */
+export async function loadExamples(
+  model: LayersModel,
+  options: DataOptions,
+  reading: Reading,
+): Promise<{ source: BatchSource; examples: Examples }> {
+  if (options.data === undefined) {
+    throw new UsageError(
+      'Give the data to evaluate on, for example --data mnist or --data folder/.',
+    );
+  }
+  const { train, test } = await rawParts(options.data, model, options, reading);
+  const examples = test ?? train;
+  return { source: sourceFor(model, examples), examples };
+}
+
+async function rawParts(
+  spec: string,
+  model: LayersModel,
+  options: DataOptions,
+  reading: Reading,
+  classNames?: readonly string[],
+): Promise<RawParts> {
+  const { limit } = options;
+  const set = SETS[spec as keyof typeof SETS];
+  if (spec === 'digits' || set) {
+    const about = {
+      onProgress: reading.progress,
+      ...(limit === undefined ? {} : { limit }),
+      ...(reading.signal ? { signal: reading.signal } : {}),
+    };
+    const parts = await (set
+      ? set({ ...about, source: 'auto' })
+      : data.mnist({ ...about, source: 'synthetic' }));
+    if (set && parts.train.synthetic) {
+      // Whoever asks for real digits must not get drawn ones.
+      throw new DataError(`${spec} is not to be had: ${parts.train.source}.`);
+    }
+    return { train: ofDataset(parts.train), test: ofDataset(parts.test) };
+  }
+  if (spec.includes(',')) return { train: limited(await twoFiles(spec), limit) };
+  const there = await stat(spec).catch(() => undefined);
+  if (!there) {
+    const names = [...Object.keys(SETS), 'digits'].join(', ');
+    throw new DataError(
+      `There is no file or folder "${spec}", and no data set of that name. Sets: ${names}.`,
+    );
+  }
+  if (there.isFile()) {
+    if (!/\.csv$/i.test(spec)) {
+      throw new UsageError(
+        `"${spec}" alone is no data: give images and labels with a comma between them, or a .csv file.`,
+      );
+    }
+    const text = new TextDecoder().decode((await readBytes(spec))!);
+    return { train: limited(parseCsv(text, spec, options.label), limit) };
+  }
+  return readFolder(spec, model, limit, reading, classNames);
+}
+
+async function readFolder(
+  folder: string,
+  model: LayersModel,
+  limit: number | undefined,
+  { progress, signal }: Reading,
+  classNames?: readonly string[],
+): Promise<RawParts> {
+  const names = await readdir(folder);
+  const about = { ...(limit === undefined ? {} : { limit }), ...(signal ? { signal } : {}) };
+  if (names.some((name) => /idx[13]-ubyte/.test(name))) {
+    const parts = await data.mnist({ source: folder, onProgress: progress, ...about });
+    return { train: ofDataset(parts.train), test: ofDataset(parts.test) };
+  }
+  const channels = channelsOf(model);
+  const read = async (part: string, known?: readonly string[]) => {
+    const classes = await imageClasses(part);
+    if (!classes) return undefined;
+    const options = { channels, progress, ...about, ...(known ? { classNames: known } : {}) };
+    return readImages(part, classes, options);
+  };
+  const inside = (...candidates: string[]) => candidates.find((name) => names.includes(name));
+  const trainName = inside('train', 'training');
+  const train = await read(trainName ? join(folder, trainName) : folder, classNames);
+  if (!train) {
+    throw new DataError(
+      `${folder} has neither the four IDX files of MNIST nor a folder of PNG or JPEG images for each class.`,
+    );
+  }
+  if (!trainName) return { train };
+  const validationName = inside('validation', 'val', 'valid');
+  const testName = inside('test');
+  const validation = validationName && (await read(join(folder, validationName), train.classNames));
+  const test = testName && (await read(join(folder, testName), train.classNames));
+  return { train, ...(validation ? { validation } : {}), ...(test ? { test } : {}) };
+}
+
+/** Channels of the images that a model takes; 1 where it takes a row of values. */
+function channelsOf(model: LayersModel): number {
+  const shape = model.inputs[0]!.shape.slice(1);
+  return shape.length === 3 ? Math.min(4, shape[2] ?? 3) : 1;
+}
+
+function ofDataset(set: data.ImageDataset): Examples {
+  return {
+    name: set.source,
+    size: set.size,
+    shape: [...set.imageShape],
+    row: (index) => set.image(index),
+    scale: 1 / 255,
+    labels: { values: set.labels, width: 1 },
+    classNames: [...set.classNames],
+  };
+}
+
+/** Images and labels in two files. */
+async function twoFiles(spec: string): Promise<Examples> {
+  const paths = spec.split(',').map((path) => path.trim());
+  if (paths.length !== 2) {
+    throw new UsageError(
+      `"${spec}": give two files with one comma between them, images and labels.`,
+    );
+  }
+  const [images, labels] = await Promise.all(paths.map(readArray));
+  const [size, ...example] = images!.shape;
+  const [count, ...label] = labels!.shape;
+  if (size === undefined || size === 0 || count !== size) {
+    throw new DataError(
+      `${paths[0]} has ${size ?? 0} examples, but ${paths[1]} has ${count ?? 0} labels.`,
+    );
+  }
+  if (label.length > 1) {
+    throw new ShapeError(
+      `${paths[1]} has the shape [${labels!.shape.join(', ')}]; labels have one axis or two.`,
+    );
+  }
+  const shape = example.length === 2 ? [...example, 1] : example.length === 0 ? [1] : example;
+  const width = shape.reduce((product, n) => product * n, 1);
+  const { values, isBytes } = images!;
+  const part = values as Float32Array;
+  return {
+    name: basename(paths[0]!),
+    size,
+    shape,
+    row: (index) => part.subarray(index * width, (index + 1) * width),
+    scale: isBytes ? 1 / 255 : 1,
+    labels: { values: labels!.values, width: label[0] ?? 1 },
+  };
+}
+
+async function readArray(
+  path: string,
+): Promise<{ shape: number[]; values: ArrayLike<number>; isBytes: boolean }> {
+  const bytes = await readBytes(path);
+  if (!bytes) throw new DataError(`There is no file "${path}".`);
+  if (/\.npy$/i.test(path)) return parseNpy(bytes, path);
+  const { shape, data: values } = await data.parseIdx(bytes, path);
+  return { shape, values, isBytes: true };
+}

@@ -1,0 +1,252 @@
+// The commands with their arguments and options. What they do is loaded when they are called, so that --help is quick.
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import type { BenchOptions } from './commands/bench.ts';
+import { completion, SHELLS } from './commands/completion.ts';
+import type { CompressCommandOptions } from './commands/compress.ts';
+import type { ConvertOptions } from './commands/convert.ts';
+import type { DemoOptions } from './commands/demo.ts';
+import type { EvalOptions } from './commands/evaluate.ts';
+import type { InspectOptions } from './commands/inspect.ts';
+import type { Context, Outcome } from './context.ts';
+
+/** Runs what a command does, and prints what comes of it. */
+export type Act = (
+  options: CommonOptions,
+  body: (context: Context) => Promise<Outcome>,
+) => Promise<void>;
+
+/** What every command takes. */
+export interface CommonOptions {
+  json?: boolean;
+  quiet?: boolean;
+  debug?: boolean;
+}
+
+const RECIPES = ['anytime', 'binary', 'deepCompression', 'lotteryTicket', 'mobile'];
+const FILES = 'model: .thimble, .keras, .h5, .onnx, model.json or a folder with it';
+
+const DATA = `
+Data (--data, --validation, --test):
+  mnist, fashion-mnist, kmnist, cifar10   from THIMBLE_DATA_DIR, the cache or the network; with test images
+  digits                                  drawn by a program
+  folder/                                 the four IDX files of MNIST; or a folder of PNG or JPEG images for each
+                                          class; or such folders in train/, validation/, test/
+  images,labels                           two IDX or NPY files; unsigned bytes are divided by 255
+  table.csv                               numbers, and a column of labels (--label)`;
+
+function examples(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+}
+
+function whole(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} on.`);
+  };
+}
+
+function real(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a number.');
+}
+
+function collect(text: string, list: string[] = []): string[] {
+  return [...list, text];
+}
+
+/** The program; `act` does what is the same for all commands. */
+export function programOf(version: string, act: Act): Command {
+  const program = new Command('thimble');
+  program
+    .description('Inspects, compresses, converts and measures neural networks.')
+    .version(version, '--version')
+    .helpOption('--help', 'shows this text')
+    .helpCommand(false)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(thimble --help tells more)');
+  const command = (name: string, about: string) => {
+    const made = program.command(name).description(about);
+    made.helpOption('--help', 'shows this text');
+    made.showHelpAfterError(`(thimble ${made.name()} --help tells more)`);
+    return made
+      .option('--json', 'prints the result as JSON')
+      .option('--quiet', 'no progress')
+      .option('--debug', 'shows where an error happened');
+  };
+
+  command('inspect <file>', 'Layers, parameters, non-zeros, multiply-accumulates, bits and bytes.')
+    .option('--histograms', 'shows how the values of each weight are spread')
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}.${examples('thimble inspect model.thimble --histograms', 'thimble inspect saved/model.json --json')}`,
+    )
+    .action((file: string, options: InspectOptions & CommonOptions) =>
+      act(options, async () => (await import('./commands/inspect.ts')).inspect(file, options)),
+    );
+
+  const compress = command(
+    'compress <file>',
+    'Compresses a trained network by a recipe and writes a .thimble file.',
+  )
+    .option('--output <file>', 'where to write; default the name of the model, ending in .thimble')
+    .option(
+      '--recipe <name or file>',
+      `YAML or JSON, or ${RECIPES.join(', ')}; default deepCompression`,
+    )
+    .option('--set <key=value>', 'an option of a ready recipe; may be repeated', collect)
+    .option('--prune <sparsity>', 'instead of a recipe: share of the weights that goes', real)
+    .option(
+      '--remove-channels <ratio>',
+      'instead of a recipe: share of the channels that goes',
+      real,
+    )
+    .option('--cluster <number>', 'instead of a recipe: shared values of each kernel', whole(2))
+    .option('--quantize <bits>', 'instead of a recipe: bits of the weights', whole(2))
+    .option('--activations <bits>', 'with --quantize: bits of what layers get', whole(2))
+    .option('--binarize', 'instead of a recipe: weights of one bit')
+    .option('--epochs <number>', 'of training in each of these steps', whole(0));
+  dataOptions(compress)
+    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
+    .option('--test <data>', 'what is looked at once, at the end')
+    .option(
+      '--loss <name>',
+      'default what the model was compiled with, or its last activation tells',
+    )
+    .option('--seed <number>', 'of everything random', whole(0))
+    .option(
+      '--work <folder>',
+      'for what an interrupted run goes on from; default the output, ending in .work',
+    )
+    .option('--keep-work', 'keeps that folder when all is done')
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}. Interrupted with Ctrl-C, the same command goes on where it was.\n${DATA}\n${examples(
+        'thimble compress lenet.keras --data mnist --recipe deepCompression --set sparsity=0.95',
+        'thimble compress model.json --data images/ --recipe my-recipe.yaml --output small.thimble',
+        'thimble compress model.thimble --data train.csv --label species --prune 0.8 --quantize 8 --epochs 5',
+        'thimble recipe mobile > my-recipe.yaml',
+      )}`,
+    )
+    .action((file: string, options: CompressCommandOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/compress.ts')).compress(file, options, context),
+      ),
+    );
+
+  command('convert <from> <to>', 'Reads a model in one format and writes it in another.')
+    .addOption(
+      new Option('--weights <form>', 'for .thimble: what kernels become').choices([
+        'sparse',
+        'codebook',
+        'int8',
+        'int4',
+        'binary',
+        'float16',
+        'float32',
+      ]),
+    )
+    .addOption(
+      new Option('--entropy <code>', 'for .thimble; default the smallest').choices([
+        'huffman',
+        'arithmetic',
+        'none',
+      ]),
+    )
+    .option('--lambda <number>', 'for .thimble: squared error that a bit is worth', real)
+    .addOption(
+      new Option('--quantize <type>', 'for TensorFlow.js').choices(['uint8', 'uint16', 'float16']),
+    )
+    .addHelpText(
+      'after',
+      `\nReads .thimble, .keras, .h5, model.json or a folder with it; writes .thimble, or a folder for model.json.${examples(
+        'thimble convert lenet.keras lenet.thimble --weights int8',
+        'thimble convert small.thimble saved-model/',
+      )}`,
+    )
+    .action((from: string, to: string, options: ConvertOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/convert.ts')).convert(from, to, options, context),
+      ),
+    );
+
+  command('bench <file>', 'Milliseconds per inference, packed and under TensorFlow.js.')
+    .option('--batch <number>', 'examples at a time; default 1', whole(1))
+    .option('--repeats <number>', 'of each engine, in turn; default 50', whole(1))
+    .option('--threads <number>', 'that share a batch, packed; default 1', whole(1))
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}.${examples('thimble bench model.thimble --batch 32')}`,
+    )
+    .action((file: string, options: BenchOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/bench.ts')).bench(file, options, context),
+      ),
+    );
+
+  dataOptions(command('eval <file>', 'How often a network is right, in all and by class.'))
+    .addOption(
+      new Option(
+        '--engine <name>',
+        'default packed for .thimble files where it can, else tfjs',
+      ).choices(['packed', 'tfjs']),
+    )
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}. Where the data has test examples, those are used.\n${DATA}\n${examples(
+        'thimble eval model.thimble --data mnist',
+        'thimble eval model.keras --data x.npy,y.npy --json',
+      )}`,
+    )
+    .action((file: string, options: EvalOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/evaluate.ts')).evaluate(file, options, context),
+      ),
+    );
+
+  command('recipe [name]', 'Prints a ready recipe, to be changed; without a name: which there are.')
+    .option('--set <key=value>', 'an option of the recipe; may be repeated', collect)
+    .addHelpText(
+      'after',
+      examples(
+        'thimble recipe',
+        'thimble recipe deepCompression --set sparsity=0.95 > my-recipe.yaml',
+      ),
+    )
+    .action((name: string | undefined, options: { set?: string[] } & CommonOptions) =>
+      act(options, async () => (await import('./commands/recipe.ts')).recipe(name, options)),
+    );
+
+  command('demo', 'Trains a small network on digits, compresses it and writes the file.')
+    .addOption(
+      new Option('--data <set>', 'default digits, drawn by a program').choices(['digits', 'mnist']),
+    )
+    .option('--output <file>', 'default demo.thimble')
+    .option('--limit <number>', 'training images; default 6000', whole(100))
+    .addHelpText(
+      'after',
+      examples('thimble demo', 'thimble demo --data mnist --output mnist.thimble'),
+    )
+    .action((options: DemoOptions & CommonOptions) =>
+      act(options, async (context) => (await import('./commands/demo.ts')).demo(options, context)),
+    );
+
+  command('completion', 'Prints a script by which a shell completes commands and options.')
+    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .addHelpText('after', examples('eval "$(thimble completion bash)"'))
+    .action((shell: (typeof SHELLS)[number], options: CommonOptions) =>
+      act(options, async () => completion(program, shell)),
+    );
+  return program;
+}
+
+function dataOptions(command: Command): Command {
+  return command
+    .requiredOption('--data <data>', 'see below')
+    .option(
+      '--label <column>',
+      'of a table; default one named label, class, target or y, else the last',
+    )
+    .option('--limit <number>', 'at most so many examples of each part', whole(1));
+}
