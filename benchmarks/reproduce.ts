@@ -163,6 +163,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/compact-architectures.js',
     args: [],
   },
+  'inference-models': {
+    about:
+      'the networks of the inference benchmark on distorted MNIST, dense, pruned and XNOR (about an hour; resumable)',
+    program: 'benchmarks/dist/inference-models.js',
+    args: [],
+  },
   difficulty: {
     about: 'two nets on MNIST, distorted MNIST and synthetic digits, three seeds (about 8 minutes)',
     program: 'benchmarks/dist/difficulty.js',
