@@ -2,14 +2,17 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { startThimble } from '@thimble/backend';
+import { escapeHtml, page as pageOf } from 'thimble-examples/shared/html';
 import { describeRun } from 'thimble-examples/shared/run-record';
-import { textTable } from 'thimble-examples/shared/table';
+import { htmlTable, textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
 import { dynamic } from './tasks/dynamic.bench.ts';
+import { inference } from './tasks/inference.bench.ts';
 import { kernels } from './tasks/kernels.bench.ts';
 import { maskedTraining } from './tasks/masked-training.bench.ts';
 import { packedKernels } from './tasks/packed-kernels.bench.ts';
 import { quantisedTraining } from './tasks/quantised-training.bench.ts';
+import { size } from './tasks/size.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
@@ -19,6 +22,8 @@ const TASKS: Record<string, Task> = {
   'packed-kernels': packedKernels,
   'masked-training': maskedTraining,
   'quantised-training': quantisedTraining,
+  inference,
+  size,
 };
 
 const { values, positionals } = parseArgs({
@@ -36,17 +41,24 @@ const repeats = Number(values.repeats);
 if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
   const list = Object.entries(TASKS).map(([key, { about }]) => `  ${key.padEnd(12)} ${about}`);
   console.log(`npm run bench -- NAME [--repeats 15] [--save]\n\n${list.join('\n')}\n
---save writes the figures to benchmarks/results/NAME.json.`);
+--save writes the figures to benchmarks/results/NAME.json, and a page where there are charts.`);
   process.exitCode = values.help ? 0 : 1;
 } else {
   const command = `npm run bench -- ${name} --repeats ${repeats} --save`;
   await startThimble();
   const run = describeRun(command); // now: the checkout may change while this runs
-  const { table, figures } = await task.run(repeats);
+  const { table, figures, page } = await task.run(repeats);
   console.log(textTable(table));
   if (values.save) {
     const path = `benchmarks/results/${name}.json`;
     await writeFile(path, `${JSON.stringify({ run, repeats, figures }, null, 2)}\n`);
     console.log(`\nwritten to ${path}`);
+    if (page) {
+      const record = `<pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre>`;
+      const pieces = [...page.pieces, htmlTable(table), record];
+      const html = `benchmarks/results/${name}.html`;
+      await writeFile(html, pageOf(page.title, page.paragraphs, pieces));
+      console.log(`and ${html}`);
+    }
   }
 }

@@ -5,6 +5,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** The lower and the upper quartile: the values nearest to a quarter and to three quarters of the way. */
+export function quartiles(values: readonly number[]): [lower: number, upper: number] {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))]!;
+  return [at(0.25), at(0.75)];
+}
+
 /** Spearman's rank correlation of two lists; equal values share the mean of their ranks. */
 export function rankCorrelation(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const [x, y] = [ranks(a), ranks(b)];

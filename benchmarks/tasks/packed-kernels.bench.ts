@@ -3,79 +3,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { lower } from '@thimble/core';
-import type { Graph, GraphWeight } from '@thimble/graph';
+import type { Graph } from '@thimble/graph';
 import { type PackedModel, pack } from '@thimble/runtime';
 import { Random } from 'thimble';
-import { median } from '../statistics.ts';
+import { channelPairs, eightBits, separable, sparse } from '../random-weights.ts';
+import { median, quartiles } from '../statistics.ts';
 import type { Measured, Task } from '../task.ts';
 
 const random = new Random('packed kernels bench');
-const SIDE = 14;
-const CHANNELS = 256;
-
-/** A stem, seven 1x1 and six depthwise convolutions at 14x14x256, global average pooling, a dense layer. */
-function separable(): tfl.LayersModel {
-  const activation = 'relu';
-  const padding = 'same';
-  const pointwise = () => tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation });
-  const blocks = Array.from({ length: 6 }, () => [
-    tfl.layers.depthwiseConv2d({ kernelSize: 3, padding, activation }),
-    pointwise(),
-  ]);
-  const inputShape = [2 * SIDE, 2 * SIDE, 1];
-  const stem = { filters: CHANNELS, kernelSize: 3, strides: 2, padding, activation } as const;
-  const end = [tfl.layers.globalAveragePooling2d({}), tfl.layers.dense({ units: 10 })];
-  const first = tfl.layers.conv2d({ ...stem, inputShape });
-  return tfl.sequential({ layers: [first, pointwise(), ...blocks.flat(), ...end] });
-}
-
 function images(layer: (first: object) => tfl.layers.Layer, count: number): tfl.LayersModel {
   const first = { inputShape: [28, 28, 64] };
   return tfl.sequential({
     layers: Array.from({ length: count }, (_, i) => layer(i === 0 ? first : {})),
   });
-}
-
-function withValues({ encoding }: GraphWeight, data: Float32Array): GraphWeight {
-  const nonzero = data.reduce((count, value) => count + Number(value !== 0), 0);
-  return { data, encoding: { ...encoding, nonzero } };
-}
-
-/** Zeros in blocks of `outputs` neighbours of the last axis, in kernels with more than one entry per channel. */
-function sparse(graph: Graph, outputs: number, zeros: number): Graph {
-  const weights = Object.fromEntries(
-    Object.entries(graph.weights).map(([key, weight]) => {
-      const { shape } = weight.encoding;
-      if (!/\/kernel$/.test(key) || shape.at(-2)! < 16) return [key, weight];
-      const data = Float32Array.from(weight.data!);
-      for (let i = 0; i < data.length; i += outputs) {
-        if (random.uniform() < zeros) data.fill(0, i, i + outputs);
-      }
-      return [key, withValues(weight, data)];
-    }),
-  );
-  return { ...graph, weights };
-}
-
-/** Kernels of 8 bits, a step per output channel. */
-function eightBits(graph: Graph): Graph {
-  const weights = Object.fromEntries(
-    Object.entries(graph.weights).map(([key, weight]) => {
-      if (!/\/kernel$/.test(key)) return [key, weight];
-      const { shape } = weight.encoding;
-      const outputs = shape.at(-1)!;
-      const scale = new Float32Array(outputs).fill(1e-9);
-      const data = weight.data!;
-      for (let i = 0; i < data.length; i++) {
-        scale[i % outputs] = Math.max(scale[i % outputs]!, Math.abs(data[i]!) / 127);
-      }
-      const rounded = data.map((w, i) => Math.round(w / scale[i % outputs]!) * scale[i % outputs]!);
-      const zeroPoint = new Int32Array(outputs);
-      const values = { type: 'affine', bits: 8, scale, zeroPoint, axis: shape.length - 1 } as const;
-      return [key, { data: rounded, encoding: { ...weight.encoding, values } }];
-    }),
-  );
-  return { ...graph, weights };
 }
 
 /** Kernels of signs, as those of xnorConv2d and xnorDense. */
@@ -154,24 +94,6 @@ function cases(): Case[] {
   ];
 }
 
-/** Lets every odd input channel of 1x1 kernels be zero where the one before it is. */
-function channelPairs(graph: Graph): Graph {
-  const weights = Object.fromEntries(
-    Object.entries(graph.weights).map(([key, weight]) => {
-      const { shape } = weight.encoding;
-      if (!/\/kernel$/.test(key) || shape.at(-2)! < 16) return [key, weight];
-      const outputs = shape.at(-1)!;
-      const data = weight.data!.map((w, i) => {
-        const row = Math.floor(i / outputs);
-        if (row % 2 === 0) return w;
-        return weight.data![i - outputs] === 0 ? 0 : w || 0.01;
-      });
-      return [key, withValues(weight, data)];
-    }),
-  );
-  return { ...graph, weights };
-}
-
 interface Figures {
   name: string;
   kernel: string;
@@ -217,11 +139,9 @@ async function measure({ name, model, packed }: Case, repeats: number): Promise<
   x.dispose();
   const stock = median(runs[0]!.times);
   return runs.map(({ key, times }) => {
-    const sorted = [...times].sort((a, b) => a - b);
-    const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))]!;
     const milliseconds = median(times);
-    const quartiles: [number, number] = [at(0.25), at(0.75)];
-    return { name, kernel: key, milliseconds, quartiles, speedUp: stock / milliseconds };
+    const speedUp = stock / milliseconds;
+    return { name, kernel: key, milliseconds, quartiles: quartiles(times), speedUp };
   });
 }
 

@@ -68,3 +68,40 @@ export async function lineChart({ title, x, y, points, downwards }: LineChart): 
   const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
   return view.toSVG();
 }
+
+/** A bar of a chart. */
+export interface Bar {
+  label: string;
+  value: number;
+  /** Bars of one group have one colour. */
+  group: string;
+}
+
+export interface BarChart {
+  title: string;
+  /** What the length of a bar is. */
+  value: string;
+  bars: Bar[];
+}
+
+/** Bars from left to right, one below the other in the order given, each with its value behind it. */
+export async function barChart({ title, value, bars }: BarChart): Promise<string> {
+  const y = { field: 'label', type: 'nominal', sort: null, title: null, axis: { labelLimit: 260 } };
+  const x = { field: 'value', type: 'quantitative', title: value, axis: { grid: false } };
+  const color = { field: 'group', type: 'nominal', legend: null };
+  const text = { field: 'value', type: 'quantitative', format: '.3~g' };
+  const spec = {
+    title: { text: title, anchor: 'start' },
+    width: 420,
+    height: { step: 20 },
+    data: { values: bars },
+    encoding: { x, y },
+    layer: [
+      { mark: 'bar', encoding: { color } },
+      { mark: { type: 'text', align: 'left', dx: 4 }, encoding: { text } },
+    ],
+    config: { font: 'system-ui, sans-serif', view: { stroke: null } },
+  } as TopLevelSpec;
+  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
+  return view.toSVG();
+}
