@@ -74,10 +74,8 @@ export function xnorConv2d(args: XnorConv2dArgs): tfl.layers.Layer {
 
 const SCALINGS = ['weights', 'weightsAndInputs', 'none'];
 
-function kernelTransform({ scaling }: XnorOptions): WeightTransform {
-  return (
-    scaling === 'none' ? binaryConnect() : binaryWeights({ centre: true })
-  ) as WeightTransform;
+function kernelTransform({ scaling, centre = true }: XnorOptions): WeightTransform {
+  return (scaling === 'none' ? binaryConnect() : binaryWeights({ centre })) as WeightTransform;
 }
 
 /** What the types of tfjs-layers hide. */

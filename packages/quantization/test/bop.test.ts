@@ -140,6 +140,14 @@ describe('bop', () => {
     await expect(fit(centred, data(), { ...training, optimizer: bop() })).rejects.toThrow(
       'centre: false',
     );
+    for (const scaling of ['weights', 'weightsAndInputs'] as const) {
+      const remedied = tfl.sequential({
+        layers: [xnorDense({ units: 3, scaling, centre: false, useBias: false, inputShape: [4] })],
+      });
+      await fit(remedied, data(), { ...training, optimizer: bop() });
+      const { variable } = parametrizedWeights(remedied)[0]!;
+      expect(tf.abs(variable).dataSync()).toEqual(new Float32Array(12).fill(1));
+    }
     expect(() => bop({ gamma: 2 })).toThrow('gamma');
     expect(() => bop({ threshold: -1 })).toThrow('threshold');
   });
