@@ -263,6 +263,7 @@ function resNet20(options: ResNetOptions = {}): tfl.LayersModel {
  * Networks at the size of MNIST (28 x 28 x 1, ResNet-20 of CIFAR: 32 x 32 x 3) and of what `inputShape` says: plain
  * tfjs-layers models that end in softmax, not compiled, with weights drawn from a seed.
  *
+ * @namespace
  * @throws {OptionError} for unknown options and sizes out of range.
  * @example
  * const net = models.lenet300100({ seed: 1 });

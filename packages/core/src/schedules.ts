@@ -102,6 +102,7 @@ function restart(schedule: Schedule, { every }: { every: number }): Schedule {
 /**
  * Schedules for the `learningRate` option of `fit`, and for the weights and temperatures of distillation.
  *
+ * @namespace
  * @example
  * await fit(model, data, { learningRate: schedules.warmUp(500, schedules.cosine(0.01)) });
  */

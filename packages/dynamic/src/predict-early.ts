@@ -23,7 +23,7 @@ export interface PredictEarlyOptions extends ExitRuleOptions {
 
 /** What {@link predictEarly} found. */
 export interface EarlyPrediction {
-  /** [samples, classes]: of each sample the scores of the exit at which it left. The caller disposes of them. */
+  /** `[samples, classes]`: of each sample the scores of the exit at which it left. The caller disposes of them. */
   scores: tf.Tensor2D;
   /** Of each sample the exit at which it left, from 0; the last one is the trunk's own. */
   exits: Int32Array;

@@ -80,9 +80,9 @@ export interface ActivationEvidence {
  */
 export interface ContributionEvidence {
   readonly samples: number;
-  /** [channels, channels]: sums over the samples of x_i * x_j. */
+  /** `[channels, channels]`: sums over the samples of x_i * x_j. */
   readonly gram: Float64Array;
-  /** [channels]: sums over the samples of x_j * y, with y from the network as it was before pruning. */
+  /** `[channels]`: sums over the samples of x_j * y, with y from the network as it was before pruning. */
   readonly correlations: Float64Array;
   /** The sum over the samples of y^2. */
   readonly energy: number;

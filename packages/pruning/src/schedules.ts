@@ -172,6 +172,7 @@ function adaptive(options: AdaptiveSparsity): (achieved: readonly number[]) => n
 /**
  * Sparsity schedules. All sparsities are from 0 to below 1.
  *
+ * @namespace
  * @example
  * const schedule = sparsitySchedules.polynomial({ initial: 0.2, final: 0.8, begin: 100, end: 110 });
  * schedule(105); // 0.725

@@ -12,6 +12,7 @@ import { movingAverageObserver } from './moving-average-observer.ts';
  * - `mse`: the range with the smallest squared error
  * - `kl`: the range with the smallest Kullback-Leibler divergence
  *
+ * @namespace
  * @example
  * const observer = observers.percentile({ percentile: 99.9, axis: -1 });
  * observer.observe(tf.randomNormal([32, 8], 0, 1, 'float32', 1));

@@ -52,6 +52,7 @@ export type { ThresholdOptions } from './threshold.ts';
  * | channels, by their activations  | apoz, meanActivation, lda, informationGain, taylor                  |
  * | channels, by the next layer     | thinet, lasso                                                       |
  * | another criterion               | normalized, connected, costAware                                    |
+ * @namespace
  */
 export const criteria: {
   apoz: typeof apoz;
