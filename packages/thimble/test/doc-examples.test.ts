@@ -1,5 +1,5 @@
 // Runs every example of the documentation: the `@example` of each docstring in packages/*/src, and the
-// TypeScript blocks of every README. A name that an example does not declare itself is taken from the
+// TypeScript blocks of every README and of the pages in docs. A name that an example does not declare itself is taken from the
 // file that it documents, its package, `thimble`, or doc-fixtures.ts.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, '../../..');
 const generated = join(here, '.doc-examples');
 
+/** Blocks of pages that are marked `ts no-run`, and why they cannot run here. */
+const NO_RUN: Record<string, string> = {
+  'docs/guide/start.md': 'a page: it needs a document and a server for the file',
+};
+
 interface Example {
   /** "packages/core/src/fit.ts:57" */
   title: string;
@@ -28,8 +33,7 @@ const lineOf = (text: string, index: number) => text.slice(0, index).split('\n')
 function examplesOf(file: string, text: string): Example[] {
   const place = relative(root, file);
   if (file.endsWith('.md')) {
-    const source =
-      file === join(root, 'README.md') ? undefined : join(dirname(file), 'src/index.ts');
+    const source = place.startsWith('packages') ? join(dirname(file), 'src/index.ts') : undefined;
     return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((block) => ({
       title: `${place}:${lineOf(text, block.index)}`,
       source,
@@ -43,8 +47,20 @@ function examplesOf(file: string, text: string): Example[] {
   }));
 }
 
+/** The pages of the site that are written by hand. */
+async function pages(): Promise<string[]> {
+  const folders = ['', 'guide', 'techniques', 'zh'].map((name) => join(root, 'docs', name));
+  const found: string[] = [];
+  for (const folder of folders) {
+    const deep = folder.endsWith('techniques');
+    const names = await readdir(folder, { recursive: deep });
+    found.push(...names.filter((name) => name.endsWith('.md')).map((name) => join(folder, name)));
+  }
+  return found;
+}
+
 async function collect(): Promise<Example[]> {
-  const files = [join(root, 'README.md')];
+  const files = [join(root, 'README.md'), ...(await pages())];
   const rooms = await readdir(join(root, 'packages'));
   // What is in `testing` declares tests, so it cannot be called inside one.
   for (const room of rooms.filter((name) => name !== 'testing')) {
@@ -107,6 +123,19 @@ test('every public room has examples', () => {
   ]) {
     expect(rooms).toContain(`packages/${room}`);
   }
+});
+
+test('every block of a page runs, or is listed with the reason why not', async () => {
+  const marked = new Set<string>();
+  for (const file of await pages()) {
+    const text = await readFile(file, 'utf8');
+    for (const [, mark] of text.matchAll(/^```(?:ts|js|typescript|javascript)\b(.*)$/gm)) {
+      if (mark !== '') marked.add(relative(root, file));
+    }
+    if (!(relative(root, file) in NO_RUN))
+      expect(text).not.toMatch(/^```(js|typescript|javascript)/m);
+  }
+  expect([...marked].sort()).toEqual(Object.keys(NO_RUN).sort());
 });
 
 describe('examples run', () => {

@@ -1,0 +1,380 @@
+// The tables of the site, made from benchmarks/results when it is built, so that no figure is copied by hand.
+// A page shows one by a fence: ```measured, the name of the table, then the rows to keep (default all).
+import { readFileSync } from 'node:fs';
+
+export interface Run {
+  command: string;
+  commit: string;
+  date: string;
+  machine: { cpu: string; cores: number };
+}
+
+export interface Table {
+  /** The file in benchmarks/results, without .json. */
+  result: string;
+  run: Run;
+  /** What the figures are, in a phrase. */
+  about: string;
+  /** The first column names the row. */
+  head: string[];
+  rows: string[][];
+}
+
+type Outcome = Record<string, number>;
+
+interface Study {
+  run: Run;
+  results: { method: string; outcomes: Outcome[] }[];
+}
+
+interface Times {
+  run: Run;
+  figures: {
+    networks: { network: string; images?: string; milliseconds: Record<string, number[]> }[];
+  };
+}
+
+interface Branch {
+  kind: string;
+  remaining: number;
+  earlyStop: number;
+  testAccuracy: number;
+}
+
+interface Trained {
+  name: string;
+  parameters: number;
+  bytes: number;
+  errors: number;
+  notes: { threes?: number; errorsOnThrees?: number };
+}
+
+export function readResult<T>(name: string): T {
+  const file = new URL(`../../benchmarks/results/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, 'utf8')) as T;
+}
+
+/** "1.52 ± 0.11": mean and standard deviation of a sample. */
+export function spread(values: readonly number[], digits = 2): string {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (values.length - 1)).toFixed(digits)}`;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
+/** Errors of 10,000 test images as percent. */
+const percent = (errors: readonly number[]) => `${spread(errors.map((count) => count / 100))} %`;
+
+/** Medians over the rounds of how one time compares with another of the same round. */
+const ratio = (above: readonly number[], below: readonly number[]) =>
+  median(above.map((ms, round) => ms / below[round]!)).toFixed(2);
+
+/** Groups by a key, in the order of first appearance. */
+function groups<T>(items: readonly T[], key: (item: T) => string): [string, T[]][] {
+  const found = new Map<string, T[]>();
+  for (const item of items) {
+    const name = key(item);
+    if (!found.has(name)) found.set(name, []);
+    found.get(name)!.push(item);
+  }
+  return [...found];
+}
+
+function study(
+  result: string,
+  about: string,
+  columns: Record<string, (outcomes: Outcome[]) => string>,
+): Table {
+  const { run, results } = readResult<Study>(result);
+  const rows = results.map(({ method, outcomes }) => [
+    method.replace(/^lenet(300|5), /, ''),
+    ...Object.values(columns).map((column) => column(outcomes)),
+  ]);
+  return { result, run, about, head: ['method', ...Object.keys(columns)], rows };
+}
+
+const errors = (key: string) => (outcomes: Outcome[]) =>
+  percent(outcomes.map((outcome) => outcome[key]!));
+const share = (key: string) => (outcomes: Outcome[]) =>
+  `${((100 * outcomes.reduce((sum, outcome) => sum + outcome[key]!, 0)) / outcomes.length).toFixed(1)} %`;
+
+function distillation(result: string, about: string): Table {
+  const { run, results } = readResult<{ run: Run; results: Trained[][] }>(result);
+  const threes = results[0]!.some(({ notes }) => notes.errorsOnThrees !== undefined);
+  const rows = groups(results.flat(), ({ name }) => name).map(([name, seeds]) => {
+    const row = [name, thousands(seeds[0]!.parameters)];
+    row.push(
+      spread(
+        seeds.map((seed) => seed.errors),
+        1,
+      ),
+    );
+    if (threes) {
+      const ours = seeds.map(({ notes }) => notes.errorsOnThrees);
+      row.push(ours.every((count) => count !== undefined) ? spread(ours, 1) : '');
+    }
+    return row;
+  });
+  const head = ['network', 'parameters', 'test errors of 10,000'];
+  return { result, run, about, head: threes ? [...head, 'of them threes (1,010)'] : head, rows };
+}
+
+/** Times of a step in turn in the same rounds, as ratios to the first of them. */
+function stepTimes(result: string, about: string): Table {
+  const { run, figures } = readResult<Times>(result);
+  const titles = [...new Set(figures.networks.flatMap((each) => Object.keys(each.milliseconds)))];
+  const rows = figures.networks.map(({ network, images, milliseconds }) => [
+    images ? `${network}, ${images}` : network,
+    ...titles
+      .slice(1)
+      .map((title) =>
+        milliseconds[title] ? ratio(milliseconds[title], milliseconds[titles[0]!]!) : '',
+      ),
+  ]);
+  return { result, run, about, head: ['net', ...titles.slice(1)], rows };
+}
+
+const TICKETS: Record<string, string> = {
+  ticket: 'winning ticket',
+  reinit: 'the same, weights drawn anew',
+  signOnly: 'the same, constant weights, signs kept',
+  loseSign: 'the same, constant weights, random signs',
+  shuffled: 'the same, weights shuffled in each layer',
+  shuffledSign: 'the same, weights shuffled, signs kept',
+  reinitSign: 'the same, weights drawn anew, signs kept',
+  oneShot: 'pruned to it in one shot',
+  random: 'random mask, initial weights',
+};
+
+/** How often a kind of ticket was trained, by the share of weights that it keeps: the largest share first. */
+export function lotteryBranches(): Map<string, [number, Branch[]][]> {
+  const { branches } = readResult<{ branches: Branch[] }>('lottery-ticket');
+  return new Map(
+    groups(branches, ({ kind }) => kind).map(([kind, all]) => [
+      kind,
+      groups(all, ({ remaining }) => remaining.toFixed(4))
+        .map(([remaining, same]): [number, Branch[]] => [Number(remaining), same])
+        .sort(([a], [b]) => b - a),
+    ]),
+  );
+}
+
+function lottery(): Table {
+  const { run } = readResult<{ run: Run }>('lottery-ticket');
+  const branches = lotteryBranches();
+  const rows: string[][] = [];
+  const add = (name: string, left: number, same: Branch[]) =>
+    rows.push([
+      name,
+      `${(100 * left).toFixed(1)} %`,
+      spread(
+        same.map(({ earlyStop }) => earlyStop),
+        0,
+      ),
+      `${spread(same.map(({ testAccuracy }) => 100 * (1 - testAccuracy)))} %`,
+    ]);
+  const [dense] = branches.get('ticket')!;
+  add('dense', dense![0], dense![1]);
+  for (const left of [0.2107, 0.0358]) {
+    for (const [kind, title] of Object.entries(TICKETS)) {
+      const same = branches.get(kind)?.find(([remaining]) => remaining === left);
+      if (same) add(title, ...same);
+    }
+  }
+  return {
+    result: 'lottery-ticket',
+    run,
+    about:
+      'LeNet-300-100, MNIST, three seeds: the step at which the validation loss was lowest, and the test error there',
+    head: ['network', 'weights left', 'step of the early stop', 'test error there'],
+    rows,
+  };
+}
+
+function quantisation(): Table {
+  const { run, results } = readResult<{ run: Run; results: Trained[][] }>('mnist-quantization');
+  return {
+    result: 'mnist-quantization',
+    run,
+    about: 'LeNet-5, MNIST, three seeds; bytes before entropy coding',
+    head: ['weights', 'bytes', 'test error'],
+    rows: groups(results.flat(), ({ name }) => name).map(([name, seeds]) => [
+      name,
+      thousands(seeds[0]!.bytes),
+      percent(seeds.map((seed) => seed.errors)),
+    ]),
+  };
+}
+
+function fixedPoint(): Table {
+  return study('fixed-point', 'a perceptron of 784-256-256-10, 16-bit words, MNIST, three seeds', {
+    'test error': errors('errors'),
+  });
+}
+
+interface Packed {
+  run: Run;
+  figures: { name: string; kernel: string; milliseconds: number; speedUp: number }[];
+}
+
+function packed(): Table {
+  const { run, figures } = readResult<Packed>('packed-kernels');
+  return {
+    result: 'packed-kernels',
+    run,
+    about: 'random weights, one thread, plain SIMD; medians of times taken in turn in one process',
+    head: ['network, kernel', 'milliseconds', 'times as fast as tfjs-wasm'],
+    rows: figures.map(({ name, kernel, milliseconds, speedUp }) => [
+      `${name}: ${kernel}`,
+      milliseconds.toFixed(3),
+      speedUp.toFixed(1),
+    ]),
+  };
+}
+
+interface Dynamic {
+  run: Run;
+  figures: {
+    batch: number;
+    width: number;
+    macs: number;
+    slimmable: number[];
+    plain: number[];
+  }[];
+}
+
+function slimmable(): Table {
+  const { run, figures } = readResult<Dynamic>('dynamic');
+  return {
+    result: 'dynamic',
+    run,
+    about: 'time of a prediction as a share of that at full width, and beside a plain net',
+    head: ['batch, width', 'MACs', 'of full width', 'beside the extracted plain net'],
+    rows: figures.map(({ batch, width, macs, slimmable, plain }) => {
+      const full = figures.find((other) => other.batch === batch && other.width === 1)!;
+      return [
+        `${batch}, ${width}`,
+        `${(macs / 1e6).toFixed(1)} M`,
+        ratio(slimmable, full.slimmable),
+        ratio(slimmable, plain),
+      ];
+    }),
+  };
+}
+
+function training(): Table {
+  const { run, figures } = readResult<Times>('training');
+  const over = (peer: string, times: Record<string, number[]>) =>
+    ['thimble', 'thimble, relaxed SIMD']
+      .map((ours) => ratio(times[peer]!, times[ours]!))
+      .join(' / ');
+  return {
+    result: 'training',
+    run,
+    about:
+      'times as fast as a peer in the same rounds, plain / relaxed SIMD; batch 60, Adam, one thread; stock wasm is lent gradients of convolutions',
+    head: ['net, images', 'stock wasm', 'PyTorch', 'PyTorch, fused Adam'],
+    rows: figures.networks.map(({ network, images, milliseconds }) => [
+      `${network}, ${images}`,
+      over('wasm', milliseconds),
+      over('PyTorch', milliseconds),
+      over('PyTorch, fused Adam', milliseconds),
+    ]),
+  };
+}
+
+function difficulty(): Table {
+  interface Row {
+    data: string;
+    net: string;
+    errors: number[];
+    test: number;
+  }
+  const { run, results } = readResult<{ run: Run; results: Row[] }>('difficulty');
+  return {
+    result: 'difficulty',
+    run,
+    about: 'five epochs, three seeds',
+    head: ['data, net', 'test error'],
+    rows: results.map(({ data, net, errors: counts, test }) => [
+      `${data}: ${net}`,
+      `${spread(counts.map((count) => (100 * count) / test))} %`,
+    ]),
+  };
+}
+
+const LENET300 = 'LeNet-300-100, MNIST, three seeds';
+
+/** Every table by the name that pages call it by. */
+export const tables: Record<string, () => Table> = {
+  distillation: () => distillation('mnist-distillation', 'students see 10,000 images, three seeds'),
+  'distillation-all-images': () =>
+    distillation('mnist-distillation-all-images', 'students see all 55,000 images, three seeds'),
+  'distillation-paper': () =>
+    distillation('mnist-distillation-paper', 'at the scale of the paper, two seeds'),
+  unstructured: () =>
+    study('unstructured-pruning', LENET300, {
+      'weights left': share('left'),
+      'test error': errors('errors'),
+    }),
+  'unstructured-lenet5': () =>
+    study('unstructured-pruning-lenet5', 'LeNet-5 (20-50-500), MNIST, three seeds', {
+      'weights left': share('left'),
+      'test error': errors('errors'),
+    }),
+  'pruning-methods': () =>
+    study(
+      'pruning-methods',
+      `${LENET300}: 6 epochs, pruned to 95 % where nothing else is said, trained on for 2 (schedules: 4; penalties: 8 from the start)`,
+      {
+        'parameters left': share('left'),
+        'test error before training on': errors('before'),
+        'after it': errors('after'),
+      },
+    ),
+  lottery,
+  'network-slimming': () =>
+    study(
+      'network-slimming',
+      'a perceptron of 784-500-300-10, 80 % of both hidden layers removed, MNIST, three seeds',
+      { weights: (all) => thousands(all[0]!.weights!), 'test error': errors('after') },
+    ),
+  structured: () =>
+    study(
+      'structured-pruning',
+      'a small convolutional network, distorted MNIST, a quarter of the channels of every layer removed, three seeds',
+      {
+        'right after': errors('before'),
+        'batch norm recalibrated': errors('recalibrated'),
+        'one epoch of training': errors('after'),
+      },
+    ),
+  quantisation,
+  'shared-weights': () =>
+    study(
+      'shared-weights',
+      'LeNet-300-100 pruned to 8.2 % of its weights, MNIST, three seeds; bytes before entropy coding, biases and codebooks included',
+      {
+        bytes: (all) => thousands(all.reduce((sum, { bytes }) => sum + bytes!, 0) / all.length),
+        'test error': errors('after'),
+      },
+    ),
+  'fixed-point': fixedPoint,
+  'quantised-training': () =>
+    stepTimes(
+      'quantised-training',
+      'time of a training step as a multiple of the float step, medians',
+    ),
+  'masked-training': () =>
+    stepTimes('masked-training', 'time of a training step as a multiple of the step without masks'),
+  training,
+  packed,
+  slimmable,
+  difficulty,
+};
