@@ -1,8 +1,8 @@
 // Makes what the site shows and the repository does not hold: the API reference from the docstrings, by
 // TypeDoc, and copies of the results that the tables link to.
-import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Application, Converter } from 'typedoc';
+import { Application, Converter, ReflectionKind } from 'typedoc';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -28,6 +28,8 @@ const app = await Application.bootstrapWithPlugins({
 
   outputFileStrategy: 'modules',
   entryFileName: 'index',
+  groupOrder: ['Functions', 'Variables', 'Namespaces', '*'],
+  tableColumnSettings: { hideInherited: true, hideOverrides: true, hideModifiers: true },
   hideBreadcrumbs: true,
   hidePageHeader: true,
   sanitizeComments: true,
@@ -38,7 +40,28 @@ const app = await Application.bootstrapWithPlugins({
   propertyMembersFormat: 'table',
   typeDeclarationFormat: 'table',
 });
+/** The errors that the docstring before a place in a file names, one a tag: TypeDoc leaves them out. */
+function errorsAt({ fileName, pos }) {
+  const before = readFileSync(fileName, 'utf8').slice(0, pos);
+  const docstring = before.slice(before.lastIndexOf('/**'));
+  return [...docstring.matchAll(/@throws \{(\w+)\}/g)].map(([, name]) => name);
+}
+
 app.converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
+  for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
+    const tags = reflection.comment?.blockTags.filter(({ tag }) => tag === '@throws') ?? [];
+    const place = project.getSymbolIdFromReflection(reflection.parent ?? reflection);
+    if (tags.length === 0 || !place) continue;
+    const errors = errorsAt(place);
+    for (const [i, { content }] of tags.entries()) {
+      for (const part of content) {
+        if (part.kind === 'text') part.text = part.text.replace(/\{(\w+Error)\}/g, '`$1`');
+      }
+      if (errors.length === tags.length) {
+        content.unshift({ kind: 'code', text: `\`${errors[i]}\`` }, { kind: 'text', text: ' ' });
+      }
+    }
+  }
   for (const module of project.children ?? []) {
     const name = module.name.split('/').at(-2);
     module.name = name === 'thimble' ? name : `@thimble/${name}`;

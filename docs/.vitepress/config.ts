@@ -114,7 +114,7 @@ export default defineConfig({
         },
       },
     },
-    outline: 'deep',
+    outline: [2, 3],
   },
   locales: {
     root: {
@@ -153,7 +153,7 @@ export default defineConfig({
           { text: '基准（英文）', link: '/benchmarks' },
           { text: 'API（英文）', link: '/api/' },
         ],
-        outline: { level: 'deep', label: '本页目录' },
+        outline: { level: [2, 3], label: '本页目录' },
         docFooter: { prev: '上一页', next: '下一页' },
         darkModeSwitchLabel: '外观',
         sidebarMenuLabel: '菜单',
