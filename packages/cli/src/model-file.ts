@@ -5,6 +5,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { startThimble } from '@thimble/backend';
 import { FileFormatError, readBytes, ThimbleError, UnsupportedError } from '@thimble/base';
 import * as thimble from 'thimble';
+import { UsageError } from './failure.ts';
 
 /** Names of the formats. */
 export type Format = 'thimble' | 'tfjs' | 'keras' | 'onnx';
@@ -30,13 +31,13 @@ interface Onnx {
 }
 const onnx: Onnx = thimble as unknown as Onnx;
 
-/** The format that a name stands for. @throws {UnsupportedError} for one of none. */
+/** The format that a name stands for. @throws {UsageError} for one of none. */
 export function formatOf(path: string): Format {
   if (/\.thimble$/i.test(path)) return 'thimble';
   if (/\.(keras|h5|hdf5)$/i.test(path)) return 'keras';
   if (/\.onnx$/i.test(path)) return 'onnx';
   if (/\.json$/i.test(path) || !/\.[a-z0-9]+$/i.test(path)) return 'tfjs';
-  throw new UnsupportedError(
+  throw new UsageError(
     `"${path}" has an ending that stands for no format. Known: .thimble, .keras, .h5, .onnx, and model.json or a ` +
       'folder with it.',
   );

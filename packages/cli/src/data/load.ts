@@ -101,7 +101,7 @@ async function rawParts(
   classNames?: readonly string[],
 ): Promise<RawParts> {
   const { limit } = options;
-  const set = SETS[spec as keyof typeof SETS];
+  const set = Object.hasOwn(SETS, spec) ? SETS[spec as keyof typeof SETS] : undefined;
   if (spec === 'digits' || set) {
     const about = {
       onProgress: reading.progress,

@@ -1,0 +1,299 @@
+// The commands in this process; what only a process of its own shows is in process.test.ts.
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import '@thimble/backend';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { PNG } from 'pngjs';
+import { data, fit, load, loadKeras, recipes, runtime, save, saveTfjs, withSeed } from 'thimble';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { main } from '../src/index.ts';
+
+const set = process.env.THIMBLE_DATA_DIR ? 'mnist' : 'digits';
+const keras = fileURLToPath(new URL('../../io/test/keras/sequential.keras', import.meta.url));
+let folder: string;
+const at = (name: string) => join(folder, name);
+
+async function run(...words: string[]) {
+  let [out, err] = ['', ''];
+  const code = await main([...words, ...(words.includes('--json') ? [] : ['--quiet'])], {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+    signal: new AbortController().signal,
+  });
+  return { code, out, err };
+}
+
+async function json(...words: string[]) {
+  const { code, out, err } = await run(...words, '--json');
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  return JSON.parse(out);
+}
+
+beforeAll(async () => {
+  await tf.setBackend('thimble');
+  folder = await mkdtemp(join(tmpdir(), 'thimble-cli-'));
+  const source = set === 'mnist' ? 'auto' : 'synthetic';
+  const { train } = await data.mnist({ source, limit: 1500, onProgress: false });
+  const model = withSeed(3, () =>
+    tfl.sequential({
+      layers: [
+        tfl.layers.flatten({ inputShape: [28, 28, 1] }),
+        tfl.layers.dense({ name: 'hidden', units: 16, activation: 'relu' }),
+        tfl.layers.dense({ name: 'output', units: 10, activation: 'softmax' }),
+      ],
+    }),
+  );
+  const loss = 'categoricalCrossentropy';
+  await fit(model, train, { epochs: 4, batchSize: 16, loss, progress: false });
+  await saveTfjs(model, `file://${at('trained')}`);
+  await save(model, `file://${at('trained.thimble')}`);
+  model.dispose();
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('help', () => {
+  test('names all commands, and each has examples', async () => {
+    const { code, out } = await run('--help');
+    expect(code).toBe(0);
+    for (const name of ['inspect', 'compress', 'convert', 'bench', 'eval', 'recipe', 'demo']) {
+      expect(out).toContain(`  ${name} `);
+      const help = await run(name, '--help');
+      expect(help.code, name).toBe(0);
+      expect(help.out, name).toContain('Examples:');
+      expect(help.out, name).toContain('--json');
+    }
+  });
+
+  test('bash completes commands, options and choices', async () => {
+    const { code, out } = await run('completion', 'bash');
+    expect(code).toBe(0);
+    const complete = (...words: string[]) => {
+      const script = `${out}\nCOMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')})
+        COMP_CWORD=${words.length - 1}; _thimble; echo "\${COMPREPLY[@]}"`;
+      return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim().split(' ');
+    };
+    expect(complete('thimble', 'com')).toEqual(['compress', 'completion']);
+    expect(complete('thimble', 'compress', '--re')).toEqual(['--recipe', '--remove-channels']);
+    expect(complete('thimble', 'convert', 'a', 'b', '--entropy', 'h')).toEqual(['huffman']);
+    for (const shell of ['zsh', 'fish']) {
+      const other = await run('completion', shell);
+      expect(other.out).toContain('deepCompression');
+    }
+  });
+});
+
+describe('inspect', () => {
+  test('counts what is there, in every format alike', async () => {
+    for (const name of ['trained', 'trained/model.json', 'trained.thimble']) {
+      const { total, layers } = await json('inspect', at(name));
+      // 784 * 16 + 16 * 10 multiplications, and 26 biases.
+      expect(total).toMatchObject({ macs: 12_704, params: 12_730, bytes: 4 * 12_730 });
+      expect(layers.map((layer: { name: string }) => layer.name)).toContain('hidden');
+    }
+  });
+
+  test('draws histograms', async () => {
+    const { code, out } = await run('inspect', at('trained.thimble'), '--histograms');
+    expect(code).toBe(0);
+    expect(out).toMatch(/hidden\/kernel\n\s*-\d\.\d+ \|[ ▁▂▃▄▅▆▇█]{48}\| \d/);
+    const { weights } = await json('inspect', at('trained.thimble'), '--histograms');
+    const { histogram } = weights.find(({ name }: { name: string }) => name === 'output/kernel');
+    expect(histogram.bins.reduce((sum: number, n: number) => sum + n, histogram.zeros)).toBe(160);
+  });
+});
+
+describe('convert', () => {
+  test('from Keras by way of .thimble to TensorFlow.js: the same outputs', async () => {
+    const source = await loadKeras(new Uint8Array(await readFile(keras)));
+    expect((await run('convert', keras, at('keras.thimble'))).code).toBe(0);
+    expect((await run('convert', at('keras.thimble'), at('again'))).code).toBe(0);
+    const x = tf.ones([2, ...(source.inputs[0]!.shape.slice(1) as number[])]);
+    const outputs = (model: tfl.LayersModel) =>
+      Array.from(tf.tidy(() => (model.predict(x) as tf.Tensor).dataSync()));
+    const again = await tfl.loadLayersModel(`file://${at('again')}/model.json`);
+    expect(outputs(again)).toEqual(outputs(source));
+    x.dispose();
+    source.dispose();
+    again.dispose();
+  });
+
+  test('puts weights into fewer bits', async () => {
+    const { bytes } = await json('convert', at('trained'), at('w8.thimble'), '--weights', 'int8');
+    expect(bytes).toBeLessThan(12_730 + 1000);
+    const { weights } = await json('inspect', at('w8.thimble'));
+    const kernel = weights.find(({ name }: { name: string }) => name === 'hidden/kernel');
+    expect(kernel).toMatchObject({ values: 'affine', bits: 8 });
+  });
+});
+
+describe('compress', () => {
+  test('a recipe from the command line; the file says what eval says, and makes itself again', async () => {
+    const base = ['compress', at('trained'), '--data', set, '--limit', '600'];
+    const flags = ['--prune', '0.6', '--quantize', '8', '--epochs', '1'];
+    const report = await json(...base, ...flags, '--output', at('small.thimble'));
+    expect(report.recipe.steps.map((step: object) => Object.keys(step)[0])).toEqual([
+      'prune',
+      'quantize',
+      'encode',
+    ]);
+    const bytes = await readFile(at('small.thimble'));
+    expect(report.bytes).toBe(bytes.length);
+    expect(report.ratio).toBeCloseTo((4 * 12_730) / bytes.length, 8);
+    await expect(readFile(`${at('small.thimble')}.work`)).rejects.toThrow('ENOENT');
+
+    for (const engine of ['packed', 'tfjs']) {
+      const words = ['--data', set, '--limit', '600', '--engine', engine];
+      const { accuracy, examples, perClass } = await json('eval', at('small.thimble'), ...words);
+      expect(examples).toBe(600);
+      expect(accuracy).toBeCloseTo(report.after.test.accuracy, 2);
+      const right = perClass.reduce((sum: number, each: { right: number }) => sum + each.right, 0);
+      expect(right / 600).toBeCloseTo(accuracy, 10);
+    }
+
+    const { report: notes } = await json('inspect', at('small.thimble'));
+    await writeFile(at('recipe.yaml'), stringify(notes.recipe));
+    await json(...base, '--recipe', at('recipe.yaml'), '--output', at('again.thimble'));
+    expect(await readFile(at('again.thimble'))).toEqual(bytes);
+    const model = await load(new Uint8Array(bytes));
+    expect(model.outputs[0]!.shape).toEqual([null, 10]);
+    model.dispose();
+  });
+
+  test('a ready recipe with options of its own', async () => {
+    const words = ['--recipe', 'binary', '--set', 'epochs=1', '--output', at('binary.thimble')];
+    const more = ['--data', set, '--limit', '300'];
+    const { code, out } = await run('compress', at('trained.thimble'), ...more, ...words);
+    expect(code).toBe(0);
+    expect(out).toMatch(/binary\.thimble: [\d,]+ bytes, \d+\.\d times smaller/);
+    const { graph } = await runtime.decode(new Uint8Array(await readFile(at('binary.thimble'))));
+    expect(graph.weights['hidden/kernel']!.encoding.values.type).toBe('binary');
+  });
+});
+
+test('bench measures the packed network beside TensorFlow.js', async () => {
+  const { results } = await json('bench', at('trained.thimble'), '--repeats', '3', '--batch', '2');
+  expect(results.map(({ engine }: { engine: string }) => engine)).toEqual([
+    'packed',
+    'tfjs, thimble',
+    'tfjs, wasm',
+  ]);
+  for (const { median, perExample } of results) {
+    expect(median).toBeGreaterThan(0);
+    expect(perExample).toBe(median / 2);
+  }
+  await tf.setBackend('thimble');
+});
+
+test('recipe prints what the library has', async () => {
+  expect(Object.keys(await json('recipe'))).toEqual(Object.keys(recipes));
+  const found = await json('recipe', 'mobile', '--set', 'ratio=0.25');
+  expect(found).toEqual(recipes.mobile({ ratio: 0.25 }));
+});
+
+describe('ends with a sentence and a code', () => {
+  beforeAll(async () => {
+    const layer = { class_name: 'MyOwn', config: { name: 'mine', batch_input_shape: [null, 3] } };
+    const modelTopology = { class_name: 'Sequential', config: { name: 'm', layers: [layer] } };
+    await writeFile(at('own.json'), JSON.stringify({ modelTopology, weightsManifest: [] }));
+    await writeFile(at('graph.json'), JSON.stringify({ format: 'graph-model' }));
+    await writeFile(at('text.thimble'), 'no network');
+    await writeFile(at('typo.yaml'), 'steps:\n  - prune: { spasity: 0.9 }\n');
+    await writeFile(at('broken.yaml'), 'steps: [');
+    await writeFile(at('x.csv'), 'a,b,y\n1,2,0\n');
+    await writeFile(at('model.onnx'), 'onnx');
+    const image = PNG.sync.write(new PNG({ width: 4, height: 5 }));
+    await mkdir(at('images/cat'), { recursive: true });
+    await writeFile(at('images/cat/1.png'), image);
+  });
+
+  // Code 1: something is not as it should be; code 2: the command line, or the recipe, is wrong.
+  test.each<[string, number, string[], string]>([
+    ['a missing file', 1, ['inspect', 'gone.thimble'], 'There is no file "'],
+    ['a damaged file', 1, ['inspect', 'text.thimble'], 'no .thimble file'],
+    ['an unsupported layer', 1, ['inspect', 'own.json'], 'a layer of class "MyOwn"'],
+    ['a graph model', 1, ['inspect', 'graph.json'], 'is a graph model'],
+    ['an unknown ending', 2, ['convert', 'trained', 'x.pth'], 'stands for no format'],
+    [
+      'images of the wrong size',
+      1,
+      ['eval', 'trained', '--data', 'images'],
+      'are 5 x 4 with 1 channel; the model takes 28 x 28 with 1 channel. Resize the images',
+    ],
+    [
+      'a table of the wrong width',
+      1,
+      ['eval', 'trained', '--data', 'x.csv'],
+      'have the shape [2]; the model takes [28, 28, 1]',
+    ],
+    ['missing data', 1, ['eval', 'trained', '--data', 'nowhere'], 'no file or folder'],
+    [
+      'an unknown recipe key',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--recipe', 'typo.yaml'],
+      'unknown option "steps[0].prune.spasity". Known options: sparsity,',
+    ],
+    [
+      'a broken recipe',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--recipe', 'broken.yaml'],
+      'is neither YAML nor JSON',
+    ],
+    [
+      'a missing recipe',
+      1,
+      ['compress', 'trained', '--data', 'digits', '--recipe', 'gone.yaml'],
+      'none of the ready ones (anytime, binary,',
+    ],
+    [
+      'an unknown option of a recipe',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--recipe', 'binary', '--set', 'epoch=1'],
+      'unknown option "epoch"',
+    ],
+    [
+      'a sparsity out of range',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--prune', '1.5'],
+      'sparsity must be a number from 0 below 1, not 1.5',
+    ],
+    [
+      'steps and a recipe',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--prune', '0.5', '--recipe', 'binary'],
+      'either --recipe, or steps by flags',
+    ],
+    ['no command', 2, ['frob'], "unknown command 'frob'"],
+    ['a missing argument', 2, ['inspect'], "missing required argument 'file'"],
+    ['an unknown flag', 2, ['inspect', 'trained', '--histogram'], "unknown option '--histogram'"],
+    ['no data', 2, ['eval', 'trained'], "required option '--data <data>' not specified"],
+    ['no number', 2, ['bench', 'trained', '--batch', 'two'], 'whole number from 1 on'],
+    ['a word of a list', 2, ['convert', 'trained', 'x.thimble', '--weights', 'int3'], 'int8'],
+    ['what cannot be written', 2, ['convert', 'trained', 'x.keras'], 'read, not written'],
+  ])('%s', async (_, code, words, message) => {
+    const here = process.cwd();
+    process.chdir(folder);
+    try {
+      const plain = await run(...words);
+      expect(plain.code).toBe(code);
+      expect(plain.err).toContain(message);
+      expect(plain.err).not.toMatch(/^\s+at /m);
+      expect(plain.out).toBe('');
+      const { out, ...rest } = await run(...words, '--json', '--debug');
+      expect(rest.code).toBe(code);
+      expect(JSON.parse(out).error).toMatchObject({ code });
+      expect(JSON.parse(out).error.message).toContain(message.slice(0, 20));
+      expect(rest.err).toMatch(/^\s+at /m);
+    } finally {
+      process.chdir(here);
+    }
+  });
+});
