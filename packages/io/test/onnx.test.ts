@@ -64,7 +64,15 @@ describe('what others wrote', () => {
     const kernels = Object.values(graph.weights).filter(
       ({ encoding }) => encoding.shape.length > 1,
     );
-    expect(kernels.map(({ encoding }) => encoding.values.type)).toEqual(Array(3).fill('affine'));
+    expect(kernels).toHaveLength(3);
+    for (const { encoding, data } of kernels) {
+      const { values } = encoding;
+      if (values.type !== 'affine') throw new Error(`a kernel is ${values.type}`);
+      const { scale, zeroPoint, bits } = values;
+      expect([bits, ...new Set(zeroPoint)]).toEqual([8, 128]); // int8 codes around 0
+      const code = Math.max(...data!.map(Math.abs)) / Math.max(...scale);
+      expect(code).toBeLessThan(127.01);
+    }
     const { outputs } = runInteger(graph, given);
     expectClose(outputs[0]!, y[0]!.data, 1e-6);
     // Kept in a .thimble file.

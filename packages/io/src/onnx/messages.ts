@@ -206,7 +206,7 @@ function readMessage(reader: BinaryReader, schema: Schema, end: number): Message
     const [key, { kind, many }] = known;
     const own = wireTypeOf(kind);
     if (many && wire === WireType.LengthDelimited && own !== wire) {
-      const last = lengthEnd(reader, end);
+      const last = lengthEnd(reader);
       while (reader.pos < last)
         (message[key] as unknown[]).push(readScalar(reader, kind as Scalar));
       if (reader.pos !== last) throw new Error(`"${key}" ends in mid-value`);
@@ -216,7 +216,7 @@ function readMessage(reader: BinaryReader, schema: Schema, end: number): Message
     const value =
       typeof kind === 'string'
         ? readScalar(reader, kind)
-        : readMessage(reader, kind, lengthEnd(reader, end));
+        : readMessage(reader, kind, lengthEnd(reader));
     if (many) (message[key] as unknown[]).push(value);
     else message[key] = value;
   }
@@ -224,11 +224,10 @@ function readMessage(reader: BinaryReader, schema: Schema, end: number): Message
   return message;
 }
 
-function lengthEnd(reader: BinaryReader, end: number): number {
+/** Where the part that begins with its length ends. One that ends behind the whole is found out there. */
+function lengthEnd(reader: BinaryReader): number {
   const length = reader.uint32();
-  const last = reader.pos + length;
-  if (last > end) throw new Error('it is cut off');
-  return last;
+  return reader.pos + length;
 }
 
 function readScalar(reader: BinaryReader, kind: Scalar): unknown {
