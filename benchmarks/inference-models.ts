@@ -1,5 +1,5 @@
 // Trains the networks of `npm run bench -- inference` on distorted MNIST, prunes them, and writes them as .thimble
-// files to benchmarks/models, floats in half precision. Each network goes on from its checkpoint.
+// files to benchmarks/models, floats in half precision. The dense network teaches the pruned ones. Each network goes on from its checkpoint.
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
@@ -37,6 +37,10 @@ const study = await beginStudy('inference-models', values.output);
 const digits = await distortedMnist();
 await mkdir(MODELS, { recursive: true });
 
+/** The dense network teaches what is pruned: temperature of its answers and their weight in the loss. */
+const TEMPERATURE = 3;
+const TEACHER = 0.9;
+
 interface Outcome {
   errors: number;
   bytes: number;
@@ -52,7 +56,7 @@ function training(net: Net, epochs: number, rate: number, checkpoint: string): F
     learningRate: schedules.cosine(rate),
     loss: 'categoricalCrossentropy',
     seed: 0,
-    checkpoint: `${study.output}/${checkpoint}-${epochs}.checkpoint`,
+    checkpoint: `${study.output}/${checkpoint}-${net.images}-${epochs}.checkpoint`,
   };
 }
 
@@ -83,11 +87,16 @@ async function trained(net: Net, form: string, train: data.ImageDataset): Promis
   const plan = PRUNINGS.find(({ name }) => name === form)!;
   const before = PRUNINGS.find(({ name }) => name === plan.from)?.sparsity ?? 0;
   const steps = Math.ceil(train.size / net.batchSize) * net.pruneEpochs;
+  const teacher = await trained(net, 'dense', train);
   const model = await trained(net, plan.from, train);
   await fit(model, train, {
     ...training(net, net.pruneEpochs, net.rate / 2, `${net.name}-${form}`),
-    callbacks: [pruning(plan, before, steps)],
+    callbacks: [
+      pruning(plan, before, steps),
+      callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: TEACHER }),
+    ],
   });
+  teacher.dispose();
   return model;
 }
 
@@ -113,10 +122,14 @@ for (const net of nets) {
   let parts: Record<'train' | 'test', data.ImageDataset> | undefined;
   const forms = ['dense', ...PRUNINGS.map(({ name }) => name), ...(net.xnorEpochs ? ['xnor'] : [])];
   for (const form of forms) {
-    const found = await study.once(`${net.name}, ${form}`, [net, PRUNINGS], () => {
-      parts ??= { train: sized(train), test: sized(digits.test) };
-      return outcome(net, form, parts.train, parts.test);
-    });
+    const found = await study.once(
+      `${net.name}, ${form}`,
+      [net, PRUNINGS, TEMPERATURE, TEACHER],
+      () => {
+        parts ??= { train: sized(train), test: sized(digits.test) };
+        return outcome(net, form, parts.train, parts.test);
+      },
+    );
     await copyFile(
       `${study.output}/${net.name}-${form}.thimble`,
       `${MODELS}${net.name}-${form}.thimble`,
@@ -135,7 +148,7 @@ await study.finish(
   [['network', 'test error %', 'weights not zero', 'bytes of the file'], ...rows],
   {
     data: { source: digits.train.source, train: digits.train.size, test: digits.test.size },
-    settings: { nets: NETS, prunings: PRUNINGS },
+    settings: { nets: NETS, prunings: PRUNINGS, temperature: TEMPERATURE, teacher: TEACHER },
     results,
   },
 );

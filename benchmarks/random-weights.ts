@@ -12,9 +12,16 @@ const CHANNELS = 256;
 export function separable(output: 'linear' | 'softmax' = 'linear'): tfl.LayersModel {
   const activation = 'relu';
   const padding = 'same';
-  const pointwise = () => tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation });
+  const kernelInitializer = 'heNormal'; // values keep their size from layer to layer
+  const pointwise = () =>
+    tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation, kernelInitializer });
   const blocks = Array.from({ length: 6 }, () => [
-    tfl.layers.depthwiseConv2d({ kernelSize: 3, padding, activation }),
+    tfl.layers.depthwiseConv2d({
+      kernelSize: 3,
+      padding,
+      activation,
+      depthwiseInitializer: kernelInitializer,
+    }),
     pointwise(),
   ]);
   const inputShape = [2 * SIDE, 2 * SIDE, 1];

@@ -80,7 +80,7 @@ interface Onnx {
   env: { wasm: { numThreads?: number; wasmPaths?: string }; logLevel?: string };
 }
 
-/** What both onnxruntimes have in common. Images are planes there; with one channel that is the same. */
+/** What both onnxruntimes have in common. */
 function onnx({ InferenceSession, Tensor }: Onnx, options: object, version: string): Runtime {
   return {
     version,
@@ -91,7 +91,7 @@ function onnx({ InferenceSession, Tensor }: Onnx, options: object, version: stri
       return {
         batches: true,
         async predict(images, batch) {
-          const x = new Tensor('float32', images, [batch, side, side, 1]);
+          const x = new Tensor('float32', images, [batch, 1, side, side]);
           return (await session.run({ [input]: x }))[output]!.data;
         },
       };

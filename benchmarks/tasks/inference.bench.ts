@@ -67,8 +67,10 @@ const nothing = { milliseconds: Number.NaN, least: Number.NaN, speedUp: Number.N
 const none: [number, number] = [Number.NaN, Number.NaN];
 
 /** Starts the runtimes of a network; those that cannot run say why. */
-async function start(net: NetFiles): Promise<{ running: Running[]; all: Figures[] }> {
-  const processes = new Map<string, RuntimeProcess>();
+async function start(
+  net: NetFiles,
+  processes: Map<string, RuntimeProcess>,
+): Promise<{ running: Running[]; all: Figures[] }> {
   const versions = new Map<string, string>();
   const running: Running[] = [];
   const all: Figures[] = [];
@@ -100,7 +102,7 @@ async function start(net: NetFiles): Promise<{ running: Running[]; all: Figures[
       const lists = { times: [], batchTimes: [] };
       running.push({ form, key, figures, process, batches, count, ...lists });
     } catch (error) {
-      figures.error = error instanceof Error ? error.message : String(error);
+      figures.error = (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
     }
   }
   return { running, all };
@@ -196,15 +198,18 @@ function markBest(all: Figures[]): void {
 
 async function measure(net: NetFiles, repeats: number): Promise<Figures[]> {
   console.log(`${net.title}: starting ...`);
-  const { running, all } = await start(net);
+  const processes = new Map<string, RuntimeProcess>();
+  let running: Running[];
+  let all: Figures[];
   try {
+    ({ running, all } = await start(net, processes));
     console.log(`${net.title}: measuring ...`);
     await time(running, repeats);
     console.log(`${net.title}: ${net.test ? 'test set' : 'comparing outputs'} ...`);
     const images = `${FOLDER}/test-${net.side}.bytes`;
     await judge(net, running, images);
   } finally {
-    for (const process of new Set(running.map((each) => each.process))) process.end();
+    for (const process of processes.values()) process.end();
   }
   if (net.test) {
     console.log(`${net.title}: cold starts ...`);
@@ -217,6 +222,8 @@ async function measure(net: NetFiles, repeats: number): Promise<Figures[]> {
 async function prepare(): Promise<{ nets: NetFiles[]; missing: string[]; source: string }> {
   await mkdir(FOLDER, { recursive: true });
   const digits = await data.mnist({ distort: true, limit: 10_000 });
+  // Also what the outputs of the network with random weights are compared on.
+  await writeFile(`${FOLDER}/test-28.bytes`, pixelsOf(digits.test));
   const nets: NetFiles[] = [];
   const missing: string[] = [];
   for (const net of NETS) {
@@ -227,7 +234,9 @@ async function prepare(): Promise<{ nets: NetFiles[]; missing: string[]; source:
     console.log(`${net.title}: writing its files ...`);
     const sized = (part: data.ImageDataset) => (net.side === 28 ? part : enlarged(part, net.side));
     const parts = { train: sized(digits.train.take(500)), test: sized(digits.test) };
-    await writeFile(`${FOLDER}/test-${net.side}.bytes`, pixelsOf(parts.test));
+    if (net.side !== 28) {
+      await writeFile(`${FOLDER}/test-${net.side}.bytes`, pixelsOf(parts.test));
+    }
     nets.push(await filesOf(net, FOLDER, parts));
   }
   nets.push(await randomFiles(FOLDER));
