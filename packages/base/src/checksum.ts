@@ -1,4 +1,5 @@
 // CRC-32, as zip, PNG and Ethernet have it.
+import { nativeCrc32 } from '#platform';
 
 /** How many tables: so many bytes at a time. */
 const TABLES = 4;
@@ -26,6 +27,11 @@ function makeTables(): Uint32Array[] {
  * crc32(new TextEncoder().encode('123456789')); // 0xcbf43926
  */
 export function crc32(bytes: Uint8Array): number {
+  return nativeCrc32?.(bytes) ?? crc32ByTables(bytes);
+}
+
+/** As {@link crc32}, for engines without. */
+export function crc32ByTables(bytes: Uint8Array): number {
   tables ??= makeTables();
   const [t0, t1, t2, t3] = tables as [Uint32Array, Uint32Array, Uint32Array, Uint32Array];
   let crc = -1;

@@ -2,6 +2,8 @@
 import { UnsupportedError } from './errors.ts';
 import type { Bar } from './progress-event.ts';
 
+export const nativeCrc32: ((bytes: Uint8Array) => number) | undefined = undefined;
+
 function noFiles(path: string): UnsupportedError {
   return new UnsupportedError(
     `There is no file system in a browser, so "${path}" is out of reach.`,

@@ -1,5 +1,6 @@
 import { crc32 } from '@thimble/base';
 import { expect, test } from 'vitest';
+import { crc32ByTables } from '../src/checksum.ts';
 
 test('crc32 is that of the standard check', () => {
   expect(crc32(new TextEncoder().encode('123456789'))).toBe(0xcbf43926);
@@ -15,4 +16,5 @@ test.each([
   ['abcde', 0x8587d865],
 ])('of "%s"', (text, expected) => {
   expect(crc32(new TextEncoder().encode(text))).toBe(expected);
+  expect(crc32ByTables(new TextEncoder().encode(text))).toBe(expected);
 });

@@ -17,7 +17,10 @@ export function hasRelaxedSimd(): boolean {
 
 /** The bytes of a module that the build wrote in base64. */
 export function decodeModule(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }
 
 /** What the number of the section of imports is. */

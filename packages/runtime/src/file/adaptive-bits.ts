@@ -56,15 +56,19 @@ function squashTable(): Float64Array {
   return table;
 }
 
-/** The inverse: ln(p / (1 - p)) in the middle of each of 4096 cells of p. */
-function stretchTable(squash: Float64Array): Float64Array {
-  const table = new Float64Array(STEPS);
-  let at = 0;
-  for (let i = 0; i < STEPS; i++) {
-    while (at < STEPS && squash[at]! < (i + 0.5) / STEPS) at++;
-    table[i] = (at / STEPS) * 2 * FURTHEST - FURTHEST;
+/**
+ * The inverse: ln(p / (1 - p)) in the middle of cell `cell` of 4096 cells of p. Found when it is first asked for:
+ * the description of a small file needs few.
+ */
+function stretchOf(squash: Float64Array, cell: number): number {
+  let low = 0;
+  let high = STEPS;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (squash[middle]! < (cell + 0.5) / STEPS) low = middle + 1;
+    else high = middle;
   }
-  return table;
+  return (low / STEPS) * 2 * FURTHEST - FURTHEST;
 }
 
 /** How predictions are mixed. */
@@ -106,7 +110,7 @@ export class MixedBits {
     this.#weights = new Float64Array(inputs * sets).fill(weight);
     this.#stretched = new Float64Array(inputs);
     squashes ??= squashTable();
-    stretches ??= stretchTable(squashes);
+    stretches ??= new Float64Array(STEPS).fill(Number.NaN);
     this.#squash = squashes;
     this.#stretch = stretches;
     this.#rate = rate;
@@ -121,7 +125,9 @@ export class MixedBits {
     const base = set * inputs;
     let sum = 0;
     for (let k = 0; k < inputs; k++) {
-      const s = this.#stretch[Math.floor(ones[contexts[k]!]! * STEPS)]!;
+      const cell = Math.floor(ones[contexts[k]!]! * STEPS);
+      let s = this.#stretch[cell]!;
+      if (Number.isNaN(s)) s = this.#stretch[cell] = stretchOf(this.#squash, cell);
       stretched[k] = s;
       sum += weights[base + k]! * s;
     }

@@ -206,10 +206,19 @@ export function encodingOf(
 ): Encoding {
   let nonzero = 0;
   const mask = masked ? new Uint8Array(data.length) : undefined;
-  for (let i = 0; i < data.length; i++) {
-    if (data[i] === 0) continue;
+  const bits = rawBits(data);
+  for (let i = 0; i < bits.length; i++) {
+    if (bits[i]! << 1 === 0) continue;
     nonzero++;
     if (mask) mask[i] = 1;
   }
   return { shape, values, ...(mask ? { mask } : {}), nonzero };
+}
+
+/**
+ * Floats as the whole numbers that their bits are: an engine that has just started, and still interprets, makes an
+ * object of every float that it reads. All bits but the sign are 0 in a 0: `bits << 1 === 0`.
+ */
+export function rawBits({ buffer, byteOffset, length }: Float32Array): Int32Array {
+  return new Int32Array(buffer, byteOffset, length);
 }

@@ -1,5 +1,6 @@
 // Dense layers as calls of kernels.
 import { CURVES } from '@thimble/kernels/inference';
+import { rawBits } from '../file/values.ts';
 import { codesOf, type DenseChoice, signsOf } from './choices.ts';
 import { codingOf } from './coding.ts';
 import type { Dense } from './operations.ts';
@@ -51,12 +52,13 @@ export function emitDense(program: Program, dense: Dense, choice: DenseChoice): 
 function floatPanels({ data, inputs, outputs, scale, bias }: Dense, more: number): Float32Array {
   const length = PANEL * (1 + inputs + more);
   const panels = new Float32Array(Math.ceil(outputs / PANEL) * length);
+  const [from, to] = [rawBits(data), rawBits(panels)];
   for (let o = 0; o < outputs; o += PANEL) {
     const start = (o / PANEL) * length;
     const end = Math.min(outputs, o + PANEL);
     for (let j = o; j < end; j++) panels[start + j - o] = bias[j]!;
-    for (let i = 0; i < inputs; i++) {
-      panels.set(data.subarray(i * outputs + o, i * outputs + end), start + PANEL * (1 + i));
+    for (let i = 0, at = start + PANEL; i < inputs; i++, at += PANEL) {
+      for (let j = o; j < end; j++) to[at + j - o] = from[i * outputs + j]!;
     }
   }
   if (scale.every((factor) => factor === 1)) return panels;

@@ -1,4 +1,5 @@
 // The lists that streams walk: which input pixels each weight of an output meets, and with what.
+import { rawBits } from '../file/values.ts';
 import type { Window } from './windows.ts';
 
 /** A convolution's weights: [height, width, in, out], or with `separate` [height, width, in, out / in]. */
@@ -81,11 +82,13 @@ function eachWeight(
   { first, second }: Cells,
   visit: (cell: number, output: number) => void,
 ): void {
+  const bits = rawBits(data);
   for (let cell = 0; cell < first.length; cell++) {
     const a = first[cell]! * outputs;
     const b = second[cell]! * outputs;
     for (let o = 0; o < outputs; o++) {
-      if ((a >= 0 && data[a + o] !== 0) || (b >= 0 && data[b + o] !== 0)) visit(cell, o);
+      if ((a >= 0 && bits[a + o]! << 1 !== 0) || (b >= 0 && bits[b + o]! << 1 !== 0))
+        visit(cell, o);
     }
   }
 }
@@ -94,6 +97,9 @@ function eachWeight(
 export function countEntries(kernel: Kernel, cells: Cells): { one: Uint32Array; two: Uint32Array } {
   const one = new Uint32Array(kernel.outputs);
   const two = new Uint32Array(Math.ceil(kernel.outputs / 2));
+  if (!kernel.data.includes(0)) {
+    return { one: one.fill(cells.delta.length), two: two.fill(cells.delta.length) };
+  }
   const seen = new Int32Array(two.length).fill(-1);
   eachWeight(kernel, cells, (cell, o) => {
     one[o]!++;
