@@ -9,7 +9,7 @@ import { encodeModel, type OnnxModel, type OnnxNode } from '../src/onnx/messages
 
 useCpu();
 
-const RUNS = Number(process.env.THIMBLE_FUZZ_FILES ?? 1500);
+const RUNS = Number(process.env.THIMBLE_FUZZ_FILES ?? 600);
 const SEED = Number(process.env.THIMBLE_FUZZ_SEED ?? 1);
 const MOST_MEMORY = 64 * 2 ** 20;
 

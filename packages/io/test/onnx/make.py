@@ -1,4 +1,5 @@
-"""Writes the ONNX files of this folder and what onnxruntime makes of them: pip install onnx onnxruntime."""
+"""Writes the ONNX files of this folder and what onnxruntime makes of them: pip install onnx onnxruntime. Afterwards:
+npx biome check --write packages/io"""
 
 import json
 import os
