@@ -6,6 +6,7 @@ import { escapeHtml, page as pageOf } from 'thimble-examples/shared/html';
 import { describeRun } from 'thimble-examples/shared/run-record';
 import { htmlTable, textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
+import { coldStart } from './tasks/cold-start.bench.ts';
 import { dynamic } from './tasks/dynamic.bench.ts';
 import { inference } from './tasks/inference.bench.ts';
 import { kernels } from './tasks/kernels.bench.ts';
@@ -16,6 +17,7 @@ import { size } from './tasks/size.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
+  'cold-start': coldStart,
   dynamic,
   kernels,
   training,

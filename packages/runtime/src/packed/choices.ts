@@ -1,5 +1,6 @@
 // Which kernel a layer gets: the one that should take the fewest cycles, by a model fitted to measurements.
 import { type Encoding, sizeOf } from '@thimble/base';
+import { rawBits } from '../file/values.ts';
 import { type Cells, cellsOf, countEntries, type Kernel } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
 import { isPadded } from './windows.ts';
@@ -49,10 +50,25 @@ const NEAR = 120_000;
 /** Share of inputs that are not zero behind a ReLU. */
 const NOT_ZERO = 0.55;
 
-/** Whole numbers behind the weights, where they are that: the largest magnitude tells whether a kernel holds them. */
-export function codesOf(
-  operation: Conv | Dense,
-): { codes: Int32Array; scale: Float32Array } | undefined {
+/** Whole numbers behind weights. */
+interface Codes {
+  codes: Int32Array;
+  /** The smallest and the largest: whether a kernel holds them. */
+  least: number;
+  most: number;
+  /** The step of each output. */
+  scale: Float32Array;
+}
+
+const known = new WeakMap<Conv | Dense, Codes | undefined>();
+
+/** Whole numbers behind the weights, where they are that; found once for each operation. */
+export function codesOf(operation: Conv | Dense): Codes | undefined {
+  if (!known.has(operation)) known.set(operation, findCodes(operation));
+  return known.get(operation);
+}
+
+function findCodes(operation: Conv | Dense): Codes | undefined {
   const { encoding } = operation;
   const { values, shape } = encoding;
   const data = operation.kind === 'conv' ? operation.kernel.data : operation.data;
@@ -68,8 +84,17 @@ export function codesOf(
     (_, o) => scale[axis === null ? 0 : Math.floor(o / repeat)]!,
   );
   const codes = new Int32Array(sizeOf(shape));
-  for (let i = 0; i < codes.length; i++) codes[i] = Math.round(data[i]! / steps[i % outputs]!);
-  return { codes, scale: steps };
+  let least = 0;
+  let most = 0;
+  for (let from = 0; from < codes.length; from += outputs) {
+    for (let o = 0; o < outputs; o++) {
+      const code = Math.round(data[from + o]! / steps[o]!);
+      codes[from + o] = code;
+      if (code < least) least = code;
+      else if (code > most) most = code;
+    }
+  }
+  return { codes, least, most, scale: steps };
 }
 
 /** The signs behind the weights of a binary layer, where none of them is zero. */
@@ -152,9 +177,9 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
       candidates.push({ choice: 'list', cycles: kept * LISTED + outputs * LIST });
     }
   }
-  if (whole && withinBytes(whole.codes)) {
+  if (whole && whole.least >= -128 && whole.most <= 127) {
     const cycles = inputs * (2 + (panels / 2) * ROW_INT);
-    if (operation.encoding.values.bits <= 4 && withinHalves(whole.codes)) {
+    if (operation.encoding.values.bits <= 4 && whole.least >= -8 && whole.most <= 7) {
       candidates.push({ choice: 'int4', cycles: cycles * 1.5 });
     }
     candidates.push({ choice: 'int8', cycles });
@@ -181,26 +206,19 @@ function withoutCodes<O extends Conv | Dense>({ codes, ...operation }: O): O {
   return operation as O;
 }
 
-function withinBytes(codes: Int32Array): boolean {
-  return codes.every((code) => code >= -128 && code <= 127);
-}
-
-function withinHalves(codes: Int32Array): boolean {
-  return codes.every((code) => code >= -8 && code <= 7);
-}
-
 /** Weights that are not zero, and blocks of 8 outputs and one input with such a weight. */
 function countKept(
   data: Float32Array,
   inputs: number,
   outputs: number,
 ): { kept: number; blocks: number } {
+  const bits = rawBits(data);
   let kept = 0;
   let blocks = 0;
   for (let i = 0; i < inputs; i++) {
     let block = -1;
     for (let o = 0; o < outputs; o++) {
-      if (data[i * outputs + o] === 0) continue;
+      if (bits[i * outputs + o]! << 1 === 0) continue;
       kept++;
       if (o >> 3 === block) continue;
       block = o >> 3;

@@ -109,27 +109,32 @@ function blocksOf({ data, inputs, outputs, scale, bias }: Dense): Float32Array {
 
 /** Lists of the weights of each output that are not zero. */
 function entriesOf({ data, inputs, outputs, scale, bias }: Dense): Float32Array {
+  const bits = rawBits(data);
   const kept = new Uint32Array(outputs);
-  for (let i = 0; i < data.length; i++) if (data[i] !== 0) kept[i % outputs]!++;
-  const length = kept.reduce((sum, count) => sum + 2 + 8 * Math.ceil(count / 4), 0);
+  for (let i = 0, at = 0; i < inputs; i++) {
+    for (let o = 0; o < outputs; o++, at++) if (bits[at]! << 1 !== 0) kept[o]!++;
+  }
+  const starts = new Uint32Array(outputs);
+  let length = 0;
+  for (let o = 0; o < outputs; o++) {
+    starts[o] = length + 2;
+    length += 2 + 8 * Math.ceil(kept[o]! / 4);
+  }
   const reals = new Float32Array(length);
   const words = new Uint32Array(reals.buffer);
-  let at = 0;
   for (let o = 0; o < outputs; o++) {
-    const groups = Math.ceil(kept[o]! / 4);
-    words[at] = groups;
-    reals[at + 1] = bias[o]!;
-    at += 2;
-    let place = 0;
-    for (let i = 0; i < inputs; i++) {
-      const weight = data[i * outputs + o]!;
-      if (weight === 0) continue;
-      const group = at + 8 * (place >> 2) + (place & 3);
+    words[starts[o]! - 2] = Math.ceil(kept[o]! / 4);
+    reals[starts[o]! - 1] = bias[o]!;
+  }
+  const places = new Uint32Array(outputs);
+  for (let i = 0, at = 0; i < inputs; i++) {
+    for (let o = 0; o < outputs; o++, at++) {
+      if (bits[at]! << 1 === 0) continue;
+      const place = places[o]!++;
+      const group = starts[o]! + 8 * (place >> 2) + (place & 3);
       words[group] = 4 * i;
-      reals[group + 4] = weight * scale[o]!;
-      place++;
+      reals[group + 4] = data[at]! * scale[o]!;
     }
-    at += 8 * groups;
   }
   return reals;
 }
