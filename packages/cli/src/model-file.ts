@@ -20,16 +20,9 @@ export interface ModelFile {
   notes: Pick<thimble.runtime.ThimbleFile, 'labels' | 'preprocessing' | 'report'>;
   /** The network as plain data. */
   graph: thimble.Graph;
-  /** The network as a tfjs model; made when it is first asked for, of `.thimble` files. */
+  /** The network as a tfjs model; made when it is asked for, where the file holds plain data. */
   model(): Promise<tfl.LayersModel>;
 }
-
-/** What an .onnx file needs; absent where this version cannot read or write them. */
-interface Onnx {
-  fromOnnx?: (bytes: Uint8Array) => thimble.Graph | tfl.LayersModel | Promise<tfl.LayersModel>;
-  toOnnx?: (model: tfl.LayersModel) => Uint8Array | Promise<Uint8Array>;
-}
-const onnx: Onnx = thimble as unknown as Onnx;
 
 /** The format that a name stands for. @throws {UsageError} for one of none. */
 export function formatOf(path: string): Format {
@@ -44,7 +37,7 @@ export function formatOf(path: string): Format {
 }
 
 /**
- * Reads a model. The backend is started, but for a `.thimble` file whose `model` is never asked for.
+ * Reads a model. The backend is started, but for `.thimble` and `.onnx` files whose `model` is never asked for.
  *
  * @throws {FileFormatError} for a file that is not there or damaged; {UnsupportedError} naming a layer that is not
  *   known.
@@ -67,30 +60,32 @@ export async function readModel(path: string): Promise<ModelFile> {
       ...(preprocessing === undefined ? {} : { preprocessing }),
       ...(report === undefined ? {} : { report }),
     };
-    const model = async () => {
-      await startThimble();
-      return thimble.modelOfGraph(graph);
-    };
-    return { format, path, bytes: bytes.length, notes, graph, model };
+    return ofGraph(format, path, bytes.length, graph, notes);
+  }
+  if (format === 'onnx') {
+    return ofGraph(format, path, bytes.length, thimble.graphOfOnnx(bytes), {});
   }
   await startThimble();
-  const model = format === 'keras' ? await thimble.loadKeras(bytes) : await readOnnx(path, bytes);
-  return ofModel(format, path, bytes.length, model);
+  return ofModel(format, path, bytes.length, await thimble.loadKeras(bytes));
+}
+
+function ofGraph(
+  format: Format,
+  path: string,
+  bytes: number,
+  graph: thimble.Graph,
+  notes: ModelFile['notes'],
+): ModelFile {
+  const model = async () => {
+    await startThimble();
+    return thimble.modelOfGraph(graph);
+  };
+  return { format, path, bytes, notes, graph, model };
 }
 
 function ofModel(format: Format, path: string, bytes: number, model: tfl.LayersModel): ModelFile {
   const graph = thimble.lower(model);
   return { format, path, bytes, notes: {}, graph, model: async () => model };
-}
-
-async function readOnnx(path: string, bytes: Uint8Array): Promise<tfl.LayersModel> {
-  if (!onnx.fromOnnx) {
-    throw new UnsupportedError(
-      `"${path}" is an ONNX file, which this version cannot read. Convert the model to .keras or model.json first.`,
-    );
-  }
-  const read = await onnx.fromOnnx(bytes);
-  return read instanceof tfl.LayersModel ? read : thimble.modelOfGraph(read);
 }
 
 async function readTfjs(path: string): Promise<ModelFile> {
@@ -154,12 +149,4 @@ function explained(path: string, error: unknown): Error {
   return new FileFormatError(`"${path}" cannot be read as a layers model: ${message}`, {
     cause: error,
   });
-}
-
-/** Whether .onnx files can be written. */
-export async function writeOnnx(model: tfl.LayersModel): Promise<Uint8Array> {
-  if (onnx.toOnnx) return onnx.toOnnx(model);
-  throw new UnsupportedError(
-    'This version cannot write ONNX. Choose .thimble or a folder for model.json.',
-  );
 }

@@ -160,7 +160,7 @@ export function programOf(version: string, act: Act): Command {
     )
     .addHelpText(
       'after',
-      `\nReads .thimble, .keras, .h5, model.json or a folder with it; writes .thimble, or a folder for model.json.${examples(
+      `\nReads .thimble, .keras, .h5, .onnx, model.json or a folder with it; writes .thimble, .onnx, or a folder for model.json.${examples(
         'thimble convert lenet.keras lenet.thimble --weights int8',
         'thimble convert small.thimble saved-model/',
       )}`,

@@ -38,6 +38,19 @@ async function json(...words: string[]) {
   return JSON.parse(out);
 }
 
+async function inputShape(path: string): Promise<number[]> {
+  const { graph } = await runtime.decode(new Uint8Array(await readFile(path)));
+  return graph.nodes[0]!.outputs[0]! as number[];
+}
+
+/** What the network of a .thimble file answers. */
+async function outputs(path: string, x: tf.Tensor): Promise<number[]> {
+  const model = await load(new Uint8Array(await readFile(path)));
+  const found = Array.from(tf.tidy(() => (model.predict(x) as tf.Tensor).dataSync()));
+  model.dispose();
+  return found;
+}
+
 beforeAll(async () => {
   await tf.setBackend('thimble');
   folder = await mkdtemp(join(tmpdir(), 'thimble-cli-'));
@@ -124,6 +137,27 @@ describe('convert', () => {
     x.dispose();
     source.dispose();
     again.dispose();
+  });
+
+  test('to ONNX and back: the same network, with codes of 8 bits where it has them', async () => {
+    await json('convert', keras, at('whole.thimble'));
+    await json('convert', keras, at('q8.thimble'), '--weights', 'int8');
+    const x = tf.ones([2, ...(await inputShape(at('whole.thimble')))]);
+    for (const name of ['whole', 'q8']) {
+      await json('convert', at(`${name}.thimble`), at('through.onnx'));
+      await json('convert', at('through.onnx'), at('back.thimble'));
+      const before = await json('inspect', at(`${name}.thimble`));
+      const after = await json('inspect', at('back.thimble'));
+      expect(after.total.macs).toBe(before.total.macs);
+      const bits = ({ weights }: { weights: { bits: number; shape: number[] }[] }) =>
+        weights.filter(({ shape }) => shape.length > 1).map((weight) => weight.bits);
+      expect(bits(after)).toEqual(bits(before));
+      const [first, second] = await Promise.all(
+        [`${name}.thimble`, 'back.thimble'].map((file) => outputs(at(file), x)),
+      );
+      for (const [i, value] of first!.entries()) expect(second![i]).toBeCloseTo(value, 5);
+    }
+    x.dispose();
   });
 
   test('puts weights into fewer bits', async () => {
@@ -220,6 +254,7 @@ describe('ends with a sentence and a code', () => {
     ['a missing file', 1, ['inspect', 'gone.thimble'], 'There is no file "'],
     ['a damaged file', 1, ['inspect', 'text.thimble'], 'no .thimble file'],
     ['an unsupported layer', 1, ['inspect', 'own.json'], 'a layer of class "MyOwn"'],
+    ['a damaged ONNX file', 1, ['inspect', 'model.onnx'], 'ONNX'],
     ['a graph model', 1, ['inspect', 'graph.json'], 'is a graph model'],
     ['an unknown ending', 2, ['convert', 'trained', 'x.pth'], 'stands for no format'],
     [

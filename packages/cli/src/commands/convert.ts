@@ -1,9 +1,15 @@
 // thimble convert
 import { writeBytes } from '@thimble/base';
-import { type EncodeOptions, encodeGraph, saveTfjs, type TfjsQuantization } from 'thimble';
+import {
+  type EncodeOptions,
+  encodeGraph,
+  graphToOnnx,
+  saveTfjs,
+  type TfjsQuantization,
+} from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { formatOf, readModel, writeOnnx } from '../model-file.ts';
+import { formatOf, readModel } from '../model-file.ts';
 import { count } from '../text.ts';
 
 export interface ConvertOptions {
@@ -40,27 +46,21 @@ export async function convert(
   }
   const file = await readModel(from);
   let bytes: number;
-  if (format === 'thimble') {
-    const made = encodeGraph(file.graph, { ...file.notes, ...encoding }).bytes;
-    await writeBytes(to, made);
-    bytes = made.length;
-  } else {
-    const model = await file.model();
+  if (format === 'tfjs') {
     if (file.graph.nodes.some(({ codes }) => codes)) {
       say('The rounding of activations is left out: the model computes in floats.');
     }
-    if (format === 'onnx') {
-      const made = await writeOnnx(model);
-      await writeBytes(to, made);
-      bytes = made.length;
-    } else {
-      await saveTfjs(
-        model,
-        `file://${to}`,
-        quantize === undefined ? {} : { quantization: quantize as TfjsQuantization },
-      );
-      bytes = (await readModel(to)).bytes;
-    }
+    const quantization = quantize as TfjsQuantization | undefined;
+    const options = quantization === undefined ? {} : { quantization };
+    await saveTfjs(await file.model(), `file://${to}`, options);
+    bytes = (await readModel(to)).bytes;
+  } else {
+    const made =
+      format === 'onnx'
+        ? graphToOnnx(file.graph)
+        : encodeGraph(file.graph, { ...file.notes, ...encoding }).bytes;
+    await writeBytes(to, made);
+    bytes = made.length;
   }
   const json = { from, to, format, bytesBefore: file.bytes, bytes };
   return { text: `${to}: ${format}, ${count(bytes)} bytes (${from}: ${count(file.bytes)}).`, json };
