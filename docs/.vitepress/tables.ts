@@ -389,6 +389,12 @@ export const tables: Record<string, () => Table> = {
       'a depthwise-separable net, distorted MNIST, trained on from the same float net, three seeds; bytes before entropy coding',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
+  'hard-quantization': () =>
+    study(
+      'hard-quantization',
+      'a depthwise-separable net with uneven channels, distorted MNIST, quantised after training, three seeds; bytes before entropy coding',
+      { bytes: meanBytes, 'test error': errors('errors') },
+    ),
   binary,
   'fixed-point': fixedPoint,
   'quantised-training': () =>
