@@ -141,7 +141,8 @@ describe('quantizeAware', () => {
       inputShape: [4, 4, 1],
     });
     quantizeAware(conv, { weights: 4, activations: 4 });
-    const model = tfl.sequential({ layers: [conv] });
+    // Of rounded numbers some kernels make sums of just 0, where the gradient of ReLU may go either way.
+    const model = withSeed(1, () => tfl.sequential({ layers: [conv] }));
     const input = tf.randomUniform([2, 4, 4, 1], -1, 1, 'float32', 9);
     tf.tidy(() => {
       model.apply(input, { training: true });
