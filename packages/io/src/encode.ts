@@ -1,6 +1,14 @@
 // From a tfjs model to the bytes of a .thimble file.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkInteger, checkOptions, checkRange, OptionError, sizeOf } from '@thimble/base';
+import {
+  checkInteger,
+  checkOptions,
+  checkRange,
+  OptionError,
+  type ProgressOption,
+  sizeOf,
+  startProgress,
+} from '@thimble/base';
 import { lower } from '@thimble/core';
 import type { Attribute, Graph } from '@thimble/graph';
 import type { FileNotes } from '@thimble/runtime/file';
@@ -29,6 +37,10 @@ export interface EncodeOptions extends FileNotes {
    * Default whatever is smallest.
    */
   indexBits?: number;
+  /** Default true; see {@link ProgressOption}. `encodeGraph` shows none. */
+  progress?: ProgressOption;
+  /** Ends it between two weights; its reason is thrown. */
+  signal?: AbortSignal;
 }
 
 /** What one weight takes in a file. */
@@ -58,6 +70,9 @@ export interface Encoded {
   ratio: number;
 }
 
+/** Milliseconds of work after which others get a turn. */
+const REST_AFTER = 50;
+
 const OPTIONS = [
   'weights',
   'entropy',
@@ -66,6 +81,8 @@ const OPTIONS = [
   'labels',
   'preprocessing',
   'report',
+  'progress',
+  'signal',
 ] satisfies (keyof EncodeOptions)[];
 
 /**
@@ -82,7 +99,7 @@ const OPTIONS = [
  * Papers: Han, Mao, Dally, "Deep Compression", 2016; Wiedemann et al., "DeepCABAC", 2020.
  *
  * @throws {UnsupportedError} when the model is not built; {NoMatchError} for a name in `weights` that fits
- *   nothing; {OptionError} for values out of range.
+ *   nothing; {OptionError} for values out of range; the signal's reason.
  * @example
  * const bytes = await encode(model, { weights: 'int8', labels: ['zero', 'one'] });
  * console.log(bytes.length);
@@ -106,16 +123,51 @@ export async function encodeWithReport(
   options: EncodeOptions = {},
 ): Promise<Encoded> {
   checkEncode(options);
-  return encodeGraph(lower(model), options);
+  const { progress = true, signal } = options;
+  signal?.throwIfAborted();
+  const graph = lower(model);
+  const total = Object.values(graph.weights).reduce(
+    (n, { encoding }) => n + sizeOf(encoding.shape),
+    0,
+  );
+  const reporter = startProgress(progress, 'encoding', total);
+  try {
+    let done = 0;
+    let rested = performance.now();
+    const steps = encoding(graph, options);
+    for (;;) {
+      const { done: ended, value } = steps.next();
+      if (ended) return value;
+      done += value;
+      reporter.update(done);
+      // Lets others run, who may show the progress or end this.
+      if (performance.now() - rested > REST_AFTER) {
+        await new Promise((resolve) => setTimeout(resolve));
+        rested = performance.now();
+      }
+      signal?.throwIfAborted();
+    }
+  } finally {
+    reporter.stop();
+  }
 }
 
-/** As {@link encodeWithReport}, of a network that is lowered already. */
+/** As {@link encodeWithReport}, of a network that is lowered already, and at once. */
 export function encodeGraph(graph: Graph, options: EncodeOptions = {}): Encoded {
   checkEncode(options);
-  const { weights: forms, entropy, lambda = 0, indexBits, ...notes } = options;
+  const steps = encoding(graph, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** Encodes weight by weight; says after each how many entries it had. */
+function* encoding(graph: Graph, options: EncodeOptions): Generator<number, Encoded> {
+  const { weights: forms, entropy, lambda = 0, indexBits, progress, signal, ...notes } = options;
   let chosen = forms === undefined ? graph : withForms('encode', graph, forms);
   if (lambda > 0) chosen = cheapened(chosen, graph, lambda);
-  const { bytes, header, weights } = writeFile(chosen, notes as FileNotes, {
+  const { bytes, header, weights } = yield* writeFile(chosen, notes as FileNotes, {
     entropies: entropy ? [entropy] : ['none', 'huffman', 'arithmetic'],
     ...(indexBits === undefined ? {} : { gapBits: indexBits }),
   });

@@ -1,5 +1,5 @@
 // The bytes of a .thimble file from a graph whose weights say how they are to be stored.
-import { crc32 } from '@thimble/base';
+import { crc32, sizeOf } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
 import {
   codeText,
@@ -24,7 +24,12 @@ export interface WrittenFile {
   weights: Map<string, Stored>;
 }
 
-export function writeFile(graph: Graph, notes: FileNotes, entropies: Entropies): WrittenFile {
+/** Writes weight by weight; says after each how many entries it had. */
+export function* writeFile(
+  graph: Graph,
+  notes: FileNotes,
+  entropies: Entropies,
+): Generator<number, WrittenFile> {
   const { text, keys } = describe(graph, notes);
   const raw = phrasesOf(text);
   const coder = new ArithmeticEncoder();
@@ -41,6 +46,7 @@ export function writeFile(graph: Graph, notes: FileNotes, entropies: Entropies):
     weights.set(key, stored);
     body.append(stored.bytes);
     values += weight.encoding.shape.reduce((n, size) => n * Math.max(1, size), 1);
+    yield sizeOf(weight.encoding.shape);
   }
   // A reader allows so many values for every byte: zeros make up for it where a file is smaller still.
   const least = values <= FREE_VALUES ? 0 : Math.ceil(values / VALUES_PER_BYTE);

@@ -113,6 +113,27 @@ describe('addresses', () => {
 });
 
 describe('options', () => {
+  it('tells how far it is, and ends when it is told to', async () => {
+    const model = modelNamed('sequential');
+    const entries = model.getWeights().reduce((sum, { size }) => sum + size, 0);
+    const told: number[] = [];
+    await encode(model, { progress: ({ done, total }) => void told.push(done / total) });
+    expect(told).toHaveLength(model.getWeights().length);
+    expect(told[0]).toBe(model.getWeights()[0]!.size / entries);
+    expect(told.at(-1)).toBe(1);
+    const end = new AbortController();
+    const seen: number[] = [];
+    const ended = encode(model, {
+      signal: end.signal,
+      progress: ({ done }) => {
+        seen.push(done);
+        if (seen.length === 2) end.abort(new Error('enough'));
+      },
+    });
+    await expect(ended).rejects.toThrow('enough');
+    expect(seen).toHaveLength(2);
+  });
+
   it('puts weights into other forms', async () => {
     const model = modelNamed('sequential');
     const kinds = async (weights: Parameters<typeof encode>[1]) =>
