@@ -1,5 +1,5 @@
 export { signPlanes, signTables, signVector, xnorGemv, xnorPlanes } from './inference/binary';
-export { gemv, gemvInt, gemvInt4, gemvList, gemvSkip, gemvSparse } from './inference/dense';
+export { gemv, gemvCodebook, gemvInt, gemvInt4, gemvList, gemvSkip, gemvSparse } from './inference/dense';
 export {
   activate,
   combine,

@@ -55,6 +55,17 @@ export interface InferenceKernels {
   gemvSparse(x: Pointer, w: Pointer, y: Pointer, blocks: number, low: number, high: number): void;
   /** One output to a list of inputs. */
   gemvList(x: Pointer, w: Pointer, y: Pointer, n: number, low: number, high: number): void;
+  /** 16 outputs to a panel, weights of 16 values: y = cut(scale (x W) + bias, low, high). */
+  gemvCodebook(
+    x: Pointer,
+    w: Pointer,
+    y: Pointer,
+    k: number,
+    panels: number,
+    low: number,
+    high: number,
+    table: Pointer,
+  ): void;
   /** y = cut(scale (step at `steps`) (whole bias + x W) + bias), x `k2` pairs of i16, W of i8. */
   gemvInt(...args: GemvIntArgs): void;
   /** As gemvInt, W of 4 bits. */

@@ -193,6 +193,7 @@ describe.each(BUILDS)('dense layers, $build', ({ k }) => {
     'gemvList',
     'gemvInt',
     'gemvInt4',
+    'gemvCodebook',
     'xnorGemv',
   ] as const)('%s equals the sums of products', (name) =>
     check(products, 80, ({ inputs, outputs, zeros, relu, seed }) => {
@@ -259,6 +260,41 @@ describe.each(BUILDS)('dense layers, $build', ({ k }) => {
             width === 8
               ? k.gemvSparse(at.x, at.w, at.y, size / 8, low, high)
               : k.gemvList(at.x, at.w, at.y, outputs, low, high),
+          seed,
+        );
+        finish(y);
+      } else if (name === 'gemvCodebook') {
+        const scale = integers(outputs, seed + 3);
+        const values = [...new Set(w)];
+        const table = new Uint8Array(64);
+        for (const [number, value] of values.entries()) {
+          new Uint8Array(Float32Array.of(value).buffer).forEach((byte, k) => {
+            table[16 * k + number] = byte;
+          });
+        }
+        const length = 128 + 16 * Math.ceil(inputs / 2);
+        const bytes = new Uint8Array((count / 16) * length);
+        const real = new Float32Array(bytes.buffer);
+        for (let o = 0; o < outputs; o++) {
+          const at = Math.floor(o / 16) * length;
+          const lane = o % 16;
+          [real[at / 4 + lane], real[at / 4 + 16 + lane]] = [scale[o]!, bias[o]!];
+          let sum = 0;
+          for (let i = 0; i < inputs; i++) {
+            const value = w[i * outputs + o]!;
+            bytes[at + 128 + 16 * (i >> 1) + lane]! |= values.indexOf(value) << (4 * (i & 1));
+            sum += x[i]! * value;
+          }
+          expected[o] = scale[o]! * sum + bias[o]!;
+        }
+        const { y } = run(
+          {
+            x: input(x),
+            w: input(real),
+            table: input(new Float32Array(table.buffer)),
+            y: output(count),
+          },
+          (at) => k.gemvCodebook(at.x, at.w, at.y, inputs, count / 16, low, high, at.table),
           seed,
         );
         finish(y);

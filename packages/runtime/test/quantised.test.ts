@@ -1,5 +1,6 @@
+import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import type { ValueCode } from '@thimble/base';
+import { Random, type ValueCode } from '@thimble/base';
 import { type Graph, runInteger } from '@thimble/graph';
 import { xnorConv2d, xnorDense } from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
@@ -184,6 +185,55 @@ describe('8 and 4 bits without codes of their own', () => {
       packed(graph, inputs, { kernels: { [graph.nodes[1]!.layer]: kernel } });
     expect(await run('int4')).toEqual(await run('int8'));
     model.dispose();
+  });
+});
+
+describe('codebooks', () => {
+  /** A dense layer whose weights are a few values, the first of them 0. */
+  function sharing(inputs: number, outputs: number, values: number[], seed: number) {
+    const model = tfl.sequential({
+      layers: [layers.dense({ units: outputs, activation: 'relu', inputShape: [inputs] })],
+    });
+    fill(model, seed);
+    const random = new Random(seed);
+    const graph = lower(model);
+    const [key] = Object.keys(graph.weights).filter((name) => name.endsWith('kernel'));
+    const { encoding, data } = graph.weights[key!]!;
+    const shared = data!.map(() => values[random.integer(values.length)]!);
+    const centroids = Float32Array.from(values.filter((value) => value !== 0)).sort();
+    const code = { type: 'codebook', bits: 4, centroids, axis: null } as const;
+    const nonzero = shared.filter((value) => value !== 0).length;
+    graph.weights[key!] = { data: shared, encoding: { ...encoding, values: code, nonzero } };
+    const [kernel, bias] = model.getWeights() as [tf.Tensor, tf.Tensor];
+    model.setWeights([tf.tensor(shared, kernel.shape), bias]);
+    return { model, graph };
+  }
+
+  const sizes = fc.record({ inputs: upTo(70), outputs: upTo(40), count: upTo(16), seed });
+  test('dense layers of up to 16 values', () =>
+    property(sizes, 20, async ({ inputs, outputs, count, seed }) => {
+      const values = Array.from({ length: count }, (_, i) => (i - 4) / 3);
+      const { model, graph } = sharing(inputs, outputs, values, seed);
+      const x = inputsFor(model, 2, seed + 1);
+      const [want] = expected(model, x, 2);
+      const { layer } = graph.nodes[1]!;
+      const [got] = await packed(graph, x, { kernels: { [layer]: 'codebook' } });
+      expect(got).toBeAllClose(want!, 1e-4);
+      model.dispose();
+    }));
+
+  test('half a byte for a weight, chosen where floats would come from far', async () => {
+    const values = Array.from({ length: 16 }, (_, i) => (i - 4) / 3);
+    const { graph, model } = sharing(256, 64, values, 1);
+    const [plan] = await explained(graph, 'codebook');
+    expect(plan!.bytes).toBe((256 * 64) / 2 + 8 * 64 + 64);
+    expect((await explained(graph))[0]!.kernel).not.toBe('codebook');
+    const large = sharing(2048, 1024, values, 1);
+    expect((await explained(large.graph))[0]!.kernel).toBe('codebook');
+    const many = sharing(256, 64, [...values, 9], 1);
+    const kernels = (await explained(many.graph))[0]!.candidates.map(({ kernel }) => kernel);
+    expect(kernels).not.toContain('codebook');
+    for (const each of [model, large.model, many.model]) each.dispose();
   });
 });
 

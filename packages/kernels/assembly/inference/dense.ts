@@ -291,3 +291,82 @@ export function gemvInt4(
     y += 64;
   }
 }
+
+/** acc + x times four floats, whose two lower and two upper bytes lie in the lower or higher halves of two vectors. */
+@inline
+function addValues(pairs01: v128, pairs23: v128, x: v128, acc: v128, high: bool): v128 {
+  const values = high
+    ? i16x8.shuffle(pairs01, pairs23, 4, 12, 5, 13, 6, 14, 7, 15)
+    : i16x8.shuffle(pairs01, pairs23, 0, 8, 1, 9, 2, 10, 3, 11);
+  return fma(values, x, acc);
+}
+
+@inline
+function lowBytes(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+@inline
+function highBytes(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+/**
+ * `panels` times 16 outputs of a dense layer whose weights are one of 16 values: y = cut(scale (x W) + bias, low,
+ * high). `table` are the values byte by byte: the lowest bytes of all 16, then the next. A panel: 16 scales, 16
+ * biases, then for every two of the `k` inputs 16 bytes, the number of a value in each half: the lower one of
+ * the first input.
+ */
+export function gemvCodebook(
+  x: usize,
+  w: usize,
+  y: usize,
+  k: i32,
+  panels: i32,
+  low: f32,
+  high: f32,
+  table: usize,
+): void {
+  const lo = f32x4.splat(low);
+  const hi = f32x4.splat(high);
+  const t0 = v128.load(table);
+  const t1 = v128.load(table, 16);
+  const t2 = v128.load(table, 32);
+  const t3 = v128.load(table, 48);
+  for (; panels > 0; panels--) {
+    const head = w;
+    w += 128;
+    let a0 = f32x4.splat(0);
+    let a1 = a0;
+    let a2 = a0;
+    let a3 = a0;
+    let p = x;
+    for (let left = k; left > 0; left -= 2) {
+      let codes = v128.load(w);
+      w += 16;
+      for (let i = min(left, 2); i > 0; i--) {
+        const s = v128.load32_splat(p);
+        p += 4;
+        const own = v128.and(codes, i8x16.splat(15));
+        codes = i8x16.shr_u(codes, 4);
+        const b0 = i8x16.swizzle(t0, own);
+        const b1 = i8x16.swizzle(t1, own);
+        const b2 = i8x16.swizzle(t2, own);
+        const b3 = i8x16.swizzle(t3, own);
+        const l01 = lowBytes(b0, b1);
+        const l23 = lowBytes(b2, b3);
+        a0 = addValues(l01, l23, s, a0, false);
+        a1 = addValues(l01, l23, s, a1, true);
+        const h01 = highBytes(b0, b1);
+        const h23 = highBytes(b2, b3);
+        a2 = addValues(h01, h23, s, a2, false);
+        a3 = addValues(h01, h23, s, a3, true);
+      }
+    }
+    v128.store(y, cut(fma(a0, v128.load(head), v128.load(head, 64)), lo, hi));
+    v128.store(y, cut(fma(a1, v128.load(head, 16), v128.load(head, 80)), lo, hi), 16);
+    v128.store(y, cut(fma(a2, v128.load(head, 32), v128.load(head, 96)), lo, hi), 32);
+    v128.store(y, cut(fma(a3, v128.load(head, 48), v128.load(head, 112)), lo, hi), 48);
+    y += 64;
+  }
+}

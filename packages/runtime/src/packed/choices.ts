@@ -15,7 +15,15 @@ export type ConvChoice =
   | 'separateInt'
   | 'xnor';
 /** A kernel for a dense layer. */
-export type DenseChoice = 'gemv' | 'skip' | 'blocks' | 'list' | 'int8' | 'int4' | 'xnor';
+export type DenseChoice =
+  | 'gemv'
+  | 'skip'
+  | 'blocks'
+  | 'list'
+  | 'codebook'
+  | 'int8'
+  | 'int4'
+  | 'xnor';
 export type Choice = ConvChoice | DenseChoice;
 
 /** A kernel that a layer may have, and the cycles that it should take for one example. */
@@ -37,16 +45,19 @@ const SIGN = 0.5;
 const WORD = 8;
 const MOST_WORDS = 2047;
 /**
- * Of an input of a dense layer for 16 outputs: floats, floats beyond the second-level cache, integers; of a
- * kept block of 8, and of one weight in a list.
+ * Of an input of a dense layer for 16 outputs: floats, floats beyond the second-level cache and beyond all, integers; of a
+ * kept block of 8, of one weight in a list, and of 16 numbers of values.
  */
 const ROW = 2.5;
 const ROW_FAR = 4.2;
+const ROW_FARTHEST = 8;
 const ROW_INT = 3.4;
 const BLOCK = 2.4;
 const LISTED = 1.25;
-/** Weights that the second-level cache holds. */
+const NUMBERS = 4.2;
+/** Floats that the second-level cache holds, and those that no cache does. */
 const NEAR = 120_000;
+const FARTHEST = 2_000_000;
 /** Share of inputs that are not zero behind a ReLU. */
 const NOT_ZERO = 0.55;
 
@@ -114,6 +125,21 @@ export function signsOf(operation: Conv | Dense): Float32Array | undefined {
   return scale;
 }
 
+/** Values of weights that a kernel tells apart. */
+const MOST_VALUES = 16;
+
+/** The values of a dense layer with a codebook, in ascending order, where they are no more than a kernel holds. */
+export function sharedValues({ data, encoding }: Dense): Float32Array | undefined {
+  if (encoding.values.type !== 'codebook') return undefined;
+  const found = new Set<number>();
+  for (const value of data) {
+    if (found.has(value)) continue;
+    if (found.size === MOST_VALUES) return undefined;
+    found.add(value);
+  }
+  return Float32Array.from(found).sort();
+}
+
 /** The kernels that a convolution may have. */
 export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
   const { kernel, window, codes, output, signs } = operation;
@@ -165,11 +191,15 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
   const candidates: Candidate<DenseChoice>[] = [];
   const whole = signs ? undefined : codesOf(operation);
   if (!codes) {
-    const row = inputs * outputs > NEAR ? ROW_FAR : ROW;
+    const size = inputs * outputs;
+    const row = size > FARTHEST ? ROW_FARTHEST : size > NEAR ? ROW_FAR : ROW;
     candidates.push({ choice: 'gemv', cycles: panels * inputs * row });
     if (someZero) {
       const cycles = inputs * (2 + NOT_ZERO * panels * row * 1.15);
       candidates.push({ choice: 'skip', cycles });
+    }
+    if (!signs && sharedValues(operation)) {
+      candidates.push({ choice: 'codebook', cycles: panels * inputs * NUMBERS });
     }
     if (!isFull(operation.encoding)) {
       const { kept, blocks } = countKept(data, inputs, outputs);

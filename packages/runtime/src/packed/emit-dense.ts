@@ -1,7 +1,7 @@
 // Dense layers as calls of kernels.
 import { CURVES } from '@thimble/kernels/inference';
 import { rawBits } from '../file/values.ts';
-import { codesOf, type DenseChoice, signsOf } from './choices.ts';
+import { codesOf, type DenseChoice, sharedValues, signsOf } from './choices.ts';
 import { codingOf } from './coding.ts';
 import type { Dense } from './operations.ts';
 import type { Place, Program } from './program.ts';
@@ -40,6 +40,8 @@ export function emitDense(program: Program, dense: Dense, choice: DenseChoice): 
     const w = program.weights(floatPanels(dense, 1));
     const list = { piece: program.piece(8 * (inputs + 2)), offset: 0 };
     program.call('gemvSkip', x, w, output.start, inputs, panels, ...cut, list);
+  } else if (choice === 'codebook') {
+    emitCodebook(program, dense);
   } else if (choice === 'blocks') {
     const w = program.weights(blocksOf(dense));
     program.call('gemvSparse', x, w, output.start, Math.ceil(outputs / BLOCK), ...cut);
@@ -68,6 +70,32 @@ function floatPanels({ data, inputs, outputs, scale, bias }: Dense, more: number
     for (let j = 0; o + j < outputs && j < PANEL; j++) panels[at + j]! *= scale[o + j]!;
   }
   return panels;
+}
+
+/** Numbers of values instead of values: half a byte a weight. */
+function emitCodebook(program: Program, dense: Dense): void {
+  const { input, output, data, inputs, outputs, scale, bias, low, high } = dense;
+  const values = sharedValues(dense)!;
+  const numbers = new Map([...values].map((value, number) => [value, number]));
+  const raw = new Uint8Array(values.buffer);
+  const table = new Uint8Array(4 * PANEL);
+  for (let at = 0; at < raw.length; at++) table[(at & 3) * PANEL + (at >> 2)] = raw[at]!;
+  const panels = Math.ceil(outputs / PANEL);
+  const length = 8 * PANEL + Math.ceil(inputs / 2) * PANEL;
+  const bytes = new Uint8Array(panels * length);
+  const reals = new Float32Array(bytes.buffer);
+  for (let o = 0; o < outputs; o++) {
+    const at = Math.floor(o / PANEL) * length;
+    const lane = o % PANEL;
+    reals[at / 4 + lane] = scale[o]!;
+    reals[at / 4 + PANEL + lane] = bias[o]!;
+    for (let i = 0; i < inputs; i++) {
+      const place = at + 8 * PANEL + (i >> 1) * PANEL + lane;
+      bytes[place]! |= numbers.get(data[i * outputs + o]!)! << (4 * (i & 1));
+    }
+  }
+  const places = [program.weights(bytes), output.start, inputs, panels, low, high] as const;
+  program.call('gemvCodebook', input.start, ...places, program.weights(table));
 }
 
 /** Blocks of 8 outputs with the inputs that one of them needs. */
