@@ -1,17 +1,19 @@
-// How small the files of LeNet-300-100 and LeNet-5 become on real MNIST: Deep Compression's own pipeline (its
-// kept shares and bits, gaps and Huffman codes), and ours: pruned further with the dense network as the
-// teacher, clustered to fewer values, biases in 8 bits, arithmetic codes. Errors are those of the network
-// that is read back from the file; ratios are against all weights and biases as float32, header included.
+// How small the files of LeNet-300-100 and LeNet-5 become on real MNIST. First Deep Compression's own pipeline: trained
+// by SGD with momentum and L2 as in Caffe, pruned to its shares, clustered to its bits, gaps and Huffman codes. Then
+// ours goes on from the pruned network: pruned further, clustered to fewer values, biases in 8 bits, arithmetic
+// codes. Errors are those of the network that is read back from the file; ratios are against all weights and
+// biases as float32, header included.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
-  callbacks,
   clusterWeights,
   copyValues,
   criteria,
   type EncodeOptions,
   encodeWithReport,
+  type FitOptions,
   fakeQuant,
   fit,
   iterativePruning,
@@ -19,167 +21,174 @@ import {
   load,
   parametrize,
 } from 'thimble';
+import { network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
-import { denseNetwork, fractions, PLANS as HAN, held, type Pruned, RATE } from './han-pruning.ts';
+import { fractions, held, type Pruned } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
-/** How a network is pruned, clustered and trained in between. */
-interface Plan {
+/** How a network is pruned, then clustered and trained on. */
+interface Step {
   /** Share of each kernel that is left. */
   left: Record<string, number>;
+  /** Rounds of pruning, an epoch each, and epochs after the last. */
   rounds: number;
-  /** Epochs after each round but the last, and after the last. */
-  roundEpochs: number;
   lastEpochs: number;
   /** Shared values of each kernel, and epochs of training them. */
   clusters: Record<string, number>;
   tuneEpochs: number;
-  /** Weight of the dense network's answers in the loss; 0: none. */
-  teacher: number;
-  /** Bits of the biases; 32: as they are. */
-  biasBits: number;
-  /** L2 on the kernels while they are pruned and trained on: lambda in `lambda sum w^2`. */
-  decay: number;
 }
 
-interface Plans {
+interface Plan {
+  /** Of SGD while there is training and pruning, and for what is trained after clustering. */
+  rate: number;
+  tuneRate: number;
+  denseEpochs: number;
   /** Tables 2 and 3 of Han, Mao, Dally, "Deep Compression", 2016. */
-  deepCompression: Plan;
-  ours: Plan;
+  deepCompression: Step;
+  ours: Step;
 }
 
-const PLANS: Record<Pruned, Plans> = {
+const PLANS: Record<Pruned, Plan> = {
   lenet300: {
+    rate: 0.05,
+    tuneRate: 0.005,
+    denseEpochs: 12,
     deepCompression: {
       left: { fc1: 0.08, fc2: 0.09, output: 0.26 },
-      rounds: 6,
-      roundEpochs: 1,
-      lastEpochs: 14,
-      clusters: { fc1: 63, fc2: 63, output: 63 },
-      tuneEpochs: 6,
-      teacher: 0,
-      biasBits: 32,
-      decay: 1e-4,
+      rounds: 4,
+      lastEpochs: 6,
+      clusters: { fc1: 64, fc2: 64, output: 64 },
+      tuneEpochs: 2,
     },
     ours: {
-      left: { fc1: 0.033, fc2: 0.075, output: 0.3 },
-      rounds: 10,
-      roundEpochs: 2,
-      lastEpochs: 20,
+      left: { fc1: 0.05, fc2: 0.08, output: 0.26 },
+      rounds: 1,
+      lastEpochs: 14,
       clusters: { fc1: 15, fc2: 15, output: 15 },
-      tuneEpochs: 8,
-      teacher: 0.9,
-      biasBits: 8,
-      decay: 0,
+      tuneEpochs: 3,
     },
   },
   lenet5: {
+    rate: 0.02,
+    tuneRate: 0.002,
+    denseEpochs: 6,
     deepCompression: {
       left: { conv1: 0.66, conv2: 0.12, fc1: 0.08, output: 0.19 },
-      rounds: 5,
-      roundEpochs: 1,
-      lastEpochs: 4,
-      clusters: { conv1: 255, conv2: 255, fc1: 31, output: 31 },
-      tuneEpochs: 2,
-      teacher: 0,
-      biasBits: 32,
-      decay: 1e-4,
+      rounds: 3,
+      lastEpochs: 3,
+      clusters: { conv1: 256, conv2: 256, fc1: 32, output: 32 },
+      tuneEpochs: 1,
     },
     ours: {
-      left: { conv1: 0.5, conv2: 0.07, fc1: 0.009, output: 0.12 },
-      rounds: 9,
-      roundEpochs: 1,
+      left: { conv1: 0.5, conv2: 0.09, fc1: 0.014, output: 0.15 },
+      rounds: 3,
       lastEpochs: 5,
       clusters: { conv1: 31, conv2: 15, fc1: 15, output: 15 },
-      tuneEpochs: 3,
-      teacher: 0.9,
-      biasBits: 8,
-      decay: 0,
+      tuneEpochs: 2,
     },
   },
 };
-/** For what is trained after clustering. */
-const TUNE_RATE = 3e-4;
-const TEMPERATURE = 3;
-const BATCH = 60;
+const MOMENTUM = 0.9;
+/** lambda in `lambda sum w^2` over the kernels: half of Caffe's weight decay of 0.0005. */
+const DECAY = 2.5e-4;
+const BATCH = 64;
+const BIAS_BITS = 8;
 
 const { values } = parseArgs({
   options: {
-    net: { type: 'string', default: 'both' },
-    /** A share of all epochs and rounds, to try it out. */
+    net: { type: 'string', default: 'lenet300' },
+    /** A share of all epochs, to try it out. */
     scale: { type: 'string', default: '1' },
     output: { type: 'string' },
   },
 });
-const nets: Pruned[] = values.net === 'both' ? ['lenet300', 'lenet5'] : [values.net as Pruned];
+const net = values.net as Pruned;
+const plan = PLANS[net];
 const scale = Number(values.scale);
-const study = await beginStudy('file-size', values.output);
+const name = net === 'lenet300' ? 'file-size' : 'file-size-lenet5';
+const study = await beginStudy(name, values.output);
 const { train, validation, test } = await realMnist();
 const files = `${study.output}/files`;
 await mkdir(files, { recursive: true });
 
-const scaled = (epochs: number) => Math.max(1, Math.round(epochs * scale));
+const scaled = (epochs: number): number => Math.max(1, Math.round(epochs * scale));
 
-const place = { output: study.output, train, validation };
-
-const dense = (net: Pruned, seed: number): Promise<LayersModel> =>
-  denseNetwork(place, net, seed, scaled(HAN[net].denseEpochs));
-
-/** A network whose kernels are drawn towards 0 in training, with the weights of a given one. */
-function withDecay(model: LayersModel, decay: number): LayersModel {
-  const config = JSON.parse(JSON.stringify(model.getConfig()));
-  for (const layer of config.layers) {
-    if (!('kernelRegularizer' in layer.config)) continue;
-    layer.config.kernelRegularizer = { className: 'L1L2', config: { l1: 0, l2: decay } };
-  }
-  const copy = layerFromConfig(model.getClassName(), config) as LayersModel;
-  copyValues(model, copy);
-  model.dispose();
-  return copy;
+function trainingBySgd(seed: number, epochs: number, rate: number): FitOptions {
+  const optimizer = tf.train.momentum(rate, MOMENTUM);
+  return { ...training(seed, epochs, rate), batchSize: BATCH, optimizer };
 }
 
-async function compressed(
-  net: Pruned,
-  plan: Plan,
-  name: string,
+const checkpoint = (step: string, seed: number): string =>
+  `${study.output}/${step}-${net}-${seed}.checkpoint`;
+
+/** Trained, with kernels that are drawn towards 0. Once; then read from its checkpoint. */
+async function dense(seed: number): Promise<LayersModel> {
+  const plain = network(net, seed);
+  const config = JSON.parse(JSON.stringify(plain.getConfig()));
+  for (const layer of config.layers) {
+    if (!('kernelRegularizer' in layer.config)) continue;
+    layer.config.kernelRegularizer = { className: 'L1L2', config: { l1: 0, l2: DECAY } };
+  }
+  const model = layerFromConfig(plain.getClassName(), config) as LayersModel;
+  copyValues(plain, model);
+  plain.dispose();
+  const options = trainingBySgd(seed, scaled(plan.denseEpochs), plan.rate);
+  await fit(model, train, { ...options, checkpoint: checkpoint('dense', seed) });
+  return model;
+}
+
+/** Prunes in rounds to shares of the whole; of a network that is pruned already, rounds above that change nothing. */
+async function pruneTo(
+  model: LayersModel,
+  { left, rounds: most, lastEpochs }: Step,
   seed: number,
+  path: string,
 ): Promise<LayersModel> {
-  const trained = await dense(net, seed);
-  const model = plan.decay > 0 ? withDecay(trained, plan.decay) : trained;
-  const teacher = plan.teacher > 0 ? await dense(net, seed) : undefined;
-  const taught = teacher
-    ? [callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: plan.teacher })]
-    : [];
-  const rounds = scaled(plan.rounds);
+  const rounds = scaled(most);
   const pruning = iterativePruning({
     rounds,
-    ...fractions(0.5, plan.left, rounds),
-    fineTuneEpochs: plan.roundEpochs,
+    ...fractions(0.5, left, rounds),
+    fineTuneEpochs: 1,
     criterion: criteria.magnitude(),
     granularity: 'element',
     seed,
   });
-  const until = (rounds - 1) * plan.roundEpochs;
-  const epochs = until + Math.max(plan.roundEpochs, scaled(plan.lastEpochs));
+  const epochs = rounds - 1 + scaled(lastEpochs);
   await fit(model, train, {
-    ...training(seed + 100, epochs, RATE),
-    batchSize: BATCH,
-    learningRate: held(RATE, until),
-    callbacks: [pruning, ...taught],
-    checkpoint: `${study.output}/${name}-${net}-${epochs}-${seed}.checkpoint`,
+    ...trainingBySgd(seed, epochs, plan.rate),
+    learningRate: held(plan.rate, rounds - 1),
+    callbacks: [pruning],
+    checkpoint: path,
   });
-  for (const layer of model.layers.filter((each) => each.name in plan.left)) {
-    clusterWeights(layer, { clusters: plan.clusters[layer.name]! });
-    if (plan.biasBits < 32) {
-      parametrize(layer, { bias: [fakeQuant({ bits: plan.biasBits, symmetric: true })] });
+  return model;
+}
+
+const pruned = async (seed: number): Promise<LayersModel> =>
+  pruneTo(
+    await dense(seed),
+    plan.deepCompression,
+    seed + 100,
+    checkpoint('deep-compression', seed),
+  );
+
+const prunedFurther = async (seed: number): Promise<LayersModel> =>
+  pruneTo(await pruned(seed), plan.ours, seed + 200, checkpoint('ours', seed));
+
+/** Gives the kernels of a pruned network shared values, the biases fewer bits, and trains on. */
+async function clustered(
+  model: LayersModel,
+  { clusters, tuneEpochs }: Step,
+  biasBits: number | undefined,
+  seed: number,
+): Promise<LayersModel> {
+  for (const [layerName, count] of Object.entries(clusters)) {
+    const layer = model.getLayer(layerName);
+    clusterWeights(layer, { clusters: count });
+    if (biasBits !== undefined) {
+      parametrize(layer, { bias: [fakeQuant({ bits: biasBits, symmetric: true })] });
     }
   }
-  await fit(model, train, {
-    ...training(seed + 200, scaled(plan.tuneEpochs), TUNE_RATE),
-    batchSize: BATCH,
-    callbacks: taught,
-  });
-  teacher?.dispose();
+  await fit(model, train, trainingBySgd(seed, scaled(tuneEpochs), plan.tuneRate));
   return model;
 }
 
@@ -218,40 +227,39 @@ async function outcome(
   };
 }
 
-/** Each network is trained once for all ways to write it. */
-async function outcomes(net: Pruned, seed: number): Promise<Record<string, Outcome>> {
-  const { deepCompression, ours } = PLANS[net];
-  const key = (name: string) => `${net}, ${name}`;
+/** Every step is trained once for all ways to write it. */
+async function outcomes(seed: number): Promise<Record<string, Outcome>> {
+  const { deepCompression, ours } = plan;
   const found: Record<string, Outcome> = {};
   const write = async (model: LayersModel, ways: Record<string, EncodeOptions>): Promise<void> => {
-    for (const [name, options] of Object.entries(ways)) {
-      found[key(name)] = await outcome(model, key(name), seed, options);
+    for (const [way, options] of Object.entries(ways)) {
+      found[way] = await outcome(model, `${net}, ${way}`, seed, options);
     }
     model.dispose();
   };
-  await write(await dense(net, seed), { 'dense, float32': { entropy: 'none' } });
-  await write(await compressed(net, deepCompression, 'deep-compression', seed), {
+  await write(await dense(seed), { 'dense, float32': { entropy: 'none' } });
+  const deep = await clustered(await pruned(seed), deepCompression, undefined, seed + 300);
+  await write(deep, {
     'Deep Compression, no entropy code': { entropy: 'none', indexBits: 5 },
     'Deep Compression, Huffman, 5 bits an index': { entropy: 'huffman', indexBits: 5 },
     'Deep Compression, Huffman': { entropy: 'huffman' },
     'Deep Compression, arithmetic': {},
   });
-  await write(await compressed(net, ours, 'ours', seed), {
+  await write(await clustered(await prunedFurther(seed), ours, BIAS_BITS, seed + 400), {
     'ours, Huffman': { entropy: 'huffman' },
     'ours, arithmetic': {},
     'ours, arithmetic, lambda 0.003': { lambda: 0.003 },
+    'ours, arithmetic, lambda 0.01': { lambda: 0.01 },
   });
   return found;
 }
 
+const settings = [plan, MOMENTUM, DECAY, BATCH, BIAS_BITS, scale];
 const methods: Record<string, Outcome[]> = {};
-for (const net of nets) {
-  for (const seed of study.seeds) {
-    const settings = [PLANS[net], HAN[net].denseEpochs, RATE, TUNE_RATE, TEMPERATURE, scale];
-    const found = await study.once(`${net}, seed ${seed}`, settings, () => outcomes(net, seed));
-    for (const [name, result] of Object.entries(found)) {
-      methods[name] = [...(methods[name] ?? []), result];
-    }
+for (const seed of study.seeds) {
+  const found = await study.once(`${net}, seed ${seed}`, settings, () => outcomes(seed));
+  for (const [method, result] of Object.entries(found)) {
+    methods[method] = [...(methods[method] ?? []), result];
   }
 }
 
@@ -264,10 +272,18 @@ const rows: Row[] = results.map(({ method, outcomes: found }) => [
   found.map(({ errors }) => errors).join(', '),
 ]);
 await study.finish(
-  [['network, file', 'bytes', 'times smaller than float32', 'test error %', 'errors'], ...rows],
+  [[`${net}, file`, 'bytes', 'times smaller than float32', 'test error %', 'errors'], ...rows],
   {
     data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
-    settings: { plans: PLANS, rate: RATE, tuneRate: TUNE_RATE, temperature: TEMPERATURE, scale },
+    settings: {
+      net,
+      plan,
+      momentum: MOMENTUM,
+      decay: DECAY,
+      batch: BATCH,
+      biasBits: BIAS_BITS,
+      scale,
+    },
     results,
   },
 );

@@ -83,9 +83,14 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'file-size': {
     about:
-      'LeNet-300-100 and LeNet-5 as .thimble files: Deep Compression and beyond, three seeds (about two hours; resumable)',
+      'LeNet-300-100 as a .thimble file: Deep Compression and beyond, three seeds (about 10 minutes; resumable)',
     program: 'benchmarks/dist/file-size.js',
     args: [],
+  },
+  'file-size-lenet5': {
+    about: 'LeNet-5 as a .thimble file, three seeds (about 40 minutes; resumable)',
+    program: 'benchmarks/dist/file-size.js',
+    args: ['--net', 'lenet5'],
   },
   'mnist-quantization': {
     about:
