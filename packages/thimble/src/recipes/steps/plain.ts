@@ -24,7 +24,10 @@ export const trainStep: StepKind<TrainStepOptions> = {
 };
 
 /** Options of `steps.encode`: those of `encode` but for the report, which `compress` writes. */
-export type EncodeStepOptions = Omit<EncodeOptions, 'report' | 'preprocessing'> & {
+export type EncodeStepOptions = Omit<
+  EncodeOptions,
+  'report' | 'preprocessing' | 'progress' | 'signal'
+> & {
   /** What is to be done to inputs, in words. */
   preprocessing?: string;
 };
