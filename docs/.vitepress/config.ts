@@ -23,6 +23,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'The one idea', link: '/guide/idea' },
       { text: 'Which technique?', link: '/techniques/' },
       { text: 'Recipes', link: '/guide/recipes' },
+      { text: 'The command line', link: '/guide/command-line' },
       { text: 'Questions', link: '/guide/questions' },
     ],
   },
@@ -70,7 +71,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     'thimble-files': '.thimble files',
     runtime: 'The runtime',
     backend: 'The backend',
-    exchange: 'Keras and TensorFlow.js',
+    exchange: 'ONNX, Keras, TensorFlow.js',
     costs: 'Costs',
   }),
   {
