@@ -105,6 +105,11 @@ export default defineConfig({
     search: {
       provider: 'local',
       options: {
+        // Of the API a search finds names and what is said of them; all parameters would make it slow.
+        _render(source, env, md) {
+          const api = env.relativePath.startsWith('api/');
+          return md.render(api ? source.replace(/^(####|\|).*$/gm, '') : source, env);
+        },
         locales: {
           zh: {
             translations: {
