@@ -21,3 +21,4 @@ export { hashedPlaces, xxHash32 } from './hash.ts';
 export { type ProgressOption, type ProgressReporter, startProgress } from './progress.ts';
 export { formatDuration, type ProgressEvent } from './progress-event.ts';
 export { hashSeed, Random, type RandomState, withSeed } from './random.ts';
+export { roundHalfToEven } from './rounding.ts';

@@ -1,4 +1,5 @@
 // Values of the integer executor, and rounding between them.
+import { roundHalfToEven } from '@thimble/base';
 import type { ActivationCode } from './graph.ts';
 
 /** Whole numbers that stand for `F(scale[i % scale.length] * data[i])`. */
@@ -44,11 +45,4 @@ export function quantize(value: IntegerValue, code: ActivationCode): CodedValue 
 export function codeOf(x: number, scale: number, low: number, high: number): number {
   const code = roundHalfToEven(Math.fround(x / scale));
   return code < low ? low : code > high ? high : code;
-}
-
-function roundHalfToEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
 }

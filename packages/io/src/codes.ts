@@ -1,5 +1,5 @@
 // Finds the whole-number codes that stand for the values of a weight exactly.
-import type { ValueCode } from '@thimble/base';
+import { roundHalfToEven, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import { halfToFloat, hashedValues, scalesOf, tableOf, valuesOfCodes } from '@thimble/runtime/file';
 
@@ -41,17 +41,11 @@ export function halfOf(value: number): number {
   if (Number.isNaN(value)) return 0x7e00;
   const size = Math.abs(value);
   if (size >= 65520) return sign | 0x7c00;
-  if (size < 2 ** -14) return sign | roundEven(size * 2 ** 24);
+  if (size < 2 ** -14) return sign | roundHalfToEven(size * 2 ** 24);
   const exponent = Math.floor(Math.log2(size));
   const power =
     size < 2 ** exponent ? exponent - 1 : size >= 2 ** (exponent + 1) ? exponent + 1 : exponent;
-  return sign | (((power + 15) << 10) + roundEven((size / 2 ** power - 1) * 1024));
-}
-
-function roundEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+  return sign | (((power + 15) << 10) + roundHalfToEven((size / 2 ** power - 1) * 1024));
 }
 
 function same1(a: number, b: number): boolean {

@@ -6,6 +6,7 @@ import {
   NonFiniteError,
   OptionError,
   Random,
+  roundHalfToEven,
 } from '@thimble/base';
 import { KMEANS_STARTS, type KmeansStart, startCentroids } from './kmeans-starts.ts';
 import { nearestLevels } from './nearest-level.ts';
@@ -136,12 +137,6 @@ function firstCentroids(sorted: SortedValues, options: KmeansOptions): Float64Ar
 
 function countBelowZero(values: Float32Array): number {
   return countUpTo(values, -Number.MIN_VALUE);
-}
-
-function roundHalfToEven(value: number): number {
-  const low = Math.floor(value);
-  const rest = value - low;
-  return rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low;
 }
 
 /** Where the values of each centroid begin and end; true when something changed. */

@@ -1,5 +1,5 @@
 // Weights in the order that ONNX has them, as floats or as codes of 8 bits with their steps.
-import { type Encoding, sizeOf, UnsupportedError } from '@thimble/base';
+import { type Encoding, roundHalfToEven, sizeOf, UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode } from '@thimble/graph';
 import type { OnnxWriter, Value } from './writer.ts';
 
@@ -137,13 +137,6 @@ export function bias(site: Site, outputs: number, { steps }: Kernel): string | u
   const step = writer.initializer(`${key}/scale`, make, `${id}/scale`);
   const attributes = sizes.length === 0 ? {} : { axis: 0 };
   return writer.add('DequantizeLinear', [codes, step], attributes, `${key}/values`);
-}
-
-function roundHalfToEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 /** Numbers of a tensor with its axes in another order, row by row. */

@@ -1,4 +1,5 @@
 // How the inputs of a layer become whole numbers.
+import { roundHalfToEven } from '@thimble/base';
 import type { Finish } from './lists.ts';
 import type { Conv } from './operations.ts';
 import type { Place, Program } from './program.ts';
@@ -24,7 +25,7 @@ export function codingOf(
     const sums = scale.map((s) => s * codes.scale);
     const wholeBias = Int32Array.from(bias, (b, o) => {
       if (factor[o] !== 1) return 0;
-      const code = roundEven(Math.fround(b / sums[o]!));
+      const code = roundHalfToEven(Math.fround(b / sums[o]!));
       return Math.max(-LARGEST_BIAS, Math.min(LARGEST_BIAS, code));
     });
     const rest = bias.map((b, o) => (factor[o] === 1 ? 0 : b));
@@ -46,11 +47,4 @@ export function codingOf(
     high,
     finish: { scale: folded, bias, whole: new Int32Array(outputs) },
   };
-}
-
-function roundEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
