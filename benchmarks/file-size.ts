@@ -20,10 +20,11 @@ import {
   layerFromConfig,
   load,
   parametrize,
+  schedules,
 } from 'thimble';
 import { network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
-import { fractions, held, type Pruned } from './han-pruning.ts';
+import { fractions, type Pruned } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 /** How a network is pruned, then clustered and trained on. */
@@ -156,7 +157,7 @@ async function pruneTo(
   const epochs = rounds - 1 + scaled(lastEpochs);
   await fit(model, train, {
     ...trainingBySgd(seed, epochs, plan.rate),
-    learningRate: held(plan.rate, rounds - 1),
+    learningRate: schedules.cosine(plan.rate, { hold: rounds - 1 }),
     callbacks: [pruning],
     checkpoint: path,
   });

@@ -8,7 +8,7 @@ import {
   fit,
   type Granularity,
   iterativePruning,
-  type Schedule,
+  schedules,
 } from 'thimble';
 import { network } from 'thimble-examples/shared/networks';
 import { training } from './study.ts';
@@ -85,14 +85,6 @@ export async function denseNetwork(
   return model;
 }
 
-/** The full rate while there is pruning, then half a cosine wave down to 0. */
-export function held(rate: number, until: number): Schedule {
-  return ({ step, stepsPerEpoch, epochs }) => {
-    const done = Math.max(0, step / stepsPerEpoch - until) / (epochs - until);
-    return (rate * (1 + Math.cos(Math.PI * done))) / 2;
-  };
-}
-
 /** The dense network of a seed trained on as the pruned ones are, with a callback that prunes it or without. */
 export async function retrained(
   place: Place,
@@ -106,7 +98,7 @@ export async function retrained(
   const pruning = (rounds - 1) * roundEpochs;
   await fit(model, place.train, {
     ...trainingOn(place, seed + 100, pruning + lastEpochs, RATE),
-    learningRate: held(RATE, pruning),
+    learningRate: schedules.cosine(RATE, { hold: pruning }),
     ...more,
   });
   return model;

@@ -66,12 +66,21 @@ function linear(rate: number, { final = 0 }: { final?: number } = {}): Schedule 
     rate + (final - rate) * Math.min(1, step / (stepsPerEpoch * epochs));
 }
 
-/** Half a cosine wave from `rate` at the first step down to `final` (default 0) at the end of the run. */
-function cosine(rate: number, { final = 0 }: { final?: number } = {}): Schedule {
+/**
+ * `rate` for the first `hold` epochs (default 0), then half a cosine wave down to `final` (default 0) at the end of
+ * the run; a run that is no longer than `hold` keeps the rate.
+ */
+function cosine(
+  rate: number,
+  { final = 0, hold = 0 }: { final?: number; hold?: number } = {},
+): Schedule {
   checkRange('schedules.cosine', 'rate', rate, 0);
   checkRange('schedules.cosine', 'final', final, 0);
+  checkRange('schedules.cosine', 'hold', hold, 0);
   return ({ step, stepsPerEpoch, epochs }) => {
-    const done = Math.min(1, step / (stepsPerEpoch * epochs));
+    if (hold > 0 && hold >= epochs) return rate;
+    const taken = Math.max(0, step - hold * stepsPerEpoch);
+    const done = Math.min(1, taken / (stepsPerEpoch * (epochs - hold)));
     return final + ((rate - final) * (1 + Math.cos(Math.PI * done))) / 2;
   };
 }

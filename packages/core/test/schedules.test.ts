@@ -49,6 +49,16 @@ describe('schedules', () => {
     expect(atStep(schedule, 1000)).toBeCloseTo(0.1, 12);
   });
 
+  it('cosine holds its rate before it falls', () => {
+    const schedule = schedules.cosine(0.3, { final: 0.1, hold: 40 });
+    expect(atStep(schedule, 0)).toBe(0.3);
+    expect(atStep(schedule, 400)).toBe(0.3);
+    expect(atStep(schedule, 700)).toBeCloseTo(0.2, 12);
+    expect(atStep(schedule, 1000)).toBeCloseTo(0.1, 12);
+    expect(atStep(schedules.cosine(0.3, { hold: 100 }), 999)).toBe(0.3);
+    expect(() => schedules.cosine(0.3, { hold: -1 })).toThrow(OptionError);
+  });
+
   it('linear goes from the first value to the last in equal steps', () => {
     const schedule = schedules.linear(4, { final: 1 });
     expect([0, 250, 500, 1000, 2000].map((step) => atStep(schedule, step))).toEqual([

@@ -1,6 +1,6 @@
 // How the steps train.
 import { OptionError } from '@thimble/base';
-import { type FitCallback, fit, type OptimizerName, type Schedule } from '@thimble/core';
+import { type FitCallback, fit, type OptimizerName, schedules } from '@thimble/core';
 import { distillationCallback } from '@thimble/distillation';
 import { fitExits } from '@thimble/dynamic';
 import type { Schema } from './schema.ts';
@@ -77,7 +77,8 @@ export async function train(
     epochs,
     batchSize: options.batchSize ?? 64,
     optimizer,
-    learningRate: schedule === 'cosine' ? cosineAfter(learningRate, held) : learningRate,
+    learningRate:
+      schedule === 'cosine' ? schedules.cosine(learningRate, { hold: held }) : learningRate,
     ...objective,
     validationData: validation,
     validationBatchSize: 256,
@@ -98,13 +99,4 @@ function teacherOf({ original }: Job, { teacher = false }: TrainingOptions, exit
   }
   const { temperature = 3, alpha = 0.9 } = teacher === true ? {} : teacher;
   return [distillationCallback({ teacher: original, temperature, alpha })];
-}
-
-/** The full rate for so many epochs, then half a cosine wave down to 0. */
-function cosineAfter(rate: number, held: number): Schedule {
-  return ({ step, stepsPerEpoch, epochs }) => {
-    if (held >= epochs) return rate;
-    const done = Math.max(0, step / stepsPerEpoch - held) / (epochs - held);
-    return (rate * (1 + Math.cos(Math.PI * done))) / 2;
-  };
 }
