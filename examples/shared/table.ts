@@ -1,20 +1,9 @@
 // A table of strings, for the terminal and for a page.
 import { escapeHtml } from './html.ts';
 
-export type Row = string[];
+export { textTable } from 'thimble';
 
-/** Columns aligned: the first to the left, the others to the right. */
-export function textTable([head, ...rows]: Row[]): string {
-  const all = [head!, ...rows];
-  const widths = head!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const line = (row: Row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ');
-  return [line(head!), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join(
-    '\n',
-  );
-}
+export type Row = string[];
 
 export function htmlTable([head, ...rows]: Row[]): string {
   const cells = (tag: string, row: Row) =>

@@ -2,19 +2,6 @@
 
 export type Row = readonly string[];
 
-/** Columns aligned: the first ones to the left, the others to the right. */
-export function textTable([head, ...rows]: readonly Row[], left: number = 1): string {
-  const all = [head!, ...rows];
-  const widths = head!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const line = (row: Row) =>
-    row
-      .map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  ')
-      .trimEnd();
-  const rule = widths.map((width) => '-'.repeat(width)).join('  ');
-  return [line(head!), rule, ...rows.map(line)].join('\n');
-}
-
 /** 1,234 */
 export function count(value: number): string {
   return Number.isNaN(value) ? '?' : Math.round(value).toLocaleString('en-US');

@@ -1,5 +1,6 @@
 // What a model costs, layer by layer, measured on what is there.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
+import { alignColumns } from '@thimble/base';
 import { type Cost, cost, type LayerCost } from '@thimble/graph';
 import { lower } from './lower.ts';
 
@@ -59,12 +60,7 @@ function table(layers: LayerCost[], total: Cost, uncounted: string[]): string {
     ]),
     ['total', '', '', ...figures(total)],
   ];
-  const widths = HEADINGS.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, i) => (i < TEXT_COLUMNS ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  '),
-  );
+  const lines = alignColumns(rows, TEXT_COLUMNS);
   const rule = '-'.repeat(lines[0]!.length);
   lines.splice(1, 0, rule);
   lines.splice(-1, 0, rule);

@@ -1,10 +1,9 @@
 // thimble bench
 import * as tf from '@tensorflow/tfjs-core';
-import { Random, sizeOf, startProgress, UnsupportedError } from '@thimble/base';
+import { Random, sizeOf, startProgress, textTable, UnsupportedError } from '@thimble/base';
 import { runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { readModel } from '../model-file.ts';
-import { textTable } from '../text.ts';
 
 export interface BenchOptions {
   batch?: number;

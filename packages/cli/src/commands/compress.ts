@@ -1,7 +1,7 @@
 // thimble compress
 import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { writeBytes } from '@thimble/base';
+import { textTable, writeBytes } from '@thimble/base';
 import {
   type CompressReport,
   compress as compressModel,
@@ -13,7 +13,7 @@ import { type DataOptions, loadParts } from '../data/load.ts';
 import { UsageError } from '../failure.ts';
 import { formatOf, readModel } from '../model-file.ts';
 import { type RecipeOptions, recipeOf } from '../recipe-file.ts';
-import { count, type Row, scoresText, textTable } from '../text.ts';
+import { count, type Row, scoresText } from '../text.ts';
 
 export interface CompressCommandOptions extends RecipeOptions, DataOptions {
   output?: string;

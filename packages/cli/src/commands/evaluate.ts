@@ -1,11 +1,11 @@
 // thimble eval
 import * as tf from '@tensorflow/tfjs-core';
-import { startProgress, UnsupportedError } from '@thimble/base';
+import { startProgress, textTable, UnsupportedError } from '@thimble/base';
 import { type BatchSource, predictAll, runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { type ModelFile, readModel } from '../model-file.ts';
-import { count, textTable } from '../text.ts';
+import { count } from '../text.ts';
 
 export interface EvalOptions extends DataOptions {
   engine?: 'packed' | 'tfjs';

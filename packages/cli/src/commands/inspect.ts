@@ -1,8 +1,9 @@
 // thimble inspect
+import { textTable } from '@thimble/base';
 import { cost } from 'thimble';
 import type { Outcome } from '../context.ts';
 import { readModel } from '../model-file.ts';
-import { count, histogramOf, histogramText, type Row, textTable } from '../text.ts';
+import { count, histogramOf, histogramText, type Row } from '../text.ts';
 
 export interface InspectOptions {
   histograms?: boolean;

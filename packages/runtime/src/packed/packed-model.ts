@@ -1,5 +1,5 @@
 // A packed network that runs.
-import { checkOptions, DataError, ShapeError, UnsupportedError } from '@thimble/base';
+import { alignColumns, checkOptions, DataError, ShapeError, UnsupportedError } from '@thimble/base';
 import { inferenceKernels } from '@thimble/kernels/inference';
 import { giveMemory, moduleFor, sharedMemory, takeMemory } from './memory.ts';
 import { moveTo, type Placed, runnable } from './program.ts';
@@ -202,10 +202,7 @@ export class PackedModel {
         why,
       ]);
       const table = [['layer', 'kernel', 'bytes', 'why'], ...rows];
-      const widths = [0, 1, 2].map((i) => Math.max(...table.map((row) => row[i]!.length)));
-      for (const row of table) {
-        console.log(row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  '));
-      }
+      for (const line of alignColumns(table, table[0]!.length)) console.log(line);
     };
     return {
       layers: layers.map((plan) => ({ ...plan })),
