@@ -228,3 +228,13 @@ describe('refuses, before anything is done', () => {
     );
   });
 });
+
+test('writing the file shows its progress where the rest does', async () => {
+  const tasks = new Set<string>();
+  const { model: small } = await compressed({
+    steps: [steps.encode()],
+    progress: ({ task }) => void tasks.add(task),
+  });
+  small.dispose();
+  expect(tasks).toContain('encoding');
+});

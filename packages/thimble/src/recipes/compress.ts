@@ -241,7 +241,9 @@ async function finish(
   before: Measured,
   { test, train, validation }: Sources,
 ): Promise<Compressed> {
-  const draft = await encodeWithReport(model, encoding);
+  const { progress, signal } = base;
+  const writing = { ...encoding, progress, ...(signal ? { signal } : {}) };
+  const draft = await encodeWithReport(model, writing);
   const result = await readBack(model, draft.bytes);
   try {
     const after: Measured = {
@@ -260,7 +262,7 @@ async function finish(
     };
     const notes = { recipe, data, before, after, details: reports.map(told) };
     const { bytes, header, weights } = await encodeWithReport(model, {
-      ...encoding,
+      ...writing,
       report: JSON.parse(JSON.stringify(notes)) as Attribute,
     });
     const ratio = (4 * before.params) / bytes.length;
