@@ -54,7 +54,8 @@ const KNOWN_ACTIVATIONS = new Set([
   'mish',
 ]);
 
-function camel(name: string): string {
+/** 'hardSigmoid' for 'hard_sigmoid'. */
+export function camel(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 

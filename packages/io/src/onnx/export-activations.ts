@@ -1,6 +1,7 @@
 // Activation functions in ONNX.
 import { UnsupportedError } from '@thimble/base';
 import type { GraphNode } from '@thimble/graph';
+import { camel } from '../keras-layer.ts';
 import type { Site } from './export-weights.ts';
 import type { Attributes, OnnxWriter, Value } from './writer.ts';
 
@@ -60,9 +61,7 @@ function functionOf({ op: kind, layer, attributes }: GraphNode): Function | unde
       if ((axis ?? -1) === -1) return softmax;
       throw new UnsupportedError(`toOnnx: softmax "${layer}" is along axis ${axis}. Use axis -1.`);
   }
-  const name = String(activation ?? 'linear').replace(/_([a-z0-9])/g, (_, letter: string) =>
-    letter.toUpperCase(),
-  );
+  const name = camel(String(activation ?? 'linear'));
   if (name === 'linear') return undefined;
   const known = FUNCTIONS[name];
   if (known) return known;
