@@ -12,7 +12,7 @@ import { parseNpy } from './npy.ts';
 
 /** What the command line says of data. */
 export interface DataOptions {
-  data?: string;
+  data: string;
   validation?: string;
   test?: string;
   /** The column of labels of a table. */
@@ -56,9 +56,6 @@ export async function loadParts(
   options: DataOptions,
   reading: Reading,
 ): Promise<Parts> {
-  if (options.data === undefined) {
-    throw new UsageError('Give the data to train on, for example --data mnist or --data folder/.');
-  }
   const raw = await rawParts(options.data, model, options, reading);
   const { classNames } = raw.train;
   const other = async (spec: string | undefined) => {
@@ -83,11 +80,6 @@ export async function loadExamples(
   options: DataOptions,
   reading: Reading,
 ): Promise<{ source: BatchSource; examples: Examples }> {
-  if (options.data === undefined) {
-    throw new UsageError(
-      'Give the data to evaluate on, for example --data mnist or --data folder/.',
-    );
-  }
   const { train, test } = await rawParts(options.data, model, options, reading);
   const examples = test ?? train;
   return { source: sourceFor(model, examples), examples };
