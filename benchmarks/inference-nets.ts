@@ -164,14 +164,5 @@ export function enlarged(dataset: data.ImageDataset, side: number): data.ImageDa
 
 /** All images of a data set as bytes, one after the other. */
 export function pixelsOf(dataset: data.ImageDataset): Uint8Array {
-  const step = 500;
-  const parts: Uint8Array[] = [];
-  for (let start = 0; start < dataset.size; start += step) {
-    const count = Math.min(step, dataset.size - start);
-    const batch = dataset.batch(Uint32Array.from({ length: count }, (_, i) => start + i));
-    const pixels = batch.images.dataSync();
-    parts.push(Uint8Array.from(pixels, (value) => Math.round(value * 255)));
-    tf.dispose([batch.images, batch.labels]);
-  }
-  return Buffer.concat(parts);
+  return Buffer.concat(Array.from({ length: dataset.size }, (_, i) => dataset.image(i)));
 }

@@ -6,7 +6,6 @@ import { RUNTIMES, type RunningNet, type Runtime } from './runtimes.ts';
 export type Request =
   | { ask: 'start' }
   | { ask: 'load'; key: string; path: string; side: number }
-  | { ask: 'drop' }
   /** Milliseconds of `count` calls with `batch` images each, per image. */
   | { ask: 'time'; key: string; count: number; batch: number }
   /** The scores of images `from` to `to` of a file of bytes. */
@@ -38,9 +37,6 @@ async function answer(request: Request): Promise<unknown> {
       nets.set(request.key, { net, side: request.side });
       return net.batches;
     }
-    case 'drop':
-      nets.clear();
-      return undefined;
     case 'time': {
       const { net, side } = nets.get(request.key)!;
       const { batch, count } = request;
