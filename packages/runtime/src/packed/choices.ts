@@ -131,13 +131,15 @@ const MOST_VALUES = 16;
 /** The values of a dense layer with a codebook, in ascending order, where they are no more than a kernel holds. */
 export function sharedValues({ data, encoding }: Dense): Float32Array | undefined {
   if (encoding.values.type !== 'codebook') return undefined;
+  const bits = rawBits(data);
   const found = new Set<number>();
-  for (const value of data) {
+  for (let i = 0; i < bits.length; i++) {
+    const value = bits[i]! << 1 === 0 ? 0 : bits[i]!; // one zero
     if (found.has(value)) continue;
     if (found.size === MOST_VALUES) return undefined;
     found.add(value);
   }
-  return Float32Array.from(found).sort();
+  return new Float32Array(Int32Array.from(found).buffer).sort();
 }
 
 /** The kernels that a convolution may have. */
