@@ -1,4 +1,4 @@
-export { signPlanes, signTables, signVector, xnorGemv, xnorPlanes } from './inference/binary';
+export { signPlanes, signVector, xnorGemv, xnorPairs } from './inference/binary';
 export { gemv, gemvCodebook, gemvInt, gemvInt4, gemvList, gemvSkip, gemvSparse } from './inference/dense';
 export {
   activate,

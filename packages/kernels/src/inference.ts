@@ -71,16 +71,14 @@ export interface InferenceKernels {
   /** As gemvInt, W of 4 bits. */
   gemvInt4(...args: GemvIntArgs): void;
 
-  /** y = cut(scale (base - 2 popcount) + bias, low, high), from the tables of signTables. */
-  xnorPlanes(
+  /** y = cut(scale (base - 2 popcount) + bias, low, high), two outputs to `chunks` lists. */
+  xnorPairs(
     x: Pointer,
-    step: number,
-    w: Pointer,
-    cells: number,
-    deltas: Pointer,
+    lists: Pointer,
     y: Pointer,
     yStep: number,
     count: number,
+    chunks: number,
     strips: number,
     low: number,
     high: number,
@@ -90,15 +88,6 @@ export interface InferenceKernels {
     places: Pointer,
     values: Pointer,
     rows: number,
-  ): void;
-  /** Of planes of words: the bits that differ from each pattern of four signs, 128 planes of bytes a word. */
-  signTables(
-    x: Pointer,
-    xStep: number,
-    y: Pointer,
-    yStep: number,
-    planes: number,
-    pixels: number,
   ): void;
   /** Words of the signs of scale x + shift, 32 channels to a plane. */
   signPlanes(

@@ -1,165 +1,99 @@
 // Products of signs, a bit each: x w = K - 2 popcount(bits of x ^ bits of w) over K signs; a bit stands for -1.
-// Bits of 32 channels are a word.
+// Bits of 32 channels are a word. The loop is that of the streams: splat a weight, stream pixels.
 import { cut } from './arithmetic';
 
+const HEAD: usize = 28;
 const STRIP: usize = 64;
-/** Patterns of four signs. */
-const PATTERNS: usize = 16;
-/** Words whose counts fit into a byte: 8 lookups of at most 4 each. */
-const CHUNK: i32 = 7;
-/** Strips that are counted at once, of 16 pixels each, and the bytes of their counts. */
-const AT_ONCE: i32 = 8;
-const COUNTS: usize = 256;
 
 @inline
 function count(x: v128, w: v128, acc: v128): v128 {
   return i8x16.add(acc, i8x16.popcnt(v128.xor(x, w)));
 }
 
-/** Bits `bit` of x as 1 for 0 and -1 for 1: what the count against a pattern with that bit has more. */
+/** base - 2 (the bits counted in each 32-bit lane). */
 @inline
-function change(x: v128, bit: i32): v128 {
-  const set = v128.and(i8x16.shr_u(x, bit), i8x16.splat(1));
-  return i8x16.sub(i8x16.splat(1), i8x16.add(set, set));
-}
-
-/** For 16 pixels with four signs each the bits that differ from each of the 16 patterns, `step` bytes apart. */
-function patterns(x: v128, y: usize, step: usize): void {
-  const d0 = change(x, 0);
-  const d1 = change(x, 1);
-  const d2 = change(x, 2);
-  const d3 = change(x, 3);
-  let t0 = i8x16.popcnt(x);
-  let t1 = i8x16.add(t0, d0);
-  let t2 = i8x16.add(t0, d1);
-  let t3 = i8x16.add(t1, d1);
-  for (let high = 0; high < 2; high++) {
-    const u0 = i8x16.add(t0, d2);
-    const u1 = i8x16.add(t1, d2);
-    const u2 = i8x16.add(t2, d2);
-    const u3 = i8x16.add(t3, d2);
-    v128.store(y, t0);
-    v128.store(y + step, t1);
-    v128.store(y + 2 * step, t2);
-    v128.store(y + 3 * step, t3);
-    y += 4 * step;
-    v128.store(y, u0);
-    v128.store(y + step, u1);
-    v128.store(y + 2 * step, u2);
-    v128.store(y + 3 * step, u3);
-    y += 4 * step;
-    t0 = i8x16.add(t0, d3);
-    t1 = i8x16.add(t1, d3);
-    t2 = i8x16.add(t2, d3);
-    t3 = i8x16.add(t3, d3);
-  }
-}
-
-/**
- * Tables for `xnorPlanes` of `planes` planes of words with `pixels` each: for every four signs of a word and each of
- * the 16 patterns that they can meet a plane of bytes, `yStep` bytes (a multiple of 16) apart, with how many
- * bits differ (Jeon et al., "BiQGEMM", 2020).
- */
-export function signTables(x: usize, xStep: usize, y: usize, yStep: usize, planes: i32, pixels: i32): void {
-  const ones = i32x4.splat(255);
-  const low = i8x16.splat(15);
-  for (; planes > 0; planes--) {
-    for (let at: i32 = 0; at < pixels; at += 16) {
-      const p = x + ((at as usize) << 2);
-      const a = v128.load(p);
-      const b = v128.load(p, 16);
-      const c = v128.load(p, 32);
-      const d = v128.load(p, 48);
-      let to = y + (at as usize);
-      for (let shift = 0; shift < 32; shift += 8) {
-        const bytes = i8x16.narrow_i16x8_u(
-          i16x8.narrow_i32x4_u(v128.and(i32x4.shr_u(a, shift), ones), v128.and(i32x4.shr_u(b, shift), ones)),
-          i16x8.narrow_i32x4_u(v128.and(i32x4.shr_u(c, shift), ones), v128.and(i32x4.shr_u(d, shift), ones)),
-        );
-        patterns(v128.and(bytes, low), to, yStep);
-        to += PATTERNS * yStep;
-        patterns(i8x16.shr_u(bytes, 4), to, yStep);
-        to += PATTERNS * yStep;
-      }
-    }
-    x += xStep;
-    y += 8 * PATTERNS * yStep;
-  }
-}
-
-@inline
-function widenTo(to: usize, counts: v128): void {
-  v128.store(to, i16x8.add(v128.load(to), i16x8.extend_low_i8x16_u(counts)));
-  v128.store(to, i16x8.add(v128.load(to, 16), i16x8.extend_high_i8x16_u(counts)), 16);
-}
-
-/** The bits that differ of 128 pixels and one output, into 128 u16. */
-@inline
-function countBits(x: usize, step: usize, cells: i32, deltas: usize, w: usize, to: usize): void {
-  for (let at: usize = 0; at < COUNTS; at += 16) v128.store(to + at, i32x4.splat(0));
-  for (let left = cells; left > 0; left -= CHUNK) {
-    let c0 = i32x4.splat(0);
-    let c1 = c0;
-    let c2 = c0;
-    let c3 = c0;
-    let c4 = c0;
-    let c5 = c0;
-    let c6 = c0;
-    let c7 = c0;
-    for (let k = min(left, CHUNK); k > 0; k--) {
-      let p = x + load<u32>(deltas);
-      let word = load<u32>(w);
-      for (let n = 8; n > 0; n--) {
-        const q = p + ((word & 15) as usize) * step;
-        c0 = i8x16.add(c0, v128.load(q));
-        c1 = i8x16.add(c1, v128.load(q, 16));
-        c2 = i8x16.add(c2, v128.load(q, 32));
-        c3 = i8x16.add(c3, v128.load(q, 48));
-        c4 = i8x16.add(c4, v128.load(q, 64));
-        c5 = i8x16.add(c5, v128.load(q, 80));
-        c6 = i8x16.add(c6, v128.load(q, 96));
-        c7 = i8x16.add(c7, v128.load(q, 112));
-        p += PATTERNS * step;
-        word >>= 4;
-      }
-      deltas += 4;
-      w += 4;
-    }
-    widenTo(to, c0);
-    widenTo(to + 32, c1);
-    widenTo(to + 64, c2);
-    widenTo(to + 96, c3);
-    widenTo(to + 128, c4);
-    widenTo(to + 160, c5);
-    widenTo(to + 192, c6);
-    widenTo(to + 224, c7);
-  }
+function minusTwice(base: v128, counts: v128): v128 {
+  const sums = i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(counts));
+  return f32x4.sub(base, f32x4.convert_i32x4_s(i32x4.shl(sums, 1)));
 }
 
 @inline
 function finish(base: v128, counts: v128, s: v128, b: v128, low: v128, high: v128): v128 {
-  const sums = f32x4.sub(base, f32x4.convert_i32x4_s(i32x4.shl(counts, 1)));
-  return cut(f32x4.add(f32x4.mul(sums, s), b), low, high);
+  return cut(f32x4.add(f32x4.mul(minusTwice(base, counts), s), b), low, high);
 }
 
 /**
- * `count` outputs of a convolution of signs, planes `yStep` bytes apart, of `strips` times 16 pixels:
- * y = cut(scale (base - 2 popcount) + bias, low, high). x are the tables of `signTables`, `step` bytes apart; a
- * sum is over `cells` words, whose tables begin at `deltas` (u32). Of each output w has scale, bias, and the
- * `cells` words of its weights, no more than 2047. `whole` signs are behind a sum. Where the window reaches into
- * the padding there are fewer: `edges` pixels, of which `places` says the place in bytes (u32) and the row of
- * `values` (u32); `values` has `rows` f32 for each output: what a sum starts from. `base` has room for a plane
- * of 16 `strips` f32 and for 256 bytes more.
+ * One list of two outputs, planes `yStep` bytes apart, of `strips` times 16 pixels:
+ * y = cut(scale (base - 2 popcount) + bias, low, high). `base` are planes as those of y. A list is that of
+ * `convPairs` with words for weights, at most 31 of them. Returns the next list.
  */
-export function xnorPlanes(
+@inline
+function pair(x: usize, list: usize, y: usize, yStep: usize, strips: i32, base: usize, baseStep: usize, lo: v128, hi: v128): usize {
+  const start = list + HEAD;
+  const end = start + load<u32>(list);
+  for (; strips > 0; strips--) {
+    let c00 = i32x4.splat(0);
+    let c01 = c00;
+    let c02 = c00;
+    let c03 = c00;
+    let c10 = c00;
+    let c11 = c00;
+    let c12 = c00;
+    let c13 = c00;
+    let p = start;
+    while (p < end) {
+      const q = x + load<u32>(p);
+      const w0 = v128.load32_splat(p, 4);
+      const w1 = v128.load32_splat(p, 8);
+      const x0 = v128.load(q);
+      c00 = count(x0, w0, c00);
+      c10 = count(x0, w1, c10);
+      const x1 = v128.load(q, 16);
+      c01 = count(x1, w0, c01);
+      c11 = count(x1, w1, c11);
+      const x2 = v128.load(q, 32);
+      c02 = count(x2, w0, c02);
+      c12 = count(x2, w1, c12);
+      const x3 = v128.load(q, 48);
+      c03 = count(x3, w0, c03);
+      c13 = count(x3, w1, c13);
+      p += 12;
+    }
+    let s = v128.load32_splat(list, 4);
+    let b = v128.load32_splat(list, 8);
+    v128.store(y, finish(v128.load(base), c00, s, b, lo, hi));
+    v128.store(y, finish(v128.load(base, 16), c01, s, b, lo, hi), 16);
+    v128.store(y, finish(v128.load(base, 32), c02, s, b, lo, hi), 32);
+    v128.store(y, finish(v128.load(base, 48), c03, s, b, lo, hi), 48);
+    s = v128.load32_splat(list, 16);
+    b = v128.load32_splat(list, 20);
+    const to = y + yStep;
+    const from = base + baseStep;
+    v128.store(to, finish(v128.load(from), c10, s, b, lo, hi));
+    v128.store(to, finish(v128.load(from, 16), c11, s, b, lo, hi), 16);
+    v128.store(to, finish(v128.load(from, 32), c12, s, b, lo, hi), 32);
+    v128.store(to, finish(v128.load(from, 48), c13, s, b, lo, hi), 48);
+    x += STRIP;
+    y += STRIP;
+    base += STRIP;
+  }
+  return end;
+}
+
+/**
+ * `count` times two outputs, of `chunks` lists each: of all lists but the last, scale is 1, bias 0, and
+ * nothing is cut. `whole` signs are behind a sum. Where the window reaches into the padding there are
+ * fewer: `edges` pixels, of which `places` says the place in bytes (u32) and the row of `values` (u32); `values` has
+ * `rows` rows for each list of outputs in turn, of two f32 each: what a sum starts from. `base` has room
+ * for two planes of 16 `strips` f32.
+ */
+export function xnorPairs(
   x: usize,
-  step: usize,
-  w: usize,
-  cells: i32,
-  deltas: usize,
+  lists: usize,
   y: usize,
   yStep: usize,
   count: i32,
+  chunks: i32,
   strips: i32,
   low: f32,
   high: f32,
@@ -172,39 +106,31 @@ export function xnorPlanes(
 ): void {
   const lo = f32x4.splat(low);
   const hi = f32x4.splat(high);
+  const least = f32x4.splat(-Infinity);
+  const most = f32x4.splat(Infinity);
   const plane = (strips as usize) * STRIP;
   const all = f32x4.splat(whole);
-  for (let at: usize = 0; at < plane; at += 16) v128.store(base + at, all);
+  for (let at: usize = 0; at < 2 * plane; at += 16) v128.store(base + at, all);
   const placesEnd = places + ((edges as usize) << 3);
-  const counts = base + plane;
+  const rowBytes = (rows as usize) << 3;
+  let list = lists;
   for (; count > 0; count--) {
     for (let p = places; p < placesEnd; p += 8) {
-      store<f32>(base + load<u32>(p), load<f32>(values + load<u32>(p, 4)));
+      const to = base + load<u32>(p);
+      const from = values + load<u32>(p, 4);
+      store<f32>(to, load<f32>(from));
+      store<f32>(to + plane, load<f32>(from, 4));
     }
-    const s = v128.load32_splat(w);
-    const b = v128.load32_splat(w, 4);
-    for (let strip = 0; strip < strips; strip += AT_ONCE) {
-      // The last ones overlap those before.
-      const first = max(0, min(strip, strips - AT_ONCE));
-      countBits(x + ((first as usize) << 4), step, cells, deltas, w + 8, counts);
-      let from = counts;
-      let to = y + (first as usize) * STRIP;
-      let start = base + (first as usize) * STRIP;
-      for (let left = min(AT_ONCE, strips); left > 0; left--) {
-        const c0 = v128.load(from);
-        const c1 = v128.load(from, 16);
-        v128.store(to, finish(v128.load(start), i32x4.extend_low_i16x8_u(c0), s, b, lo, hi));
-        v128.store(to, finish(v128.load(start, 16), i32x4.extend_high_i16x8_u(c0), s, b, lo, hi), 16);
-        v128.store(to, finish(v128.load(start, 32), i32x4.extend_low_i16x8_u(c1), s, b, lo, hi), 32);
-        v128.store(to, finish(v128.load(start, 48), i32x4.extend_high_i16x8_u(c1), s, b, lo, hi), 48);
-        from += 32;
-        to += STRIP;
-        start += STRIP;
-      }
+    let from = base;
+    let fromStep = plane;
+    for (let i = 1; i < chunks; i++) {
+      list = pair(x, list, y, yStep, strips, from, fromStep, least, most);
+      from = y;
+      fromStep = yStep;
     }
-    w += 8 + ((cells as usize) << 2);
-    values += (rows as usize) << 2;
-    y += yStep;
+    list = pair(x, list, y, yStep, strips, from, fromStep, lo, hi);
+    values += rowBytes;
+    y += yStep << 1;
   }
 }
 

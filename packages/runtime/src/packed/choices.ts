@@ -41,9 +41,8 @@ const SINGLE = 3.8;
 const LIST = 8;
 const CODE = 1.1;
 const SIGN = 0.5;
-/** Of a word of signs, for an output and 16 pixels; a kernel counts so many. */
-const WORD = 8;
-const MOST_WORDS = 2047;
+/** Of a word of signs, for two outputs and 16 pixels. */
+const WORD = 26;
 /**
  * Of an input of a dense layer for 16 outputs: floats, floats beyond the second-level cache and beyond all, integers; of a
  * kept block of 8, of one weight in a list, and of 16 numbers of values.
@@ -147,9 +146,9 @@ export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
   const { kernel, window, codes, output, signs } = operation;
   const strips = output.strips;
   const outputs = kernel.outputs;
-  const words = kernel.height * kernel.width * Math.ceil(kernel.inputs / 32);
-  if (signsOf(operation) && !kernel.separate && words <= MOST_WORDS) {
-    const cycles = strips * outputs * (words * WORD + LIST);
+  if (signsOf(operation) && !kernel.separate) {
+    const words = kernel.height * kernel.width * Math.ceil(kernel.inputs / 32);
+    const cycles = strips * (outputs / 2) * (words * WORD + 2 * LIST);
     return [{ choice: 'xnor', cycles: cycles + operation.input.extent * SIGN }];
   }
   const source = { step: 0x10000, pitch: 0x100, phases: !isDirect(operation) } as const;

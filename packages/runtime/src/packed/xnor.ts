@@ -1,16 +1,14 @@
 // Binary layers: products of signs, as words of bits.
 
-import { cellsOf, listsOf } from './lists.ts';
+import { type Cells, cellsOf, listsOf } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
 import { type Planes, planesOf, readable, tableOf } from './planes.ts';
 import type { Program } from './program.ts';
 import { isPadded } from './windows.ts';
 
-/** Bytes in which `xnorPlanes` counts. */
-const COUNTS = 256;
 const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
-/** Patterns of four signs times the fours of a word: the tables of a word. */
-const TABLES = 128;
+/** Words that a byte of counts can take: 31 times 8 bits. */
+const CHUNK = 31;
 
 /** A convolution of signs; `size` is the magnitude of the weights of each output. */
 export function emitXnor(program: Program, conv: Conv, size: Float32Array): void {
@@ -37,32 +35,27 @@ export function emitXnor(program: Program, conv: Conv, size: Float32Array): void
     count,
   };
   const read = readable(program, conv, words);
-  // Tables an odd number of cache lines apart, so that they do not all fall into the same few.
-  const step = 64 * (Math.ceil(read.step / 64) | 1);
-  const tables = { piece: program.piece(TABLES * step * read.count), offset: 0 };
-  program.call('signTables', read.start, 4 * read.step, tables, step, read.count, read.step);
   const bits = wordsOf(kernel.data, kernel.height * kernel.width, channels, kernel.outputs);
-  const { delta, first } = cellsOf({ ...kernel, inputs: count }, window, {
-    step: 4 * TABLES * step,
+  const cells = cellsOf({ ...kernel, inputs: count }, window, {
+    step: 4 * read.step,
     pitch: 4 * read.pitch,
     phases: read !== words,
     halves: 'none',
   });
-  const deltas = delta.map((bytes) => bytes >> 2);
+  const chunks = Math.ceil(cells.delta.length / CHUNK);
   const total = scale.map((factor, o) => factor * size[o]!);
   const shift = signs.magnitude ? new Float32Array(kernel.outputs) : bias;
-  const packed = wordLists(bits, first, kernel.outputs, total, shift);
-  const base = { piece: program.piece(64 * output.strips + COUNTS), offset: 0 };
+  const lists = program.weights(wordLists(bits, cells, kernel.outputs, total, shift));
+  const base = { piece: program.piece(2 * 64 * output.strips), offset: 0 };
   const edges = edgesOf(conv);
   const cut = signs.magnitude ? INFINITE : ([low, high] as const);
   program.call(
-    'xnorPlanes',
-    ...[{ ...tables, offset: read.origin.offset >> 2 }, step, program.weights(packed)],
-    ...[delta.length, program.weights(deltas), output.origin, output.step, kernel.outputs],
+    'xnorPairs',
+    ...[read.origin, lists, output.origin, output.step, Math.ceil(kernel.outputs / 2), chunks],
     ...[output.strips, ...cut, kernel.height * kernel.width * channels, base, edges.count],
     ...[program.weights(edges.places), program.weights(edges.values), edges.rows],
   );
-  program.readsBeyond(Math.max(0, ...deltas) + TABLES * step);
+  program.readsBeyond(Math.max(0, ...cells.delta) + 4 * read.step);
   if (signs.magnitude) emitMagnitude(program, conv);
 }
 
@@ -115,22 +108,37 @@ function wordsOf(data: Float32Array, taps: number, channels: number, outputs: nu
   return words;
 }
 
-/** What `xnorPlanes` has of each output: scale, bias, and its words in the order of the cells. */
+/** The lists of `xnorPairs`: of every two outputs, parts of at most 31 words. */
 function wordLists(
   bits: Uint32Array,
-  first: Int32Array,
+  { delta, first }: Cells,
   outputs: number,
   scale: Float32Array,
   bias: Float32Array,
 ): Uint32Array {
-  const length = 2 + first.length;
-  const words = new Uint32Array(outputs * length);
+  const chunks = Math.ceil(delta.length / CHUNK);
+  const pairs = Math.ceil(outputs / 2);
+  const words = new Uint32Array(pairs * (7 * chunks + 3 * delta.length));
   const reals = new Float32Array(words.buffer);
-  for (let o = 0; o < outputs; o++) {
-    const at = o * length;
-    reals[at] = scale[o]!;
-    reals[at + 1] = bias[o]!;
-    for (const [i, cell] of first.entries()) words[at + 2 + i] = bits[cell * outputs + o]!;
+  let at = 0;
+  for (let o = 0; o < outputs; o += 2) {
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const from = chunk * CHUNK;
+      const end = Math.min(delta.length, from + CHUNK);
+      words[at] = 12 * (end - from);
+      const last = chunk === chunks - 1;
+      for (let j = 0; j < 2; j++) {
+        reals[at + 1 + 3 * j] = last ? (scale[o + j] ?? 1) : 1;
+        reals[at + 2 + 3 * j] = last ? (bias[o + j] ?? 0) : 0;
+      }
+      at += 7;
+      for (let cell = from; cell < end; cell++) {
+        words[at] = delta[cell]!;
+        words[at + 1] = bits[first[cell]! * outputs + o]!;
+        words[at + 2] = o + 1 < outputs ? bits[first[cell]! * outputs + o + 1]! : 0;
+        at += 3;
+      }
+    }
   }
   return words;
 }
@@ -167,15 +175,19 @@ function edgesOf({ input, output, kernel, window }: Conv): {
       const key = missing.join();
       if (!numbers.has(key)) numbers.set(key, numbers.size);
       classes.set(key, missing);
-      places.push(4 * (i * output.layout.pitch + j), 4 * numbers.get(key)!);
+      places.push(4 * (i * output.layout.pitch + j), 8 * numbers.get(key)!);
     }
   }
   const rows = classes.size;
-  const values = new Float32Array(outputs * rows);
+  const pairs = Math.ceil(outputs / 2);
+  const values = new Float32Array(pairs * rows * 2);
   for (const [key, missing] of classes) {
-    for (let o = 0; o < outputs; o++) {
-      const away = missing.reduce((sum, tap) => sum + sums[tap * outputs + o]!, 0);
-      values[o * rows + numbers.get(key)!] = taps * inputs - away;
+    for (let o = 0; o < 2 * pairs; o++) {
+      const away = missing.reduce(
+        (sum, tap) => sum + (o < outputs ? sums[tap * outputs + o]! : 0),
+        0,
+      );
+      values[((o >> 1) * rows + numbers.get(key)!) * 2 + (o & 1)] = taps * inputs - away;
     }
   }
   return { count: places.length / 2, rows, places: Uint32Array.from(places), values };
