@@ -1,6 +1,7 @@
 // The tables of the site, made from benchmarks/results when it is built, so that no figure is copied by hand.
 // A page shows one by a fence: ```measured, the name of the table, then the rows to keep (default all).
 import { readFileSync } from 'node:fs';
+import { median } from '../../benchmarks/statistics.ts';
 
 export interface Run {
   command: string;
@@ -59,12 +60,6 @@ export function spread(values: readonly number[], digits = 2): string {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (values.length - 1)).toFixed(digits)}`;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
@@ -286,6 +281,51 @@ function slimmable(): Table {
   };
 }
 
+function decomposed(): Table {
+  interface Row {
+    layer: string;
+    form: string;
+    macs: number;
+    milliseconds: number[];
+  }
+  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('decomposed');
+  const rows = groups(figures, ({ layer }) => layer).flatMap(([layer, [whole, ...forms]]) =>
+    forms.map(({ form, macs, milliseconds }) => [
+      `${layer}: ${form}`,
+      (macs / whole!.macs).toFixed(2),
+      ratio(milliseconds, whole!.milliseconds),
+    ]),
+  );
+  return {
+    result: 'decomposed',
+    run,
+    about: 'time of a decomposed layer as a share of that of the whole one, medians',
+    head: ['layer', 'MACs', 'time'],
+    rows,
+  };
+}
+
+function coldStart(): Table {
+  interface Row {
+    name: string;
+    processor: number;
+    clockBeyond: number;
+  }
+  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('cold-start');
+  const alone = figures[0]!.processor;
+  return {
+    result: 'cold-start',
+    run,
+    about: 'LeNet-5 in Node, from the start of the process to the first result, medians',
+    head: ['program', 'processor time, Node alone being 1', 'ms beyond Node alone'],
+    rows: figures.map(({ name, processor, clockBeyond }) => [
+      name,
+      (processor / alone).toFixed(2),
+      clockBeyond.toFixed(0),
+    ]),
+  };
+}
+
 function training(): Table {
   const { run, figures } = readResult<Times>('training');
   const over = (peer: string, times: Record<string, number[]>) =>
@@ -395,6 +435,22 @@ export const tables: Record<string, () => Table> = {
       'a depthwise-separable net with uneven channels, distorted MNIST, quantised after training, three seeds; bytes before entropy coding',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
+  'file-size': () =>
+    study(
+      'file-size',
+      'LeNet-300-100 as a .thimble file, MNIST, three seeds; all of the file, against all weights and biases as float32',
+      {
+        bytes: meanBytes,
+        'times smaller': (outcomes) =>
+          spread(
+            outcomes.map((outcome) => outcome.ratio!),
+            1,
+          ),
+        'test error': errors('errors'),
+      },
+    ),
+  decomposed,
+  'cold-start': coldStart,
   binary,
   'fixed-point': fixedPoint,
   'quantised-training': () =>
