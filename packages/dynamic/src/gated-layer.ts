@@ -13,9 +13,12 @@ type Kwargs = { [key: string]: unknown };
 export interface GateOptions {
   /** Units of the gate's hidden layer with ReLU; default 16. 0: none. */
   hidden?: number;
-  /** Initial bias of the gates' logits; default 2, open with the probability 0.88. */
+  /** Initial bias of the gates' logits; default 2: open, with noise with the probability 0.88. */
   bias?: number;
-  /** Default true: gates are drawn at random in training; false: they open where the logit is above 0. */
+  /**
+   * Default false: gates open where the logit is above 0, in training too. True: they are drawn at random in training;
+   * then a share of open gates is reached in training only, unless training is so long that gates become sure.
+   */
   noise?: boolean;
 }
 
@@ -38,8 +41,8 @@ export type GatedConv2dArgs = Parameters<typeof tfl.layers.conv2d>[0] &
  * A residual block that each sample takes or skips: `y = x + g F(x)`, with F the given layers and the gate g 0 or 1.
  *
  * - The gate: the mean over the places of x, a small hidden layer, one logit `l`. `g = 1` where `l > 0`
- * - In training `g = 1` with the probability `sigmoid(l)`, drawn anew for every sample and step, and the block is
- *   masked; backward through g as through a sigmoid (straight-through Gumbel)
+ * - In training the block is masked; backward through g as through a sigmoid (straight-through). With `noise` g is
+ *   drawn anew for every sample and step, 1 with the probability `sigmoid(l)` (straight-through Gumbel)
  * - When predicting, F is computed for the samples that take the block alone, as a smaller batch. (The decision is
  *   read synchronously, which the backend webgpu cannot; there the block is masked.)
  *
@@ -118,7 +121,7 @@ class ThimbleGatedLayer extends CompositeLayer {
 
   /** With the layers of the branches or, from a config, how many there are in each. */
   constructor(args: GatedLayerArgs | (Omit<GatedLayerArgs, 'branches'> & { sizes: number[] })) {
-    const { combine, column, hidden = 16, bias = 2, noise = true } = args;
+    const { combine, column, hidden = 16, bias = 2, noise = false } = args;
     const branches = 'branches' in args ? args.branches : [];
     const sizes = 'sizes' in args ? args.sizes : branches.map(({ length }) => length);
     const fixed = column === undefined ? {} : { column };
@@ -280,7 +283,7 @@ class ThimbleGateMerge extends tfl.layers.Layer {
   constructor(args: Pick<GatedLayerArgs, 'combine' | 'column' | 'noise'> & LayerArgs) {
     super(args);
     const { combine, column, noise } = args;
-    this.#args = { combine, ...(column === undefined ? {} : { column }), noise: noise ?? true };
+    this.#args = { combine, ...(column === undefined ? {} : { column }), noise: noise ?? false };
   }
 
   override computeOutputShape(inputShape: tfl.Shape[]): tfl.Shape {
@@ -294,7 +297,7 @@ class ThimbleGateMerge extends tfl.layers.Layer {
     return tf.tidy(() => {
       const [x, ...rest] = inputs as tf.Tensor[];
       const last = rest.pop()!;
-      const { combine, column, noise = true } = this.#args;
+      const { combine, column, noise = false } = this.#args;
       const layer = this.owner ?? this;
       const { macs } = layer as ThimbleGatedLayer;
       let gates: tf.Tensor;

@@ -1,7 +1,7 @@
 // Hard gates: their gradient, and who looks on.
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import { currentContext } from '@thimble/core';
+import { currentContext, type StepContext } from '@thimble/core';
 
 /** What a layer with gates decided in one pass, as {@link watchGates} shows it. */
 export interface GateDecision {
@@ -94,9 +94,21 @@ export function step(z: tf.Tensor): tf.Tensor {
   return op(z);
 }
 
+/** Uniform numbers for the gates of a step. */
+export function tossing(context: StepContext): (shape: number[]) => tf.Tensor {
+  const random = context.random('gates');
+  return (shape) => {
+    const size = shape.reduce((product, n) => product * n, 1);
+    return tf.tensor(
+      Float32Array.from({ length: size }, () => random.uniform()),
+      shape,
+    );
+  };
+}
+
 /**
- * Gates for logits `l`: open where `l > 0`; in training where `l + log u - log(1 - u) > 0` with u uniform, that is
- * with the probability `sigmoid(l)` (the binary form of Gumbel's trick).
+ * Gates for logits `l`: open where `l > 0`; with noise, in training, where `l + log u - log(1 - u) > 0` with u
+ * uniform, that is with the probability `sigmoid(l)` (the binary form of Gumbel's trick).
  */
 export function decide(
   key: string,

@@ -32,6 +32,7 @@ export {
   reinforcedGates,
 } from './policy-gradient.ts';
 export { type EarlyPrediction, type PredictEarlyOptions, predictEarly } from './predict-early.ts';
+export { type RandomGatesOptions, randomGates } from './random-gates.ts';
 export { setWidth, widthOf } from './set-width.ts';
 export {
   type SlimmableBatchNormalizationArgs,

@@ -5,18 +5,18 @@ import { checkOptions, checkRange, UnsupportedError } from '@thimble/base';
 import { losses, type StepContext, ThimbleCallback } from '@thimble/core';
 import { givesProbabilities } from './exit-plan.ts';
 import { openPart, requireGates } from './gate-usage.ts';
-import { decide, forget, type GateDecision, recordGates, shown } from './gates.ts';
+import { decide, forget, type GateDecision, recordGates, shown, tossing } from './gates.ts';
 
 /** Arguments of {@link policyGate}. */
 export interface PolicyGateArgs extends NonNullable<Parameters<typeof tfl.layers.flatten>[0]> {
-  /** Default true: drawn at random in training; false: 1 where the logit is above 0. */
+  /** Default false: 1 where the logit is above 0; true: drawn at random in training. */
   noise?: boolean;
 }
 
 /**
  * BlockDrop's decisions: of the logits [batch, blocks] of a policy network, 1 where a block is kept, else 0; all of them
  * made from the image, before the first block. Blocks look at their column: `gatedBlock({ layers, column: k })`.
- * Drawn in training and with a straight-through gradient, as {@link gatedBlock} says.
+ * The gradient is straight-through, as {@link gatedBlock} says.
  *
  * Paper: Wu et al., "BlockDrop: Dynamic Inference Paths in Residual Networks", 2018, section 3.
  *
@@ -37,7 +37,7 @@ class ThimblePolicyGate extends tfl.layers.Layer {
 
   constructor(args: PolicyGateArgs) {
     super(args);
-    this.#noise = args.noise ?? true;
+    this.#noise = args.noise ?? false;
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: { [key: string]: unknown }): tf.Tensor {
@@ -59,6 +59,8 @@ tf.serialization.registerClass(ThimblePolicyGate as never);
 export interface ReinforcedGatesOptions {
   /** What open gates cost beside the loss; default 0.1. */
   alpha?: number;
+  /** Of the probabilities `sigmoid(logit / temperature)`; default 0.2. Small: what is drawn is near what is predicted. */
+  temperature?: number;
 }
 
 /** Options of {@link blockDrop}. */
@@ -74,10 +76,9 @@ export interface BlockDropOptions {
 /** How gates are drawn: with bounded probabilities, the first `held` of all kept open. */
 interface Drawing {
   bound: number;
+  temperature: number;
   held(gates: number): number;
 }
-
-const drawing: Drawing = { bound: 1, held: () => 0 };
 
 /** [1, count]: 0 for the gates that are kept open, after `before` others, 1 for those that are free. */
 function freeOnes(count: number, before: number, { held }: Drawing): tf.Tensor2D {
@@ -85,8 +86,9 @@ function freeOnes(count: number, before: number, { held }: Drawing): tf.Tensor2D
   return tf.tensor2d([Array.from({ length: count }, (_, i) => (i < open ? 0 : 1))]);
 }
 
-function probabilities(logits: tf.Tensor, { bound }: Drawing): tf.Tensor {
-  return tf.add(tf.mul(tf.sigmoid(logits), 2 * bound - 1), 1 - bound);
+function probabilities(logits: tf.Tensor, { bound, temperature }: Drawing): tf.Tensor {
+  const own = tf.sigmoid(tf.div(logits, temperature));
+  return tf.add(tf.mul(own, 2 * bound - 1), 1 - bound);
 }
 
 /** Runs a pass with gates drawn from their own probabilities, or with the likelier ones. */
@@ -108,18 +110,6 @@ function passWith(
       return tf.maximum(chosen, tf.sub(1, free));
     });
   });
-}
-
-/** Uniform numbers for the gates of a step. */
-function tossing(context: StepContext): (shape: number[]) => tf.Tensor {
-  const random = context.random('gates');
-  return (shape) => {
-    const size = shape.reduce((product, n) => product * n, 1);
-    return tf.tensor(
-      Float32Array.from({ length: size }, () => random.uniform()),
-      shape,
-    );
-  };
 }
 
 /** [batch]: the logarithm of the probability of what was drawn. */
@@ -165,16 +155,18 @@ function outputOf(owner: string, { model }: StepContext): tfl.SymbolicTensor {
 
 class ReinforcedGates extends ThimbleCallback {
   readonly #alpha: number;
+  readonly #drawing: Drawing;
   #decisions: GateDecision[] = [];
 
-  constructor(alpha: number) {
+  constructor({ alpha, temperature }: Required<ReinforcedGatesOptions>) {
     super();
     this.#alpha = alpha;
+    this.#drawing = { bound: 1, temperature, held: () => 0 };
   }
 
   override forward(run: () => tf.Tensor[], context: StepContext): tf.Tensor[] {
     forget(this.#decisions);
-    const { result, decisions } = passWith(drawing, tossing(context), run);
+    const { result, decisions } = passWith(this.#drawing, tossing(context), run);
     this.#decisions = decisions;
     requireGates('reinforcedGates', decisions);
     return result;
@@ -189,7 +181,7 @@ class ReinforcedGates extends ThimbleCallback {
       const reward = tf.neg(tf.add(each, tf.mul(this.#alpha, openPart(this.#decisions))));
       return tf.sub(reward, tf.mean(reward));
     };
-    const total = tf.add(loss, policyLoss(advantage, this.#decisions, drawing)) as tf.Scalar;
+    const total = tf.add(loss, policyLoss(advantage, this.#decisions, this.#drawing)) as tf.Scalar;
     forget(this.#decisions);
     this.#decisions = [];
     return total;
@@ -200,7 +192,8 @@ class ReinforcedGates extends ThimbleCallback {
  * SkipNet's second stage, hybrid reinforcement learning: gates are drawn from their probabilities, the network learns from
  * the loss as always, the gates from `-mean_i (R_i - mean R) log p(gates_i)`, with the reward
  * `R_i = -(CE_i + alpha cost_i)` and the cost as {@link gateCost} has it, for each sample. Train with {@link gateCost}
- * first: from scratch this fails, as in the paper. For one-hot labels; Thimble's `fit` alone.
+ * first: from scratch this fails, as in the paper, and so do draws that have little to do with what is predicted. For
+ * one-hot labels; Thimble's `fit` alone.
  *
  * Papers: Wang et al., "SkipNet", 2018, section 3.3; Williams, 1992 (REINFORCE; the mean reward as baseline).
  *
@@ -215,10 +208,11 @@ class ReinforcedGates extends ThimbleCallback {
  * await fit(gated, flat, { epochs: 1, loss: 'categoricalCrossentropy', callbacks });
  */
 export function reinforcedGates(options: ReinforcedGatesOptions = {}): ThimbleCallback {
-  checkOptions('reinforcedGates', options, ['alpha']);
-  const { alpha = 0.1 } = options;
+  checkOptions('reinforcedGates', options, ['alpha', 'temperature']);
+  const { alpha = 0.1, temperature = 0.2 } = options;
   checkRange('reinforcedGates', 'alpha', alpha, 0);
-  return new ReinforcedGates(alpha);
+  checkRange('reinforcedGates', 'temperature', temperature, 1e-3);
+  return new ReinforcedGates({ alpha, temperature });
 }
 
 class BlockDrop extends ThimbleCallback {
@@ -233,7 +227,11 @@ class BlockDrop extends ThimbleCallback {
 
   #drawing({ epoch }: StepContext): Drawing {
     const { bound, curriculum } = this.#options;
-    return { bound, held: (gates) => (curriculum ? Math.max(0, gates - 1 - epoch) : 0) };
+    return {
+      bound,
+      temperature: 1,
+      held: (gates) => (curriculum ? Math.max(0, gates - 1 - epoch) : 0),
+    };
   }
 
   override forward(run: () => tf.Tensor[], context: StepContext): tf.Tensor[] {
@@ -282,7 +280,8 @@ function rightOnes({ batch }: StepContext, scores: tf.Tensor): tf.Tensor {
  * BlockDrop: decisions learned by rewards. The policy's part of the loss is `-mean_i (R(u_i) - R(v_i)) log p(u_i)`, with u
  * drawn and v the likelier decisions (self-critical baseline), and `R = 1 - c^2` for a right answer, `-gamma` for a wrong
  * one; c is the part of the gated multiply-accumulates that is executed (the paper counts blocks). The network
- * learns from its loss along the drawn blocks: freeze its layers while the policy learns, then train both.
+ * learns from its loss along the drawn blocks: freeze its layers while the policy learns, then train both. It must bear
+ * the loss of a block, or nothing is worth dropping: train a network of few blocks with {@link randomGates} first.
  * For gates of any kind, as a rule those of a {@link policyGate}; one-hot labels; Thimble's `fit` alone.
  *
  * Paper: Wu et al., "BlockDrop", 2018, sections 3.1 to 3.3.

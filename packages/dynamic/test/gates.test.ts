@@ -20,6 +20,7 @@ import {
   gatedConv2d,
   gateUsage,
   policyGate,
+  randomGates,
   reinforcedGates,
   watchGates,
 } from '@thimble/dynamic';
@@ -217,7 +218,7 @@ describe('gatedBlock', () => {
     const { model } = byFirstInput(true);
     const x = signs([1, -1, 2]);
     const { ys } = examples(3);
-    for (const callback of [gateCost(), reinforcedGates(), blockDrop()]) {
+    for (const callback of [gateCost(), reinforcedGates(), randomGates(), blockDrop()]) {
       await expectNoLeaks(async () => {
         const options = {
           epochs: 1,
@@ -364,7 +365,7 @@ function stepWith(callback: ThimbleCallback, { epoch = 0, step = 0 } = {}) {
   let gates: number[][] = [];
   let scores: number[][] = [];
   const bias = policy.weights[1]!.read() as tf.Variable;
-  const base = tf.scalar(0);
+  const spread = tf.tensor1d([1, 2, 4]);
   const { value, grads } = tf.variableGrads(() => {
     const run = () => [model.call(xs, { training: true })].flat() as tf.Tensor[];
     const outputs = watchGates(
@@ -375,7 +376,10 @@ function stepWith(callback: ThimbleCallback, { epoch = 0, step = 0 } = {}) {
       () => callback.forward!(run, context),
     );
     scores = outputs[0]!.arraySync() as number[][];
-    return callback.loss!(base, outputs, context);
+    // A callback without a loss of its own: one that depends on the gates where they are left alone.
+    const base = tf.sum(tf.mul(bias, 0)) as tf.Scalar; // gradients need a way to the bias
+    const own = tf.add(base, tf.sum(tf.mul(outputs[0]!, spread))) as tf.Scalar;
+    return callback.loss?.(base, outputs, context) ?? own;
   }, [bias]);
   return {
     model,
@@ -424,19 +428,22 @@ describe('gateCost', () => {
 describe('reinforcedGates', () => {
   it('has the gradient of REINFORCE with the mean reward as baseline', () => {
     const alpha = 0.4;
+    const temperature = 0.5;
     let told = 0;
     for (let step = 0; step < 5; step++) {
-      const { gates, scores, gradient } = stepWith(reinforcedGates({ alpha }), { step });
+      const { gates, scores, gradient } = stepWith(reinforcedGates({ alpha, temperature }), {
+        step,
+      });
       // Both blocks cost the same.
       const rewards = gates.map(
         ([a, b], i) => Math.log(scores[i]![labelOf[i]!]!) - alpha * ((a! + b!) / 2),
       );
       const mean = rewards.reduce((x, y) => x + y) / 3;
-      // d log p(g) / d logit = g - sigmoid(logit); the bias sums over the samples.
+      // d log p(g) / d logit = (g - sigmoid(logit / T)) / T; the bias sums over the samples.
       const wanted = [0, 1].map((k) =>
         gates.reduce((sum, row, i) => {
-          const p = sigmoid(twoLogits[i]![k]!);
-          return sum - ((rewards[i]! - mean) * (row[k]! - p)) / 3;
+          const p = sigmoid(twoLogits[i]![k]! / temperature);
+          return sum - ((rewards[i]! - mean) * (row[k]! - p)) / temperature / 3;
         }, 0),
       );
       gradient.forEach((g, k) => void expect(g).toBeCloseTo(wanted[k]!, 4));
@@ -492,6 +499,34 @@ describe('reinforcedGates', () => {
     };
     expect(await learned(5)).toBe(3); // six times the right logit
     expect(await learned(0)).toBe(0); // nothing
+  });
+});
+
+describe('randomGates', () => {
+  it('opens gates with its probability in training, all of them with 1, and leaves them alone', () => {
+    const open = (keep: number) => {
+      let sum = 0;
+      for (let step = 0; step < 100; step++) {
+        const { gates, gradient } = stepWith(randomGates({ keep }), { step });
+        sum += gates.flat().reduce((a, b) => a + b);
+        expect(gradient).toEqual([0, 0]);
+      }
+      return sum / 600;
+    };
+    // Four standard deviations of 600 draws are 0.075.
+    expect(Math.abs(open(0.7) - 0.7)).toBeLessThan(0.075);
+    expect(open(1)).toBe(1);
+  });
+
+  it('is refused where nothing is gated, and out of range', async () => {
+    const plain = tfl.sequential({ layers: [dense({ units: 3, inputShape: [6] })] });
+    const fitting = fit(plain, examples(3), {
+      loss: 'categoricalCrossentropy',
+      callbacks: [randomGates()],
+      progress: false,
+    });
+    await expect(fitting).rejects.toThrow(/randomGates.*no gated layers/);
+    expect(() => randomGates({ keep: 1.1 })).toThrow(/keep/);
   });
 });
 

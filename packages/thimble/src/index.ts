@@ -33,6 +33,7 @@ import {
   gatedBlock,
   gatedConv2d,
   policyGate,
+  randomGates,
   reinforcedGates,
   slimmableBatchNormalization,
   slimmableConv2d,
@@ -94,6 +95,7 @@ export const callbacks: {
   iterativePruning: typeof iterativePruning;
   noisyTeacher: typeof noisyTeacher;
   quantizationAwareTraining: typeof quantizationAwareTraining;
+  randomGates: typeof randomGates;
   reinforcedGates: typeof reinforcedGates;
   relationalDistillation: typeof relationalDistillation;
   similarityPreserving: typeof similarityPreserving;
@@ -110,6 +112,7 @@ export const callbacks: {
   iterativePruning,
   noisyTeacher,
   quantizationAwareTraining,
+  randomGates,
   reinforcedGates,
   relationalDistillation,
   similarityPreserving,
