@@ -27,20 +27,23 @@ const { values } = parseArgs({
   options: {
     output: { type: 'string' },
     images: { type: 'string', default: '12000' },
-    epochs: { type: 'string', default: '8' },
+    epochs: { type: 'string', default: '6' },
   },
 });
 /** Epochs with all gates open, and from there with gates, or with all of them open for the comparison. */
 const EPOCHS = Number(values.epochs);
-const GATED = Math.ceil(EPOCHS * 0.75);
+const GATED = Math.ceil((EPOCHS * 4) / 3);
 const RATE = 3e-3;
-const GATED_RATE = 3e-3;
-/** Initial bias of the gates: open with the probability 0.73. */
+const BATCH = 64;
+const CHANNELS = 12;
+/** Initial bias of the gates: open. */
 const BIAS = 1;
 /** Part of the gated multiply-accumulates that is free, and what more costs. */
-const COST = { target: 0.65, strength: 2 };
+const COST = { target: 0.65, strength: 1 };
 const ALPHA = 0.02;
 const GAMMA = 2;
+/** Probability of a block in the first epochs of the network that BlockDrop goes on from. */
+const KEEP = 0.75;
 
 const study = await beginStudy('sample-difficulty', values.output);
 const { train: all, test } = await realMnist(true);
@@ -66,7 +69,7 @@ const conv = (filters: number, strides = 1) =>
   });
 const block = (filters: number) => [conv(filters), norm(), relu(), conv(filters), norm()];
 
-/** A residual network of three gated blocks of 8 channels at 14 x 14, and three of 16 at 7 x 7. */
+/** A residual network of six gated blocks of 12 channels at 7 x 7. */
 function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
   return withSeed(seed, () => {
     const image = tfl.input({ shape: inputShape });
@@ -82,10 +85,9 @@ function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
         policyGate({ name: 'policy_gate' }),
       );
     }
-    let x = apply(image, conv(8, 2), norm(), relu());
+    let x = apply(image, conv(CHANNELS, 2), norm(), relu(), conv(CHANNELS, 2), norm(), relu());
     for (let i = 0; i < 6; i++) {
-      if (i === 3) x = apply(x, conv(16, 2), norm(), relu());
-      const layers = block(i < 3 ? 8 : 16);
+      const layers = block(CHANNELS);
       const name = `block${i}`;
       x = decisions
         ? (gatedBlock({ name, layers, column: i }).apply([x, decisions]) as Value)
@@ -120,10 +122,10 @@ function grouped(seed: number): tfl.LayersModel {
       conv(16, 2),
       norm(),
       relu(),
-      gated('gated1', 32),
+      gated('gated1', 24),
       maxPooling2d({ poolSize: 2 }),
       norm(),
-      gated('gated2', 48),
+      gated('gated2', 32),
       globalAveragePooling2d({}),
       dense({ units: 10, activation: 'softmax' }),
     );
@@ -133,7 +135,7 @@ function grouped(seed: number): tfl.LayersModel {
 
 /** Keeps all gates open: the network without them. */
 const ones = ({ logits, gates }: GateDecision) => (logits ? tf.onesLike(gates) : undefined);
-const open: FitCallback = { forward: (run) => watchGates(ones, run) };
+const open = (): FitCallback => callbacks.randomGates({ keep: 1 });
 
 interface Outcome {
   errors: number;
@@ -194,42 +196,53 @@ function measured(model: tfl.LayersModel, difficulty: Float32Array): Outcome {
   };
 }
 
-/** Trained with all gates open, for so long; as it was when an earlier run got there. */
-async function opened(
-  make: () => tfl.LayersModel,
+const options = (seed: number, epochs: number, rate: number, ...hooks: FitCallback[]) => ({
+  ...training(seed, epochs, rate),
+  batchSize: BATCH,
+  callbacks: hooks,
+});
+
+/** The first epochs, with gates open at random or always; as the network was when an earlier run got there. */
+async function begun(
+  model: tfl.LayersModel,
   name: string,
   seed: number,
+  keep: number,
 ): Promise<tfl.LayersModel> {
-  const model = make();
   await fit(model, train, {
-    ...training(seed, EPOCHS, RATE),
-    callbacks: [open],
-    checkpoint: `${study.output}/${name}-${seed}.checkpoint`,
+    ...options(seed, EPOCHS, RATE, callbacks.randomGates({ keep })),
+    checkpoint: `${study.output}/${name}-${keep}-${seed}.checkpoint`,
   });
   return model;
 }
 
-type Learn = (model: tfl.LayersModel, seed: number) => Promise<void>;
+interface Way {
+  /** Probability of a gate to be open in the first epochs; default 1. */
+  keep?: number;
+  learn(model: tfl.LayersModel, seed: number): Promise<void>;
+}
 
-/** The network with all gates open trained on, and with gates from the same point. */
+/** The network with all gates open trained on, and with gates for as long. */
 async function compared(
   name: string,
   make: (seed: number) => tfl.LayersModel,
-  learn: Record<string, Learn>,
+  ways: Record<string, Way>,
   seed: number,
 ): Promise<Record<string, Outcome>> {
-  const start = await opened(() => make(seed), name, seed);
+  const start = await begun(make(seed), name, seed, 1);
   const plain = copyModel(start);
-  await fit(plain, train, { ...training(seed + 100, GATED, GATED_RATE), callbacks: [open] });
+  await fit(plain, train, options(seed + 100, GATED, RATE, open()));
   const { loss, errors } = tested(test, openly(plain));
   const { total } = measured(plain, loss);
   const outcomes: Record<string, Outcome> = {
     'all gates open': { errors, macs: total, total, histogram: [], correlation: 0 },
   };
   const model = copyModel(start);
-  for (const [method, teach] of Object.entries(learn)) {
-    copyValues(start, model);
-    await teach(model, seed);
+  for (const [method, { keep = 1, learn }] of Object.entries(ways)) {
+    const from = keep === 1 ? start : await begun(make(seed), name, seed, keep);
+    copyValues(from, model);
+    if (from !== start) from.dispose();
+    await learn(model, seed);
     outcomes[method] = measured(model, loss);
   }
   start.dispose();
@@ -238,29 +251,35 @@ async function compared(
   return outcomes;
 }
 
-const withGates =
-  (epochs: number, rate: number, ...hooks: FitCallback[]): Learn =>
-  async (model, seed) => {
-    await fit(model, train, { ...training(seed + 200, epochs, rate), callbacks: hooks });
-  };
 const { blockDrop, gateCost, reinforcedGates } = callbacks;
-const straightThrough = withGates(GATED, GATED_RATE, gateCost(COST));
+const learn = async (model: tfl.LayersModel, seed: number, epochs: number, hook: FitCallback) => {
+  await fit(model, train, options(seed + 200, epochs, RATE, hook));
+};
+const straightThrough: Way = {
+  learn: (model, seed) => learn(model, seed, GATED, gateCost(COST)),
+};
 
 /** Last part of the training that goes to the second stage of SkipNet and of BlockDrop. */
-const SECOND = Math.max(1, Math.round(GATED / 3));
-const skipNet: Learn = async (model, seed) => {
-  await withGates(GATED - SECOND, GATED_RATE, gateCost(COST))(model, seed);
-  await withGates(SECOND, GATED_RATE / 3, reinforcedGates({ alpha: ALPHA }))(model, seed + 1);
+const SECOND = Math.max(1, Math.round(GATED / 2));
+const skipNet: Way = {
+  async learn(model, seed) {
+    await learn(model, seed, GATED - SECOND, gateCost(COST));
+    const second = options(seed + 201, SECOND, RATE / 3, reinforcedGates({ alpha: ALPHA }));
+    await fit(model, train, second);
+  },
 };
-const policy: Learn = async (model, seed) => {
-  for (const layer of model.layers) layer.trainable = layer.name.startsWith('policy_');
-  await withGates(GATED - SECOND, GATED_RATE, blockDrop({ gamma: GAMMA }))(model, seed);
-  for (const layer of model.layers) layer.trainable = true;
-  const joint = blockDrop({ gamma: GAMMA, curriculum: false });
-  await withGates(SECOND, GATED_RATE / 3, joint)(model, seed + 1);
+const policy: Way = {
+  keep: KEEP,
+  async learn(model, seed) {
+    const hook = () => blockDrop({ gamma: GAMMA, curriculum: false });
+    for (const layer of model.layers) layer.trainable = layer.name.startsWith('policy_');
+    await learn(model, seed, GATED - SECOND, hook());
+    for (const layer of model.layers) layer.trainable = true;
+    await learn(model, seed + 1, SECOND, hook());
+  },
 };
 
-const settings = [train.size, EPOCHS, GATED, RATE, GATED_RATE, BIAS, COST, ALPHA, GAMMA];
+const settings = [train.size, EPOCHS, GATED, RATE, BATCH, CHANNELS, BIAS, COST, ALPHA, GAMMA, KEEP];
 const results = await study.compare(
   {
     'gated blocks': (seed) =>
@@ -308,11 +327,12 @@ await study.finish(
       epochs: EPOCHS,
       gated: GATED,
       rate: RATE,
-      gatedRate: GATED_RATE,
+      batch: BATCH,
       cost: COST,
       bias: BIAS,
     },
     reward: { alpha: ALPHA, gamma: GAMMA },
+    keep: KEEP,
     results,
   },
 );
