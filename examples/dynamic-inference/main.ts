@@ -1,4 +1,4 @@
-// Trains one network with early exits on handwritten digits: accuracy against computation and time.
+// Trains one network of several widths with early exits on handwritten digits: accuracy against computation and time.
 //   npm run dynamic-inference                                  the quick preset, a few minutes
 //   npm run dynamic-inference -- --preset paper --seeds 3      a larger network, trained for longer
 import { parseArgs } from 'node:util';
@@ -9,10 +9,11 @@ import { type Report, textReport, writeReport } from './report.ts';
 
 const OWNER = 'dynamic-inference';
 
-const HELP = `Trains one network with early exits on handwritten digits, and shows accuracy against multiply-accumulates
-and milliseconds: at every exit for all images, and leaving as soon as the network is sure.
+const HELP = `Trains one network of three widths with early exits on handwritten digits, and shows accuracy against
+multiply-accumulates and milliseconds: at every width, at each exit for all images, and leaving as soon as the
+network is sure.
 
-  --preset quick|paper   quick: 2 epochs and 2 with all exits; paper: twice the filters, 12 and 8 epochs
+  --preset quick|paper   quick: 2 epochs of all widths and 2 with all exits; paper: twice the filters, 12 and 8 epochs
   --seeds N              repeat with N seeds and show mean and spread (default 1)
   --data auto|synthetic|FOLDER   where the digits come from (default auto: THIMBLE_DATA_DIR, the
                          cache, a download, or else synthetic digits)

@@ -76,6 +76,6 @@ export async function writeReport(report: Report, folder: string): Promise<strin
       (point) => point.milliseconds,
     ),
   ];
-  const title = 'MNIST, computed as far as each image needs';
+  const title = 'MNIST, computed as wide and as far as is needed';
   return writePage(folder, title, lines, [...charts, htmlTable(table(report))], report);
 }
