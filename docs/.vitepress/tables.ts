@@ -369,6 +369,22 @@ function difficulty(): Table {
 
 const LENET300 = 'LeNet-300-100, MNIST, three seeds';
 
+/** Sizes of a network as a file, beside its errors. */
+const fileSizes = (name: string, network: string): Table =>
+  study(
+    name,
+    `${network} as a .thimble file, MNIST, three seeds; all of the file, against all weights and biases as float32`,
+    {
+      bytes: meanBytes,
+      'times smaller': (outcomes) =>
+        spread(
+          outcomes.map((outcome) => outcome.ratio!),
+          1,
+        ),
+      'test error': errors('errors'),
+    },
+  );
+
 /** Every table by the name that pages call it by. */
 export const tables: Record<string, () => Table> = {
   distillation: () => distillation('mnist-distillation', 'students see 10,000 images, three seeds'),
@@ -435,20 +451,8 @@ export const tables: Record<string, () => Table> = {
       'a depthwise-separable net with uneven channels, distorted MNIST, quantised after training, three seeds; bytes before entropy coding',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
-  'file-size': () =>
-    study(
-      'file-size',
-      'LeNet-300-100 as a .thimble file, MNIST, three seeds; all of the file, against all weights and biases as float32',
-      {
-        bytes: meanBytes,
-        'times smaller': (outcomes) =>
-          spread(
-            outcomes.map((outcome) => outcome.ratio!),
-            1,
-          ),
-        'test error': errors('errors'),
-      },
-    ),
+  'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
+  'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
   decomposed,
   'cold-start': coldStart,
   binary,
