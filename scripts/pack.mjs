@@ -24,9 +24,9 @@ export const packages = readdirSync(join(root, 'packages'))
 /** Packs all of them into a folder, from what was built last. */
 export function packAll(destination) {
   const workspaces = packages.flatMap(({ name }) => ['--workspace', name]);
-  execFileSync(
-    'npm',
-    ['pack', '--silent', '--ignore-scripts', ...workspaces, '--pack-destination', destination],
-    { cwd: root, stdio: ['ignore', 'ignore', 'inherit'], shell: process.platform === 'win32' },
-  );
+  execFileSync('npm', ['pack', '--silent', ...workspaces, '--pack-destination', destination], {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'inherit'],
+    shell: process.platform === 'win32',
+  });
 }

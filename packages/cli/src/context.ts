@@ -14,4 +14,6 @@ export interface Context {
 export interface Outcome {
   text: string;
   json: unknown;
+  /** What goes on when this has been printed. */
+  after?: Promise<void>;
 }

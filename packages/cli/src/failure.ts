@@ -31,10 +31,19 @@ export function endingOf(error: unknown): Ending {
   const usage = error instanceof UsageError || error instanceof OptionError;
   const code = usage ? EXIT.usage : EXIT.failure;
   if (error instanceof ThimbleError) return { code, message: error.message };
-  const { message = String(error), code: system, path } = error as NodeJS.ErrnoException;
+  const {
+    message = String(error),
+    code: system,
+    path,
+    port,
+  } = error as NodeJS.ErrnoException & { port?: number };
   const sentences: Record<string, string> = {
     ENOENT: `There is no file "${path}".`,
-    EACCES: `"${path}" may not be read or written: check its permissions.`,
+    EACCES:
+      port === undefined
+        ? `"${path}" may not be read or written: check its permissions.`
+        : `Port ${port} may not be opened: choose one from 1024 on with --port.`,
+    EADDRINUSE: `Port ${port} is in use by another program: choose another with --port, or --port 0 for any that is free.`,
     EISDIR: `"${path}" is a folder, where a file is needed.`,
     ENOTDIR: `"${path}" has a file where a folder is needed.`,
     ENOSPC: 'The disk is full.',

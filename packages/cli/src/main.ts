@@ -23,8 +23,9 @@ export async function main(words: readonly string[], { out, err, signal }: Io): 
   const asked = { json: words.includes('--json'), debug: words.includes('--debug') };
   const act: Act = async ({ json = false, quiet = false }, body) => {
     const say = json || quiet ? () => {} : (text: string) => err(`${text}\n`);
-    const { text, json: result } = await body({ progress: !quiet && !json, signal, say });
-    out(json ? `${JSON.stringify(result, finite, 2)}\n` : `${text}\n`);
+    const outcome = await body({ progress: !quiet && !json, signal, say });
+    out(json ? `${JSON.stringify(outcome.json, finite, 2)}\n` : `${outcome.text}\n`);
+    await outcome.after;
   };
   const program = programOf(versionOf(), act);
   const output = { writeOut: out, writeErr: err };

@@ -7,6 +7,7 @@ import type { ConvertOptions } from './commands/convert.ts';
 import type { DemoOptions } from './commands/demo.ts';
 import type { EvalOptions } from './commands/evaluate.ts';
 import type { InspectOptions } from './commands/inspect.ts';
+import type { ServeOptions } from './commands/serve.ts';
 import type { Context, Outcome } from './context.ts';
 
 /** Runs what a command does, and prints what comes of it. */
@@ -38,11 +39,12 @@ function examples(...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }
 
-function whole(min: number): (text: string) => number {
+function whole(min: number, max: number = Number.POSITIVE_INFINITY): (text: string) => number {
+  const range = max < Number.POSITIVE_INFINITY ? `from ${min} to ${max}` : `from ${min} on`;
   return (text) => {
     const value = Number(text);
-    if (Number.isInteger(value) && value >= min) return value;
-    throw new InvalidArgumentError(`It must be a whole number from ${min} on.`);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`);
   };
 }
 
@@ -230,6 +232,22 @@ export function programOf(version: string, act: Act): Command {
     )
     .action((options: DemoOptions & CommonOptions) =>
       act(options, async (context) => (await import('./commands/demo.ts')).demo(options, context)),
+    );
+
+  command('serve', 'Shows the playground in a browser on this machine: draw digits, prune, train.')
+    .option(
+      '--port <number>',
+      'where it listens, on 127.0.0.1 alone; default 8642, 0 for any that is free',
+      whole(0, 65_535),
+    )
+    .addHelpText(
+      'after',
+      `\nCtrl-C stops it.${examples('thimble serve', 'thimble serve --port 8080')}`,
+    )
+    .action((options: ServeOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/serve.ts')).serve(options, context),
+      ),
     );
 
   command('completion', 'Prints a script by which a shell completes commands and options.')

@@ -77,7 +77,16 @@ describe('help', () => {
   test('names all commands, and each has examples', async () => {
     const { code, out } = await run('--help');
     expect(code).toBe(0);
-    for (const name of ['inspect', 'compress', 'convert', 'bench', 'eval', 'recipe', 'demo']) {
+    for (const name of [
+      'inspect',
+      'compress',
+      'convert',
+      'bench',
+      'eval',
+      'recipe',
+      'demo',
+      'serve',
+    ]) {
       expect(out).toContain(`  ${name} `);
       const help = await run(name, '--help');
       expect(help.code, name).toBe(0);
