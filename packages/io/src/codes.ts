@@ -1,7 +1,8 @@
 // Finds the whole-number codes that stand for the values of a weight exactly.
 import { roundHalfToEven, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
-import { halfToFloat, hashedValues, scalesOf, tableOf, valuesOfCodes } from '@thimble/runtime/file';
+import { hashedValues, scalesOf, tableOf } from '@thimble/runtime/file';
+import { halfToFloat, valuesOfCodes } from './values-of-codes.ts';
 
 /** A weight ready to be stored: how its values are coded, and their codes where they have any. */
 export interface Coded {

@@ -1,9 +1,10 @@
 // The layouts that a weight can be stored in: which entries are kept, and how that is written.
 import { sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
-import { BY_OUTPUTS, placesByOutputs, runsAlong } from '@thimble/runtime/file';
+import { BY_OUTPUTS } from '@thimble/runtime/file';
 import type { ByteWriter } from './byte-writer.ts';
 import { BitWriter } from './byte-writer.ts';
+import { placesByOutputs, runsAlong } from './groups.ts';
 import { writeHuffman } from './huffman-code.ts';
 
 /** Names of the layouts. */

@@ -1,7 +1,7 @@
 // Rate-distortion optimal quantisation: a code gives way to a cheaper one where that does little harm.
 import type { GraphWeight } from '@thimble/graph';
-import { valuesOfCodes } from '@thimble/runtime/file';
 import { codesOf } from './codes.ts';
+import { valuesOfCodes } from './values-of-codes.ts';
 
 const ROUNDS = 4;
 type Coded = Parameters<typeof valuesOfCodes>[2];

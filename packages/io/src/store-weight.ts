@@ -3,7 +3,6 @@
 import { sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import {
-  codeCodes,
   ENTROPY,
   LAYOUT_STEP,
   LAYOUTS,
@@ -12,7 +11,8 @@ import {
   NO_AXIS,
   VALUES,
 } from '@thimble/runtime/file';
-import { ArithmeticEncoder } from './arithmetic-encoder.ts';
+import { codeCodes } from './arithmetic/code-model.ts';
+import { ArithmeticEncoder } from './arithmetic/encoder.ts';
 import { BitWriter, ByteWriter } from './byte-writer.ts';
 import { type Coded, codesOf, halfOf } from './codes.ts';
 import { writeHuffman } from './huffman-code.ts';

@@ -1,9 +1,9 @@
 // Weights put into another form when they are written: the `weights` option of `encode`.
 import { NoMatchError, OptionError, type ValueCode } from '@thimble/base';
 import type { Graph, GraphNode, GraphWeight } from '@thimble/graph';
-import { halfToFloat } from '@thimble/runtime/file';
 import { codesOf, halfOf, scaleAt } from './codes.ts';
 import { kmeansLinear } from './kmeans-linear.ts';
+import { halfToFloat } from './values-of-codes.ts';
 
 /**
  * What a weight can be made into:

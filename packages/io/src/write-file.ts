@@ -2,7 +2,6 @@
 import { crc32, sizeOf } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
 import {
-  codeText,
   type FileNotes,
   FREE_VALUES,
   HEAD,
@@ -10,7 +9,8 @@ import {
   VALUES_PER_BYTE,
   VERSION,
 } from '@thimble/runtime/file';
-import { ArithmeticEncoder } from './arithmetic-encoder.ts';
+import { ArithmeticEncoder } from './arithmetic/encoder.ts';
+import { codeText } from './arithmetic/text-model.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { describe } from './describe.ts';
 import { phrasesOf } from './phrases.ts';

@@ -1,10 +1,11 @@
 // The arithmetic coder and its model against slow ones of another make.
 import { Random } from '@thimble/base';
-import { ArithmeticDecoder, type BitCoder, codeCodes } from '@thimble/runtime/file';
 import { describe, expect, it } from 'vitest';
-import { ArithmeticEncoder, BitCounter } from '../src/arithmetic-encoder.ts';
+import { codeCodes } from '../src/arithmetic/code-model.ts';
+import { ArithmeticEncoder, BitCounter, type BitSink } from '../src/arithmetic/encoder.ts';
 
 interface Bit {
+  /** The probability of a 1 times 65536. */
   one: number;
   bit: number;
 }
@@ -12,8 +13,8 @@ interface Bit {
 function bits(count: number): Bit[] {
   const random = new Random(count);
   return Array.from({ length: count }, () => {
-    const one = random.integer(3) === 0 ? random.uniform(1e-4, 2e-3) : random.uniform(0.001, 0.999);
-    return { one, bit: random.uniform() < one ? 1 : 0 };
+    const one = 1 + random.integer(random.integer(3) === 0 ? 130 : 65_535);
+    return { one, bit: random.uniform() < one / 65_536 ? 1 : 0 };
   });
 }
 
@@ -21,7 +22,7 @@ function bits(count: number): Bit[] {
 function interval(list: Bit[]): { low: bigint; high: bigint; bytes: number } {
   let [low, high, bytes] = [0n, 0xffffffffn, 4];
   for (const { one, bit } of list) {
-    const split = low + BigInt(Math.floor(Number(high - low) * one));
+    const split = low + (((high - low) * BigInt(one)) >> 16n);
     if (bit) high = split;
     else low = split + 1n;
     while (low >> 24n === high >> 24n || ((low ^ high) & 0xff000000n) === 0n) {
@@ -30,6 +31,25 @@ function interval(list: Bit[]): { low: bigint; high: bigint; bytes: number } {
     }
   }
   return { low, high, bytes };
+}
+
+/** The bits back, from whole numbers of any length: what is left of the code when the bits before are taken off. */
+function decoded(bytes: Uint8Array, list: Bit[]): number[] {
+  let [low, high, code, at] = [0n, 0xffffffffn, 0n, 0];
+  const next = () => BigInt(bytes[at++] ?? 0);
+  for (let i = 0; i < 4; i++) code = (code << 8n) | next();
+  return list.map(({ one }) => {
+    const split = low + (((high - low) * BigInt(one)) >> 16n);
+    const bit = code <= split ? 1 : 0;
+    if (bit) high = split;
+    else low = split + 1n;
+    while (low >> 24n === high >> 24n) {
+      [low, high, code] = [low, (high << 8n) | 255n, (code << 8n) | next()].map(
+        (value, i) => (i === 0 ? value << 8n : value) & 0xffffffffn,
+      ) as [bigint, bigint, bigint];
+    }
+    return bit;
+  });
 }
 
 describe('coder', () => {
@@ -45,8 +65,7 @@ describe('coder', () => {
       expect(value >= low && value <= high).toBe(true);
       expect(bytes.length).toBeLessThanOrEqual(length);
     }
-    const decoder = new ArithmeticDecoder(bytes);
-    for (const { one, bit } of list) expect(decoder.bit(one)).toBe(bit);
+    expect(decoded(bytes, list)).toEqual(list.map(({ bit }) => bit));
   });
 
   it('takes what information theory says, and no more than two bytes beside it', () => {
@@ -57,7 +76,7 @@ describe('coder', () => {
     for (const { one, bit } of list) {
       encoder.bit(one, bit);
       counter.bit(one, bit);
-      ideal += Math.log2(1 / (bit ? one : 1 - one));
+      ideal -= Math.log2((bit ? one : 65_536 - one) / 65_536);
     }
     expect(counter.bits).toBeCloseTo(ideal, 6);
     const taken = 8 * encoder.done().length;
@@ -80,25 +99,31 @@ class Contexts {
   }
 }
 
-/** The bits of a weight's codes and their probabilities, as the docstring of codeCodes says it. */
+/** The bits of a weight's codes and their probabilities, as the docstring of codeCodes says it; probabilities in
+ * floating point. */
 function reference(codes: number[][], lag: number): Bit[] {
   const made: Bit[] = [];
   const contexts = new Contexts();
   const weights = [0.35, 0.35, 0.35];
   const ends = [0.005, 0.008, 0.0125, 0.02, 0.03125, 0.05, 0.08, 0.125, 0.2, 0.3125, 0.5];
   const density = (count: number, of: number) =>
-    ends.filter((end) => (count + 0.4) / (of + 2) >= end).length;
+    ends.filter((end) => count + 0.4 >= end * (of + 2)).length;
   const at = (row: number, column: number) => codes[row]?.[column] ?? 0;
   const kept = (row: number, column: number) => (at(row, column) === 0 ? 0 : 1);
   const countIn = (row: number, columns: number) =>
     codes[row]!.slice(0, columns).filter((code) => code !== 0).length;
   const alone = (name: string, bit: number) => {
     const seen = contexts.of(name);
-    made.push({ one: replay(seen), bit });
+    made.push({ one: 65_536 * replay(seen), bit });
     seen.push(bit);
   };
   for (const [row, line] of codes.entries()) {
-    const whole = (r: number) => (r >= 0 ? density(countIn(r, line.length), line.length) : 0);
+    const empty = (r: number) => (codes[r] ? Number(codes[r]!.every((each) => each === 0)) : 2);
+    const whole = (r: number) =>
+      empty(r) === 0 ? density(countIn(r, line.length), line.length) : 0;
+    const rowsNear = [empty(row - 1), empty(row - lag), lag > 1 ? empty(row - lag + 1) : 2];
+    alone(`row ${rowsNear}`, empty(row));
+    if (empty(row) === 1) continue;
     for (const [column, code] of line.entries()) {
       const near = [1, 2, lag, lag + 1, lag > 1 ? lag - 1 : 1e9].map((d) => kept(row - d, column));
       const rows = [density(countIn(row, column), column), whole(row - 1), whole(row - lag)];
@@ -110,9 +135,10 @@ function reference(codes: number[][], lag: number): Bit[] {
       const sum = stretched.reduce((total, s, k) => total + s * weights[k]!, 0);
       const one = 1 / (1 + Math.exp(-sum));
       const bit = code === 0 ? 0 : 1;
-      made.push({ one, bit });
+      made.push({ one: 65_536 * one, bit });
       stretched.forEach((s, k) => {
-        weights[k]! += 0.002 * (bit - one) * s;
+        // 2^-14 in units of 10 / 2048.
+        weights[k]! += 0.0125 * (bit - one) * s;
         contexts.of(names[k]!).push(bit);
       });
       if (code === 0) continue;
@@ -120,14 +146,14 @@ function reference(codes: number[][], lag: number): Bit[] {
       alone(`sign ${Math.sign(left)} ${Math.sign(up)}`, code < 0 ? 1 : 0);
       const level = Math.min(2, Math.max(Math.abs(left), Math.abs(up)));
       const size = Math.abs(code);
-      for (let n = 1; n <= Math.min(18, size); n++) alone(`above ${n} ${level}`, size > n ? 1 : 0);
-      if (size <= 18) continue;
-      const rest = (size - 18).toString(2);
-      for (let k = 0; k < rest.length; k++) alone(`prefix ${k}`, k + 1 < rest.length ? 1 : 0);
-      for (let k = 1; k < rest.length; k++) {
-        const before = Number.parseInt(rest.slice(0, k), 2) & 3;
-        if (k <= 2) alone(`leading ${rest.length - 1} ${before}`, Number(rest[k]));
-        else made.push({ one: 0.5, bit: Number(rest[k]) });
+      const binary = size.toString(2);
+      for (let k = 0; k < binary.length; k++) {
+        alone(`length ${k} ${level}`, k + 1 < binary.length ? 1 : 0);
+      }
+      for (let k = 1; k < binary.length; k++) {
+        const before = Number.parseInt(binary.slice(0, k), 2);
+        if (before < 32) alone(`leading ${binary.length} ${before}`, Number(binary[k]));
+        else made.push({ one: 32_768, bit: Number(binary[k]) });
       }
     }
   }
@@ -146,12 +172,7 @@ describe('model', () => {
     (_, rows, columns, lag, code) => {
       const table = Array.from({ length: rows }, () => Array.from({ length: columns }, code));
       const made: Bit[] = [];
-      const recorder: BitCoder = {
-        bit(one, bit) {
-          made.push({ one, bit });
-          return bit;
-        },
-      };
+      const recorder: BitSink = { bit: (one, bit) => void made.push({ one, bit }) };
       const flat = Int32Array.from(table.flat());
       codeCodes(recorder, flat, { rows, columns, lag });
       expect(Array.from(flat)).toEqual(table.flat().map((each) => each + 0));
@@ -159,10 +180,10 @@ describe('model', () => {
       expect(made.map(({ bit }) => bit)).toEqual(wanted.map(({ bit }) => bit));
       // Tables of 4096 steps in place of logarithms: nearly the same probabilities.
       const cost = (list: Bit[]) =>
-        list.reduce((sum, { one, bit }) => sum - Math.log2(bit ? one : 1 - one), 0);
+        list.reduce((sum, { one, bit }) => sum - Math.log2((bit ? one : 65_536 - one) / 65_536), 0);
       expect(Math.abs(cost(made) / cost(wanted) - 1)).toBeLessThan(0.01);
       for (const [i, { one }] of made.entries()) {
-        expect(Math.abs(one - wanted[i]!.one)).toBeLessThan(0.02);
+        expect(Math.abs(one - wanted[i]!.one)).toBeLessThan(0.02 * 65_536);
       }
     },
   );

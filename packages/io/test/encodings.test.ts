@@ -5,15 +5,16 @@ import { encodeGraph } from '@thimble/io';
 import {
   ByteReader,
   decodeBytes,
-  halfToFloat,
   hashedValues,
   readWeight,
+  Workspace,
 } from '@thimble/runtime/file';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { halfOf } from '../src/codes.ts';
 import type { LayoutName } from '../src/layouts.ts';
 import { type EntropyCode, storeWeight } from '../src/store-weight.ts';
+import { halfToFloat } from '../src/values-of-codes.ts';
 
 const random = new Random(2, 'encodings');
 
@@ -141,7 +142,7 @@ function sameBytes(a?: Float32Array | Uint8Array, b?: Float32Array | Uint8Array)
 
 function read(bytes: Uint8Array): GraphWeight {
   const reader = new ByteReader(bytes);
-  const weight = readWeight(reader, { values: 1e6 });
+  const weight = readWeight(reader, { values: 1e6 }, Workspace.of(bytes));
   expect(reader.left).toBe(0);
   return weight;
 }

@@ -1,8 +1,8 @@
 import { Random } from '@thimble/base';
-import { ByteReader, huffmanSymbols, huffmanTable, readLengths } from '@thimble/runtime/file';
+import { ByteReader, ENTROPY, readSymbols, Workspace } from '@thimble/runtime/file';
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../src/byte-writer.ts';
-import { canonicalCodes, codeLengths, writeHuffman } from '../src/huffman-code.ts';
+import { canonicalCodes, codeLengths, writeHuffman, writeLengths } from '../src/huffman-code.ts';
 
 /** Cost of the best prefix code without a bound: the two rarest joined over and over. */
 function huffmanCost(counts: number[]): number {
@@ -54,6 +54,12 @@ describe('codeLengths', () => {
   });
 });
 
+function symbolsOf(bytes: Uint8Array, symbols: number, count: number, low: number): Int32Array {
+  const work = Workspace.of(bytes);
+  const at = readSymbols(new ByteReader(bytes), work, symbols, count, ENTROPY.huffman, low);
+  return new Int32Array(work.bytes(at, 4 * count).slice().buffer);
+}
+
 it.each([1, 2, 3, 64, 300, 4096])('%i symbols come back', (symbols) => {
   const random = new Random(symbols);
   const values = Int32Array.from({ length: 5000 }, () =>
@@ -61,14 +67,16 @@ it.each([1, 2, 3, 64, 300, 4096])('%i symbols come back', (symbols) => {
   );
   const writer = new ByteWriter();
   writeHuffman(writer, values, symbols);
-  const reader = new ByteReader(writer.done());
-  const table = huffmanTable(readLengths(reader, symbols));
-  const code = reader.take(reader.varint('length'), 'code');
-  expect(huffmanSymbols(code, table, values.length)).toEqual(values);
+  const bytes = writer.done();
+  expect(symbolsOf(bytes, symbols, values.length, 0)).toEqual(values);
+  expect(symbolsOf(bytes, symbols, values.length, -7)).toEqual(values.map((value) => value - 7));
   // More than there are: up to seven zeros that fill the last byte may pass for some.
-  expect(() => huffmanSymbols(code, table, values.length + 9)).toThrow('cut off');
+  expect(() => symbolsOf(bytes, symbols, values.length + 9, 0)).toThrow('cut off');
 });
 
 it.each([[[1, 1, 1]], [[2, 2, 2]], [[0, 0]]])('lengths %j are no code', (lengths) => {
-  expect(() => huffmanTable(Uint8Array.from(lengths))).toThrow('Huffman');
+  const writer = new ByteWriter();
+  writeLengths(writer, Uint8Array.from(lengths));
+  writer.section(Uint8Array.of(0));
+  expect(() => symbolsOf(writer.done(), lengths.length, 1, 0)).toThrow('Huffman');
 });

@@ -1,12 +1,19 @@
-// Compiles the entry points of assembly/ twice each, with plain and with relaxed SIMD, and writes the bytes as
-// JavaScript modules: dist/wasm.js, the kernels of training, and dist/inference-wasm.js, those that a page
-// needs to run a packed network. Part of the build; leaves a module alone that is newer than the sources.
+// Compiles the entry points of assembly/ and writes the bytes as JavaScript modules: dist/wasm.js, the kernels of
+// training, and dist/inference-wasm.js, those that a page needs to run a packed network, twice each, with plain and
+// with relaxed SIMD; dist/decoding-wasm.js, what reads a file. Part of the build; leaves a module alone that is
+// newer than the sources.
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const targets = { 'index.ts': 'wasm.js', 'inference.ts': 'inference-wasm.js' };
+const PLAIN = { plain: ['simd'] };
+const BOTH = { ...PLAIN, relaxed: ['simd', 'relaxed-simd'] };
+const targets = {
+  'index.ts': ['wasm.js', BOTH],
+  'inference.ts': ['inference-wasm.js', BOTH],
+  'decoding.ts': ['decoding-wasm.js', PLAIN],
+};
 
 function newest() {
   const names = readdirSync(join(root, 'assembly'), { recursive: true });
@@ -32,15 +39,14 @@ async function compile(asc, entry, ...features) {
 }
 
 const sources = newest();
-for (const [entry, name] of Object.entries(targets)) {
+for (const [entry, [name, builds]] of Object.entries(targets)) {
   const target = join(root, 'dist', name);
   if ((statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sources) continue;
   const asc = await import('assemblyscript/asc');
-  const plain = await compile(asc, entry, 'simd');
-  const relaxed = await compile(asc, entry, 'simd', 'relaxed-simd');
+  const lines = [];
+  for (const [build, features] of Object.entries(builds)) {
+    lines.push(`export const ${build} =\n  '${await compile(asc, entry, ...features)}';\n`);
+  }
   mkdirSync(join(root, 'dist'), { recursive: true });
-  writeFileSync(
-    target,
-    `export const plain =\n  '${plain}';\nexport const relaxed =\n  '${relaxed}';\n`,
-  );
+  writeFileSync(target, lines.join(''));
 }

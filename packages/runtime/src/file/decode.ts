@@ -7,12 +7,13 @@ import {
   UnsupportedError,
 } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
-import { ArithmeticDecoder } from './arithmetic-decoder.ts';
-import { checkGraph, type FileNotes, parseDescription } from './description.ts';
+import { arithmeticText } from './arithmetic.ts';
+import { checkGraph, type Description, type FileNotes, parseDescription } from './description.ts';
 import { FREE_VALUES, HEAD, MAGIC, MOST_VALUES, VALUES_PER_BYTE, VERSION } from './format.ts';
+import { textOfPhrases } from './phrases.ts';
 import { ByteReader, corrupt } from './reader.ts';
-import { codeText, textOfPhrases } from './text-model.ts';
-import { readWeight } from './weight.ts';
+import { type Budget, readWeight } from './weight.ts';
+import { Workspace } from './workspace.ts';
 
 /** What a `.thimble` file holds. */
 export interface ThimbleFile extends FileNotes {
@@ -70,28 +71,37 @@ export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
         ? Math.min(MOST_VALUES, Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE))
         : Math.floor(maxBytes / 4),
   };
-  const { graph, keys, notes } = parseDescription(readText(reader));
+  const { graph, notes } = readAll(reader, budget);
+  while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
+  checkGraph(graph);
+  return { graph, ...notes, version: VERSION, bytes: bytes.length };
+}
+
+/** The description and the weights. */
+function readAll(reader: ByteReader, budget: Budget): Omit<Description, 'keys'> {
   try {
-    for (const key of keys) graph.weights[key] = readWeight(reader, budget);
+    const work = Workspace.of(reader.bytes);
+    try {
+      const { graph, keys, notes } = parseDescription(readText(reader, work));
+      for (const key of keys) graph.weights[key] = readWeight(reader, budget, work);
+      return { graph, notes };
+    } finally {
+      work.release();
+    }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new FileFormatError(
       `The .thimble file needs more memory than there is: ${error.message}.`,
     );
   }
-  while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
-  checkGraph(graph);
-  return { graph, ...notes, version: VERSION, bytes: bytes.length };
 }
 
 /** The description as text. */
-function readText(reader: ByteReader): string {
+function readText(reader: ByteReader, work: Workspace): string {
   const length = reader.varint('the length of the description');
-  const code = reader.take(reader.varint('the length of the description'), 'the description');
-  if (length > TEXT_PER_BYTE * (code.length + 1)) throw corrupt('its description is too long');
-  const bytes = new Uint8Array(length);
-  codeText(new ArithmeticDecoder(code), bytes);
-  const text = textOfPhrases(bytes);
+  const { from, count } = reader.section('the description');
+  if (length > TEXT_PER_BYTE * (count + 1)) throw corrupt('its description is too long');
+  const text = textOfPhrases(arithmeticText(work, from, count, length));
   if (text === undefined) throw corrupt('its description has unknown phrases');
   return text;
 }

@@ -1,7 +1,4 @@
 // What the writer of .thimble files shares with the reader. Not for use elsewhere.
-export { AdaptiveBits, MixedBits } from './adaptive-bits.ts';
-export { ArithmeticDecoder, type BitCoder } from './arithmetic-decoder.ts';
-export { type CodeShape, codeCodes } from './code-model.ts';
 export { decodeBytes } from './decode.ts';
 export {
   type FileNotes,
@@ -9,16 +6,10 @@ export {
   lastOutput,
 } from './description.ts';
 export * from './format.ts';
-export { placesByOutputs, type Runs, runsAlong } from './groups.ts';
-export {
-  huffmanSymbols,
-  huffmanTable,
-  LONGEST,
-  MOST_SYMBOLS,
-  packedSymbols,
-  readLengths,
-} from './huffman.ts';
+export { PHRASES, textOfPhrases } from './phrases.ts';
 export { ByteReader } from './reader.ts';
-export { codeText, PHRASES, textOfPhrases } from './text-model.ts';
-export { halfToFloat, hashedValues, scalesOf, tableOf, valuesOfCodes } from './values.ts';
+export { LONGEST, MOST_SYMBOLS, readSymbols } from './symbols.ts';
+export { scalesOf } from './value-code.ts';
+export { type CodedValues, hashedValues, sliceOf, tableOf } from './values.ts';
 export { readWeight } from './weight.ts';
+export { Workspace } from './workspace.ts';

@@ -45,24 +45,30 @@ export class ByteReader {
     return code % 2 === 0 ? code / 2 : -(code + 1) / 2;
   }
 
-  /** A view of the next bytes. */
-  take(count: number, what: string): Uint8Array {
+  /** Passes over the next bytes; returns where they begin. */
+  skip(count: number, what: string): number {
     if (count > this.left) throw corrupt(`${what} is cut off`);
     this.at += count;
-    return this.bytes.subarray(this.at - count, this.at);
+    return this.at - count;
+  }
+
+  /** Passes over bytes with their count in front. */
+  section(what: string): { from: number; count: number } {
+    const count = this.varint(what);
+    return { from: this.skip(count, what), count };
   }
 
   /** `count` floats of 32 bits. */
   floats(count: number, what: string): Float32Array {
-    if (count * 4 > this.left) throw corrupt(`${what} is cut off`);
-    return floatsOf(this.take(count * 4, what));
+    const from = this.skip(count * 4, what);
+    return floatsOf(this.bytes.subarray(from, this.at));
   }
 }
 
 const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Little-endian floats of 32 bits, in memory of their own. */
-export function floatsOf(bytes: Uint8Array): Float32Array {
+function floatsOf(bytes: Uint8Array): Float32Array {
   const floats = new Float32Array(bytes.length / 4);
   const raw = new Uint8Array(floats.buffer);
   raw.set(bytes);

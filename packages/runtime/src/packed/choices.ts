@@ -1,8 +1,8 @@
 // Which kernel a layer gets: the one that should take the fewest cycles, by a model fitted to measurements.
 import { type Encoding, sizeOf } from '@thimble/base';
-import { rawBits } from '../file/values.ts';
 import { type Cells, cellsOf, countEntries, type Kernel } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
+import { rawBits } from './raw-bits.ts';
 import { isPadded } from './windows.ts';
 
 /** A kernel for a convolution. */

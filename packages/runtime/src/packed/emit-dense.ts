@@ -1,10 +1,10 @@
 // Dense layers as calls of kernels.
 import { CURVES } from '@thimble/kernels/inference';
-import { rawBits } from '../file/values.ts';
 import { codesOf, type DenseChoice, sharedValues, signsOf } from './choices.ts';
 import { codingOf } from './coding.ts';
 import type { Dense } from './operations.ts';
 import type { Place, Program } from './program.ts';
+import { rawBits } from './raw-bits.ts';
 import { emitDenseMagnitude, emitXnorDense } from './xnor.ts';
 
 const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;

@@ -1,5 +1,5 @@
 // The lists that streams walk: which input pixels each weight of an output meets, and with what.
-import { rawBits } from '../file/values.ts';
+import { rawBits } from './raw-bits.ts';
 import type { Window } from './windows.ts';
 
 /** A convolution's weights: [height, width, in, out], or with `separate` [height, width, in, out / in]. */

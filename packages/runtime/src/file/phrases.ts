@@ -1,7 +1,4 @@
-// Short texts in few bytes: usual phrases of a network's description become one byte each, and every byte is
-// predicted from those before it.
-import { MixedBits } from './adaptive-bits.ts';
-import type { BitCoder } from './arithmetic-decoder.ts';
+// Usual phrases of a network's description, which become one byte each.
 
 /**
  * What the bytes from 128 on stand for. Part of the format: phrases may be added at the end, never changed.
@@ -129,49 +126,6 @@ export const PHRASES: readonly string[] = [
   ',"',
   ',0,[[null,',
 ];
-
-const ORDERS = 3;
-/** Contexts of each order; the bytes before share them by hashing. */
-const TABLE = 1 << 13;
-
-/** Predicts bytes, each from its highest bit on, in contexts of the last 0, 1 and 2 bytes. */
-class TextModel {
-  readonly #bits: MixedBits;
-  #last = 0;
-  #before = 0;
-
-  constructor(coder: BitCoder) {
-    const mixing = { memory: 64, rate: 0.02, weight: 0.45 };
-    this.#bits = new MixedBits(coder, ORDERS, ORDERS * TABLE, mixing);
-  }
-
-  byte(value: number): number {
-    const { contexts } = this.#bits;
-    const one = Math.imul(this.#last + 1, 0x9e3779b1);
-    const two = Math.imul(one ^ (this.#before + 1), 0x85ebca6b);
-    let partial = 1;
-    for (let shift = 7; shift >= 0; shift--) {
-      contexts[0] = partial;
-      contexts[1] = TABLE + placeOf(one + partial);
-      contexts[2] = 2 * TABLE + placeOf(two + partial);
-      partial = partial * 2 + this.#bits.bit((value >> shift) & 1);
-    }
-    this.#before = this.#last;
-    this.#last = partial & 255;
-    return this.#last;
-  }
-}
-
-function placeOf(hash: number): number {
-  const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (mixed ^ (mixed >>> 12)) & (TABLE - 1);
-}
-
-/** Codes bytes in place: an encoder reads them, a decoder writes them. */
-export function codeText(coder: BitCoder, bytes: Uint8Array): void {
-  const model = new TextModel(coder);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = model.byte(bytes[i]!);
-}
 
 /** The text that bytes stand for; undefined where a byte stands for nothing. */
 export function textOfPhrases(bytes: Uint8Array): string | undefined {

@@ -1,0 +1,100 @@
+// The memory in which a file is decoded.
+import { DECODING_BYTES, type DecodingKernels, decodingKernels } from '@thimble/kernels/decoding';
+
+const PAGE = 65_536;
+/** A memory of more bytes is left to the garbage collector: it would never become smaller. */
+const MOST_KEPT = 2 ** 24;
+const CODER = 64;
+const TABLES = 128;
+const START: number = TABLES + DECODING_BYTES.tables;
+
+/** An address in a {@link Workspace}. */
+export type Address = number;
+
+let idle: Workspace | undefined;
+
+/**
+ * A file in memory, and behind it room for what is made of it. Views of the memory are made when they are needed: they
+ * end where it grows.
+ */
+export class Workspace {
+  readonly kernels: DecodingKernels;
+  readonly coder: Address = CODER;
+  readonly tables: Address = TABLES;
+  /** Where the file begins. */
+  readonly file: Address = START;
+  readonly #memory: WebAssembly.Memory;
+  #next: Address = START;
+
+  private constructor() {
+    this.#memory = new WebAssembly.Memory({ initial: 4 });
+    this.kernels = decodingKernels(this.#memory);
+    this.kernels.prepare(TABLES);
+  }
+
+  /** A workspace with a file in it. @throws RangeError where there is not enough memory. */
+  static of(file: Uint8Array): Workspace {
+    const work = idle ?? new Workspace();
+    idle = undefined;
+    work.#next = START;
+    work.put(file);
+    return work;
+  }
+
+  /** Gives the workspace back. */
+  release(): void {
+    if (this.#memory.buffer.byteLength <= MOST_KEPT) idle = this;
+  }
+
+  /** What was taken until now; {@link rewind} frees what is taken later. */
+  get mark(): Address {
+    return this.#next;
+  }
+
+  rewind(mark: Address): void {
+    this.#next = mark;
+  }
+
+  /** Room for so many bytes, and 16 more that may be read; what it holds is not known. */
+  take(bytes: number): Address {
+    const at = this.#next;
+    this.#next = Math.ceil((at + bytes + 16) / 8) * 8;
+    const missing = this.#next - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE));
+    return at;
+  }
+
+  /** As {@link take}, filled with zeros. */
+  zeros(bytes: number): Address {
+    const at = this.take(bytes);
+    this.bytes(at, bytes).fill(0);
+    return at;
+  }
+
+  /** Room that holds a copy of some values. */
+  put({ buffer, byteOffset, byteLength }: ArrayBufferView): Address {
+    const at = this.take(byteLength);
+    this.bytes(at, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
+    return at;
+  }
+
+  /** A view of bytes. */
+  bytes(at: Address, count: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, at, count);
+  }
+
+  /** A copy of floats, wherever they lie. */
+  floats(at: Address, count: number): Float32Array {
+    return new Float32Array(this.#memory.buffer.slice(at, at + 4 * count));
+  }
+
+  /** The arithmetic coder before the first bit of some bytes of the file. */
+  begin(from: number, count: number): void {
+    const words = new Uint32Array(this.#memory.buffer, CODER, 5);
+    const bytes = this.bytes(this.file + from, Math.min(4, count));
+    let code = 0;
+    for (let i = 0; i < 4; i++) code = code * 256 + (bytes[i] ?? 0);
+    const at = this.file + from;
+    words.set([0, 0xffffffff, code, at + 4, at + count]);
+  }
+}
