@@ -4,3 +4,16 @@ export { huffmanSymbols, huffmanTable, packedSymbols } from './decoding/symbols'
 export { bitPlaces, blockPlaces, gapPlaces, keptPlaces, runPlaces, scatter } from './decoding/places';
 export { textBytes } from './decoding/text';
 export { countKept, groupScaled, halves, lookedUp, powers, scaled } from './decoding/values';
+export {
+  blockSizes,
+  codePanels,
+  columnSums,
+  countBlocks,
+  distinctValues,
+  fillBlocks,
+  fillLists,
+  floatPanels,
+  listStarts,
+  numberPanels,
+  wholeCodes,
+} from './decoding/packing';

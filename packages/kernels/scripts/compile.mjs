@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const PLAIN = { plain: ['simd'] };
-const BOTH = { ...PLAIN, relaxed: ['simd', 'relaxed-simd'] };
+const PLAIN = { plain: ['bulk-memory'] };
+const BOTH = { plain: ['simd'], relaxed: ['simd', 'relaxed-simd'] };
 const targets = {
   'index.ts': ['wasm.js', BOTH],
   'inference.ts': ['inference-wasm.js', BOTH],

@@ -95,7 +95,52 @@ export interface DecodingKernels {
   halves(from: Pointer, count: number, out: Pointer): void;
   /** How many floats are not 0; a byte for each in `mask`, unless that is 0. */
   countKept(data: Pointer, size: number, mask: Pointer): number;
+
+  /** Words: weights of a dense layer that are not 0, and blocks of 8 outputs of an input with such a weight. */
+  countBlocks(data: Pointer, inputs: number, outputs: number, counts: Pointer): void;
+  /** The values that occur, `most` at most; returns how many, or `most` + 1. */
+  distinctValues(data: Pointer, size: number, out: Pointer, most: number): number;
+  /** Panels of floats for `gemv`, with `more` rows of zeros. */
+  floatPanels(...args: [...Scaled, more: number, out: Pointer]): void;
+  /** Where the list of each output begins; returns the words of all. */
+  listStarts(
+    data: Pointer,
+    inputs: number,
+    outputs: number,
+    starts: Pointer,
+    places: Pointer,
+  ): number;
+  /** Lists for `gemvList`. */
+  fillLists(...args: [...Scaled, starts: Pointer, places: Pointer, out: Pointer]): void;
+  /** How many inputs each block of 8 outputs keeps; returns the words of all blocks. */
+  blockSizes(data: Pointer, inputs: number, outputs: number, sizes: Pointer): number;
+  /** Blocks for `gemvSparse`. */
+  fillBlocks(...args: [...Scaled, sizes: Pointer, out: Pointer]): void;
+  /** Panels of numbers of values for `gemvCodebook`. */
+  numberPanels(...args: [...Scaled, values: Pointer, out: Pointer]): void;
+  /** The whole numbers behind values with a step for each output; `range` gets the smallest and the largest. */
+  wholeCodes(
+    data: Pointer,
+    size: number,
+    steps: Pointer,
+    outputs: number,
+    codes: Pointer,
+    range: Pointer,
+  ): void;
+  /** Sums of the magnitudes of each output's codes, as f64. */
+  columnSums(codes: Pointer, size: number, outputs: number, sums: Pointer): void;
+  /** Panels of codes for `gemvInt`, with `four` for `gemvInt4`, each behind 192 bytes. */
+  codePanels(codes: Pointer, inputs: number, outputs: number, four: number, out: Pointer): void;
 }
+
+/** The weights of a dense layer, [input, output], and what its sums are multiplied by and added to. */
+export type Scaled = [
+  data: Pointer,
+  inputs: number,
+  outputs: number,
+  scale: Pointer,
+  bias: Pointer,
+];
 
 /** Bytes that {@link DecodingKernels} needs beside what it reads and makes. */
 export interface DecodingBytes {

@@ -79,7 +79,7 @@ export function codeRows(
         codes + (<usize>row * columns << 2),
         kept + <usize>(row + 1) * columns,
         near,
-        row > 0 ? columns << 2 : 0,
+        row > 0 ? <usize>columns << 2 : 0,
         columns,
         model + ROWS + (rows << 2),
       );

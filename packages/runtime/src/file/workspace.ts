@@ -32,8 +32,8 @@ export class Workspace {
     this.kernels.prepare(TABLES);
   }
 
-  /** A workspace with a file in it. @throws RangeError where there is not enough memory. */
-  static of(file: Uint8Array): Workspace {
+  /** A workspace with a file or other values in it. @throws RangeError where there is not enough memory. */
+  static of(file: ArrayBufferView): Workspace {
     const work = idle ?? new Workspace();
     idle = undefined;
     work.#next = START;
@@ -81,6 +81,11 @@ export class Workspace {
   /** A view of bytes. */
   bytes(at: Address, count: number): Uint8Array {
     return new Uint8Array(this.#memory.buffer, at, count);
+  }
+
+  /** A view of whole numbers. */
+  words(at: Address, count: number): Int32Array {
+    return new Int32Array(this.#memory.buffer, at, count);
   }
 
   /** A copy of floats, wherever they lie. */

@@ -1,8 +1,8 @@
 // Which kernel a layer gets: the one that should take the fewest cycles, by a model fitted to measurements.
 import { type Encoding, sizeOf } from '@thimble/base';
+import { countKept, distinctValues, type WholeCodes, wholeCodes } from './dense-forms.ts';
 import { type Cells, cellsOf, countEntries, type Kernel } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
-import { rawBits } from './raw-bits.ts';
 import { isPadded } from './windows.ts';
 
 /** A kernel for a convolution. */
@@ -61,11 +61,7 @@ const FARTHEST = 2_000_000;
 const NOT_ZERO = 0.55;
 
 /** Whole numbers behind weights. */
-interface Codes {
-  codes: Int32Array;
-  /** The smallest and the largest: whether a kernel holds them. */
-  least: number;
-  most: number;
+interface Codes extends WholeCodes {
   /** The step of each output. */
   scale: Float32Array;
 }
@@ -93,18 +89,7 @@ function findCodes(operation: Conv | Dense): Codes | undefined {
     { length: outputs },
     (_, o) => scale[axis === null ? 0 : Math.floor(o / repeat)]!,
   );
-  const codes = new Int32Array(sizeOf(shape));
-  let least = 0;
-  let most = 0;
-  for (let from = 0; from < codes.length; from += outputs) {
-    for (let o = 0; o < outputs; o++) {
-      const code = Math.round(data[from + o]! / steps[o]!);
-      codes[from + o] = code;
-      if (code < least) least = code;
-      else if (code > most) most = code;
-    }
-  }
-  return { codes, least, most, scale: steps };
+  return { ...wholeCodes(data, steps), scale: steps };
 }
 
 /** The signs behind the weights of a binary layer, where none of them is zero. */
@@ -130,15 +115,7 @@ const MOST_VALUES = 16;
 /** The values of a dense layer with a codebook, in ascending order, where they are no more than a kernel holds. */
 export function sharedValues({ data, encoding }: Dense): Float32Array | undefined {
   if (encoding.values.type !== 'codebook') return undefined;
-  const bits = rawBits(data);
-  const found = new Set<number>();
-  for (let i = 0; i < bits.length; i++) {
-    const value = bits[i]! << 1 === 0 ? 0 : bits[i]!; // one zero
-    if (found.has(value)) continue;
-    if (found.size === MOST_VALUES) return undefined;
-    found.add(value);
-  }
-  return new Float32Array(Int32Array.from(found).buffer).sort();
+  return distinctValues(data, MOST_VALUES);
 }
 
 /** The kernels that a convolution may have. */
@@ -186,7 +163,7 @@ export function convCandidates(operation: Conv): Candidate<ConvChoice>[] {
 
 /** The kernels that a dense layer may have. */
 export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
-  const { data, inputs, outputs, codes, signs, someZero } = operation;
+  const { inputs, outputs, codes, signs, someZero } = operation;
   const panels = Math.ceil(outputs / 16);
   if (signsOf(operation)) return [{ choice: 'xnor', cycles: (inputs / 32) * panels * 40 }];
   const candidates: Candidate<DenseChoice>[] = [];
@@ -203,7 +180,7 @@ export function denseCandidates(operation: Dense): Candidate<DenseChoice>[] {
       candidates.push({ choice: 'codebook', cycles: panels * inputs * NUMBERS });
     }
     if (!isFull(operation.encoding)) {
-      const { kept, blocks } = countKept(data, inputs, outputs);
+      const { kept, blocks } = countKept(operation);
       candidates.push({ choice: 'blocks', cycles: blocks * BLOCK + (outputs / 8) * LIST });
       candidates.push({ choice: 'list', cycles: kept * LISTED + outputs * LIST });
     }
@@ -235,28 +212,6 @@ function sum(counts: Uint32Array): number {
 
 function withoutCodes<O extends Conv | Dense>({ codes, ...operation }: O): O {
   return operation as O;
-}
-
-/** Weights that are not zero, and blocks of 8 outputs and one input with such a weight. */
-function countKept(
-  data: Float32Array,
-  inputs: number,
-  outputs: number,
-): { kept: number; blocks: number } {
-  const bits = rawBits(data);
-  let kept = 0;
-  let blocks = 0;
-  for (let i = 0; i < inputs; i++) {
-    let block = -1;
-    for (let o = 0; o < outputs; o++) {
-      if (bits[i * outputs + o]! << 1 === 0) continue;
-      kept++;
-      if (o >> 3 === block) continue;
-      block = o >> 3;
-      blocks++;
-    }
-  }
-  return { kept, blocks };
 }
 
 /** Whether a convolution reads its input's planes where they are, without a copy with padding and phases. */

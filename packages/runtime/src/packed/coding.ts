@@ -1,5 +1,6 @@
 // How the inputs of a layer become whole numbers.
 import { roundHalfToEven } from '@thimble/base';
+import { largestSum } from './dense-forms.ts';
 import type { Finish } from './lists.ts';
 import type { Conv } from './operations.ts';
 import type { Place, Program } from './program.ts';
@@ -36,9 +37,7 @@ export function codingOf(
       finish: { scale: folded, bias: rest, whole: wholeBias },
     };
   }
-  const sums = new Float64Array(outputs);
-  for (let i = 0; i < whole.length; i++) sums[i % outputs]! += Math.abs(whole[i]!);
-  const largest = sums.reduce((most, sum) => Math.max(most, sum), 1);
+  const largest = Math.max(1, largestSum(whole, outputs));
   const high = Math.min(LARGEST_CODE, Math.floor((2 ** 31 - 1) / largest));
   const steps = { piece: program.piece(4), offset: 0 };
   return {
