@@ -131,6 +131,31 @@ export interface DecodingKernels {
   columnSums(codes: Pointer, size: number, outputs: number, sums: Pointer): void;
   /** Panels of codes for `gemvInt`, with `four` for `gemvInt4`, each behind 192 bytes. */
   codePanels(codes: Pointer, inputs: number, outputs: number, four: number, out: Pointer): void;
+  /** Adds the entries of a convolution's lists of one output each, and of two. */
+  countEntries(
+    data: Pointer,
+    outputs: number,
+    first: Pointer,
+    second: Pointer,
+    cells: number,
+    one: Pointer,
+    two: Pointer,
+  ): void;
+  /** Writes those entries: floats, or where `scale` is 0 pairs of whole numbers. */
+  fillEntries(
+    data: Pointer,
+    outputs: number,
+    delta: Pointer,
+    first: Pointer,
+    second: Pointer,
+    cells: number,
+    scale: Pointer,
+    group: number,
+    channelStep: number,
+    repeat: number,
+    next: Pointer,
+    out: Pointer,
+  ): void;
 }
 
 /** The weights of a dense layer, [input, output], and what its sums are multiplied by and added to. */

@@ -17,8 +17,11 @@ export function hasRelaxedSimd(): boolean {
 
 /** The bytes of a module that the build wrote in base64. */
 export function decodeModule(text: string): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array<ArrayBuffer>;
+  const { Buffer } = globalThis as { Buffer?: { from(text: string, code: string): typeof bytes } };
+  if (Buffer) return Buffer.from(text, 'base64');
   const characters = atob(text);
-  const bytes = new Uint8Array(characters.length);
+  bytes = new Uint8Array(characters.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
   return bytes;
 }

@@ -1,8 +1,10 @@
 // A .thimble file as a network that runs.
 import { FileFormatError, readBytes } from '@thimble/base';
 import { type DecodeOptions, decode } from './file/decode.ts';
+import { moduleFor } from './packed/memory.ts';
 import { type PackOptions, pack } from './packed/pack.ts';
 import type { PackedModel } from './packed/packed-model.ts';
+import { canShare } from './packed/threads.ts';
 
 /** Options of {@link load}: those of `pack` and of `decode`. */
 export interface LoadOptions extends PackOptions, DecodeOptions {}
@@ -24,6 +26,9 @@ export async function load(
   options: LoadOptions = {},
 ): Promise<PackedModel> {
   const { maxBytes, signal, ...packing } = options;
+  const { relaxedSimd, threads = 1 } = packing;
+  // Compiles on another thread while the file is read; whatever goes wrong is told when it is asked for.
+  moduleFor(relaxedSimd, threads > 1 && canShare()).catch(() => {});
   const decoding = {
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(signal === undefined ? {} : { signal }),

@@ -1,25 +1,12 @@
-// The weights of dense layers as the kernels take them, made by compiled code: an engine that has just started is slow
-// in loops over weights.
-import { type Address, Workspace } from '../file/workspace.ts';
+// The weights of dense layers as the kernels take them.
+import type { Address, Workspace } from '../file/workspace.ts';
 import type { Dense } from './operations.ts';
+import { withValues } from './with-values.ts';
 
 const WORD = 4;
 const PANEL = 16;
 
 type Weights = Pick<Dense, 'data' | 'inputs' | 'outputs' | 'scale' | 'bias'>;
-
-/** Calls `run` with values in a workspace. */
-function withValues<T>(
-  values: Float32Array | Int32Array,
-  run: (work: Workspace, at: Address) => T,
-): T {
-  const work = Workspace.of(values);
-  try {
-    return run(work, work.file);
-  } finally {
-    work.release();
-  }
-}
 
 /** Calls `make` with the weights, their scales and biases in a workspace. */
 function withWeights<T>(

@@ -1,6 +1,6 @@
 // The lists that streams walk: which input pixels each weight of an output meets, and with what.
-import { rawBits } from './raw-bits.ts';
 import type { Window } from './windows.ts';
+import { withValues } from './with-values.ts';
 
 /** A convolution's weights: [height, width, in, out], or with `separate` [height, width, in, out / in]. */
 export interface Kernel {
@@ -76,23 +76,6 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
   };
 }
 
-/** Calls `visit` with the outputs of each cell that have a weight there, cell by cell. */
-function eachWeight(
-  { data, outputs }: Kernel,
-  { first, second }: Cells,
-  visit: (cell: number, output: number) => void,
-): void {
-  const bits = rawBits(data);
-  for (let cell = 0; cell < first.length; cell++) {
-    const a = first[cell]! * outputs;
-    const b = second[cell]! * outputs;
-    for (let o = 0; o < outputs; o++) {
-      if ((a >= 0 && bits[a + o]! << 1 !== 0) || (b >= 0 && bits[b + o]! << 1 !== 0))
-        visit(cell, o);
-    }
-  }
-}
-
 /** Entries of each list, for lists with one output and for lists with two. */
 export function countEntries(kernel: Kernel, cells: Cells): { one: Uint32Array; two: Uint32Array } {
   const one = new Uint32Array(kernel.outputs);
@@ -100,14 +83,15 @@ export function countEntries(kernel: Kernel, cells: Cells): { one: Uint32Array; 
   if (!kernel.data.includes(0)) {
     return { one: one.fill(cells.delta.length), two: two.fill(cells.delta.length) };
   }
-  const seen = new Int32Array(two.length).fill(-1);
-  eachWeight(kernel, cells, (cell, o) => {
-    one[o]!++;
-    if (seen[o >> 1] === cell) return;
-    seen[o >> 1] = cell;
-    two[o >> 1]!++;
+  const { delta, first, second } = cells;
+  return withValues(kernel.data, (work, at) => {
+    const [a, b] = [work.put(first), work.put(second)];
+    const [ones, twos] = [work.zeros(one.byteLength), work.zeros(two.byteLength)];
+    work.kernels.countEntries(at, kernel.outputs, a, b, delta.length, ones, twos);
+    one.set(work.words(ones, one.length));
+    two.set(work.words(twos, two.length));
+    return { one, two };
   });
-  return { one, two };
 }
 
 /**
@@ -134,7 +118,6 @@ export function listsOf(
   }
   const words = new Uint32Array(length);
   const reals = new Float32Array(words.buffer);
-  const integers = new Int32Array(words.buffer);
   for (const [list, count] of counts.entries()) {
     const at = starts[list]!;
     words[at] = 4 * count * entry;
@@ -142,29 +125,18 @@ export function listsOf(
       const o = list * group + j;
       reals[at + 1 + 3 * j] = scale[o] ?? 1;
       reals[at + 2 + 3 * j] = bias[o] ?? 0;
-      integers[at + 3 + 3 * j] = whole?.[o] ?? 0;
+      words[at + 3 + 3 * j] = whole?.[o] ?? 0;
     }
   }
-  const repeat = outputs / kernel.inputs;
-  const next = starts.map((start) => start + head - entry);
-  const seen = new Int32Array(counts.length).fill(-1);
-  eachWeight(kernel, cells, (cell, o) => {
-    const list = group === 1 ? o : o >> 1;
-    if (seen[list] !== cell) {
-      seen[list] = cell;
-      next[list]! += entry;
-      const channel = channelStep === undefined ? 0 : Math.floor(o / repeat) * channelStep;
-      integers[next[list]!] = cells.delta[cell]! + channel;
-    }
-    const at = next[list]! + 1 + (o - list * group);
-    const [a, b] = [cells.first[cell]!, cells.second[cell]!];
-    if (whole) {
-      const low = a < 0 ? 0 : data[a * outputs + o]!;
-      const high = b < 0 ? 0 : data[b * outputs + o]!;
-      integers[at] = (low & 0xffff) | (high << 16);
-    } else {
-      reals[at] = data[a * outputs + o]! * scale[o]!;
-    }
+  return withValues(data, (work, at) => {
+    const { delta, first, second } = cells;
+    const places = [work.put(delta), work.put(first), work.put(second), delta.length] as const;
+    const factors = whole ? 0 : work.put(scale);
+    const repeat = Math.max(1, outputs / kernel.inputs);
+    const next = work.put(starts.map((start) => start + head));
+    const out = work.put(words);
+    const how = [factors, group, channelStep ?? 0, repeat, next, out] as const;
+    work.kernels.fillEntries(at, outputs, ...places, ...how);
+    return work.bytes(out, words.byteLength).slice();
   });
-  return new Uint8Array(words.buffer);
 }
