@@ -208,17 +208,28 @@ function checkEncode(options: EncodeOptions): void {
   }
   if (lambda !== undefined) checkRange('encode', 'lambda', lambda, 0);
   if (indexBits !== undefined) checkInteger('encode', 'indexBits', indexBits, 1, 8);
-  if (labels !== undefined && !labels.every((label) => typeof label === 'string')) {
-    throw new OptionError('encode: labels must be a list of texts.');
-  }
-  checkJson('preprocessing', preprocessing);
-  checkJson('report', report);
+  checkNotes('encode', {
+    ...(labels === undefined ? {} : { labels }),
+    ...(preprocessing === undefined ? {} : { preprocessing }),
+    ...(report === undefined ? {} : { report }),
+  });
 }
 
-function checkJson(name: string, value: Attribute | undefined): void {
+/** @throws {OptionError} for notes that a file cannot hold. */
+export function checkNotes(owner: string, notes: FileNotes): void {
+  checkOptions(owner, notes, ['labels', 'preprocessing', 'report']);
+  const { labels, preprocessing, report } = notes;
+  if (labels !== undefined && !labels.every((label) => typeof label === 'string')) {
+    throw new OptionError(`${owner}: labels must be a list of texts.`);
+  }
+  checkJson(owner, 'preprocessing', preprocessing);
+  checkJson(owner, 'report', report);
+}
+
+function checkJson(owner: string, name: string, value: Attribute | undefined): void {
   if (value === undefined) return;
   const text = JSON.stringify(value);
   if (text === undefined || text.includes('__proto__')) {
-    throw new OptionError(`encode: ${name} must be plain data that JSON can hold.`);
+    throw new OptionError(`${owner}: ${name} must be plain data that JSON can hold.`);
   }
 }

@@ -16,3 +16,4 @@ export { load, save } from './save-load.ts';
 export type { EntropyCode } from './store-weight.ts';
 export { type TfjsOptions, type TfjsQuantization, tfjsArtifacts } from './tfjs-artifacts.ts';
 export type { WeightForm, WeightForms } from './weight-forms.ts';
+export { type Noted, withNotes } from './with-notes.ts';

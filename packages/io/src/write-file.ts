@@ -30,6 +30,27 @@ export function* writeFile(
   notes: FileNotes,
   entropies: Entropies,
 ): Generator<number, WrittenFile> {
+  const { keys } = describe(graph, notes);
+  const body = new ByteWriter();
+  const weights = new Map<string, Stored>();
+  for (const key of keys) {
+    const weight = graph.weights[key]!;
+    const stored = storeWeight(weight, entropies);
+    weights.set(key, stored);
+    body.append(stored.bytes);
+    yield sizeOf(weight.encoding.shape);
+  }
+  const written = body.done();
+  const bytes = joinFile(graph, notes, written);
+  return { bytes, header: bytes.length - written.length, weights };
+}
+
+/** The file of a description and weights that are written already. */
+export function joinFile(
+  graph: Graph,
+  notes: FileNotes,
+  weights: Uint8Array,
+): Uint8Array<ArrayBuffer> {
   const { text, keys } = describe(graph, notes);
   const raw = phrasesOf(text);
   const coder = new ArithmeticEncoder();
@@ -37,20 +58,14 @@ export function* writeFile(
   const body = new ByteWriter();
   body.varint(raw.length);
   body.section(coder.done());
-  const start = body.length;
-  const weights = new Map<string, Stored>();
-  let values = 0;
-  for (const key of keys) {
-    const weight = graph.weights[key]!;
-    const stored = storeWeight(weight, entropies);
-    weights.set(key, stored);
-    body.append(stored.bytes);
-    values += weight.encoding.shape.reduce((n, size) => n * Math.max(1, size), 1);
-    yield sizeOf(weight.encoding.shape);
-  }
-  // A reader allows so many values for every byte: zeros make up for it where a file is smaller still.
-  const least = values <= FREE_VALUES ? 0 : Math.ceil(values / VALUES_PER_BYTE);
+  body.append(weights);
   const rest = body.done();
+  // A reader allows so many values for every byte: zeros make up for it where a file is smaller still.
+  const values = keys.reduce((sum, key) => {
+    const { shape } = graph.weights[key]!.encoding;
+    return sum + shape.reduce((n, size) => n * Math.max(1, size), 1);
+  }, 0);
+  const least = values <= FREE_VALUES ? 0 : Math.ceil(values / VALUES_PER_BYTE);
   let lengthBytes = 1;
   while (HEAD + lengthBytes + rest.length >= 128 ** lengthBytes || least >= 128 ** lengthBytes) {
     lengthBytes++;
@@ -64,5 +79,5 @@ export function* writeFile(
   bytes.set(head.done(), HEAD);
   bytes.set(rest, HEAD + lengthBytes);
   new DataView(bytes.buffer).setUint32(MAGIC.length + 1, crc32(bytes.subarray(HEAD)), true);
-  return { bytes, header: bytes.length - (rest.length - start), weights };
+  return bytes;
 }

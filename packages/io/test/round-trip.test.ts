@@ -13,6 +13,7 @@ import {
   save,
   saveTfjs,
   tfjsArtifacts,
+  withNotes,
 } from '@thimble/io';
 import { decode } from '@thimble/runtime';
 import { useCpu } from '@thimble/testing';
@@ -54,6 +55,28 @@ describe.each(MODELS)('%s', (name) => {
     for (const layer of shared) layer.dispose();
     expect(tf.memory().numTensors).toBe(before);
   });
+});
+
+it('other notes in a file give what encoding with them gives', async () => {
+  const model = modelNamed('sequential');
+  const [labels, report] = [['ä', 'b'], { accuracy: 0.5, steps: [{ name: 'prune' }] }];
+  const long = { ...report, more: 'x'.repeat(300) };
+  const plain = await encode(model, { labels });
+  for (const notes of [report, long]) {
+    const noted = withNotes(plain, { report: notes });
+    const wanted = await encodeWithReport(model, { labels, report: notes });
+    expect(noted.bytes).toEqual(wanted.bytes);
+    expect(noted.header).toBe(wanted.header);
+    expect(withNotes(noted.bytes, { report }).bytes).toEqual(withNotes(plain, { report }).bytes);
+  }
+  // A file of fewer bytes than its values need: zeros fill it up.
+  const zeros = tfl.sequential({
+    layers: [tfl.layers.dense({ units: 1100, inputShape: [1000], kernelInitializer: 'zeros' })],
+  });
+  const filled = await encode(zeros);
+  expect(withNotes(filled, { report }).bytes).toEqual(await encode(zeros, { report }));
+  expect(() => withNotes(plain, { reports: 1 } as object)).toThrow(OptionError);
+  expect(() => withNotes(plain.subarray(1), { report })).toThrow(FileFormatError);
 });
 
 describe('addresses', () => {

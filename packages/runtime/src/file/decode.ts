@@ -63,6 +63,18 @@ export async function decode(
 
 /** As {@link decode}, of bytes that are there. */
 export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
+  return decodeParts(bytes, maxBytes).file;
+}
+
+/** What a file holds, and where in it the weights begin and end. */
+export interface FileParts {
+  file: ThimbleFile;
+  from: number;
+  to: number;
+}
+
+/** As {@link decodeBytes}, and tells where the weights are. */
+export function decodeParts(bytes: Uint8Array, maxBytes?: number): FileParts {
   const reader = new ByteReader(bytes, HEAD);
   checkHead(bytes, reader);
   const budget = {
@@ -71,20 +83,25 @@ export function decodeBytes(bytes: Uint8Array, maxBytes?: number): ThimbleFile {
         ? Math.min(MOST_VALUES, Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE))
         : Math.floor(maxBytes / 4),
   };
-  const { graph, notes } = readAll(reader, budget);
+  const { graph, notes, from } = readAll(reader, budget);
+  const to = reader.at;
   while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
   checkGraph(graph);
-  return { graph, ...notes, version: VERSION, bytes: bytes.length };
+  return { file: { graph, ...notes, version: VERSION, bytes: bytes.length }, from, to };
 }
 
 /** The description and the weights. */
-function readAll(reader: ByteReader, budget: Budget): Omit<Description, 'keys'> {
+function readAll(
+  reader: ByteReader,
+  budget: Budget,
+): Pick<Description, 'graph' | 'notes'> & { from: number } {
   try {
     const work = Workspace.of(reader.bytes);
     try {
       const { graph, keys, notes } = parseDescription(readText(reader, work));
+      const from = reader.at;
       for (const key of keys) graph.weights[key] = readWeight(reader, budget, work);
-      return { graph, notes };
+      return { graph, notes, from };
     } finally {
       work.release();
     }

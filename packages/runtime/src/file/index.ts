@@ -1,5 +1,5 @@
 // What the writer of .thimble files shares with the reader. Not for use elsewhere.
-export { decodeBytes } from './decode.ts';
+export { decodeBytes, decodeParts, type FileParts } from './decode.ts';
 export {
   type FileNotes,
   inputNames,

@@ -3,7 +3,13 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, OptionError, type ProgressOption } from '@thimble/base';
 import { copyModel, finalize, type ObjectiveOptions } from '@thimble/core';
 import type { Attribute } from '@thimble/graph';
-import { type EncodeOptions, encodeWithReport, load, type StoredWeight } from '@thimble/io';
+import {
+  type EncodeOptions,
+  encodeWithReport,
+  load,
+  type StoredWeight,
+  withNotes,
+} from '@thimble/io';
 import { activationPlaces } from '@thimble/quantization';
 import { type CompressData, type Sources, sourcesOf } from './data.ts';
 import { costs, type Measured, objectiveOf, type StepReport, scores } from './measure.ts';
@@ -242,8 +248,11 @@ async function finish(
   { test, train, validation }: Sources,
 ): Promise<Compressed> {
   const { progress, signal } = base;
-  const writing = { ...encoding, progress, ...(signal ? { signal } : {}) };
-  const draft = await encodeWithReport(model, writing);
+  const draft = await encodeWithReport(model, {
+    ...encoding,
+    progress,
+    ...(signal ? { signal } : {}),
+  });
   const result = await readBack(model, draft.bytes);
   try {
     const after: Measured = {
@@ -261,12 +270,10 @@ async function finish(
       ...(test ? { test: test.size } : {}),
     };
     const notes = { recipe, data, before, after, details: reports.map(told) };
-    const { bytes, header, weights } = await encodeWithReport(model, {
-      ...writing,
-      report: JSON.parse(JSON.stringify(notes)) as Attribute,
-    });
+    const report = JSON.parse(JSON.stringify(notes)) as Attribute;
+    const { bytes, header } = withNotes(draft.bytes, { report });
     const ratio = (4 * before.params) / bytes.length;
-    const sizes = { bytes: bytes.length, header, ratio, weights };
+    const sizes = { bytes: bytes.length, header, ratio, weights: draft.weights };
     return {
       model: result,
       bytes,
