@@ -70,6 +70,7 @@ export {
   foldReport,
   type KeptBatchNorm,
 } from './fold-batch-norm.ts';
+export { inputGradients } from './input-gradients.ts';
 export { expectedKernels, kernelNames, layerWeight } from './kernel-names.ts';
 export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
