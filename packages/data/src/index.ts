@@ -1,6 +1,7 @@
 export type { AugmentOptions } from './augment.ts';
 export { cifar10 } from './cifar.ts';
 export type { DistortOptions } from './distort.ts';
+export { type DistortedOptions, distorted } from './distorted.ts';
 export { type IdxArray, parseIdx } from './idx.ts';
 export { type ImageBatch, ImageDataset, type ImageDatasetContents } from './image-dataset.ts';
 export { fashionMnist, kmnist, type MnistOptions, mnist, type TrainAndTest } from './mnist.ts';
