@@ -76,7 +76,7 @@ export { type LassoFit, type LassoFitOptions, lasso } from './lasso.ts';
 export { withLayerOutputs } from './layer-outputs.ts';
 export { LeastSquares, type LeastSquaresOptions, leastSquares } from './least-squares.ts';
 export { isLinear, linearPart } from './linear-part.ts';
-export { type LossFunction, type LossName, losses } from './losses.ts';
+export { type LossFunction, type LossName, type LossSpec, losses, lossSpec } from './losses.ts';
 export { lower, type Traced, trace } from './lower.ts';
 export { opOfClass, storedVariable } from './lower-layer.ts';
 export {

@@ -81,6 +81,25 @@ export { recipes } from './recipes/ready.ts';
 export { parseRecipe, type Recipe, recipeSchema, type StepData } from './recipes/recipe.ts';
 export type { Job, Step } from './recipes/step.ts';
 export { type StepOptions, steps } from './recipes/steps.ts';
+export { type FgsmOptions, fgsm, type PgdOptions, pgd } from './report/attacks.ts';
+export { ENERGY_SOURCE, type Energy, energyOf, PICOJOULES } from './report/energy.ts';
+export {
+  type Calibration,
+  type ClassScores,
+  calibration,
+  classScores,
+  type RegressionScores,
+  regressionScores,
+} from './report/quality.ts';
+export { type ReportOptions, report } from './report/report.ts';
+export type { LayerReport, NetworkReport, Report } from './report/report-data.ts';
+export type { AtStrength, Robustness, Strengths } from './report/robustness.ts';
+export { type SaliencyOptions, saliencyMaps } from './report/saliency.ts';
+export type { Saliency } from './report/saliency-report.ts';
+export type { Speed } from './report/speed.ts';
+export type { ReportSubject } from './report/subject.ts';
+export { reportTable } from './report/table.ts';
+export { median, type TimesOptions, timesInTurn } from './report/times.ts';
 export { data, runtime };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */

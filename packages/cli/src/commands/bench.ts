@@ -1,7 +1,7 @@
 // thimble bench
 import * as tf from '@tensorflow/tfjs-core';
-import { Random, sizeOf, startProgress, textTable, UnsupportedError } from '@thimble/base';
-import { runtime } from 'thimble';
+import { Random, sizeOf, textTable, UnsupportedError } from '@thimble/base';
+import { median as middleOf, runtime, timesInTurn } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { readModel } from '../model-file.ts';
 
@@ -62,12 +62,13 @@ export async function bench(
     };
     engines.push({ name: `tfjs, ${backend}`, run, end: () => tf.dispose(xs) });
   }
-  const times = await measured(engines, repeats, { progress, signal });
+  const runs = engines.map(({ run }) => run);
+  const times = await timesInTurn(runs, { repeats, progress, signal });
   for (const engine of engines) engine.end();
   const results = engines.map(({ name }, i) => {
-    const sorted = [...times[i]!].sort((a, b) => a - b);
-    const median = sorted[Math.floor(sorted.length / 2)]!;
-    return { engine: name, median, fastest: sorted[0]!, perExample: median / batch };
+    const median = middleOf(times[i]!);
+    const fastest = Math.min(...times[i]!);
+    return { engine: name, median, fastest, perExample: median / batch };
   });
   const slowest = Math.max(...results.map(({ median }) => median));
   const figure = (ms: number) => ms.toPrecision(3);
@@ -95,30 +96,4 @@ export async function bench(
       notes,
     },
   };
-}
-
-/** Milliseconds of each engine: in turn, so that whatever else the machine does hits all alike. */
-async function measured(
-  engines: readonly Engine[],
-  repeats: number,
-  { progress, signal }: Pick<Context, 'progress' | 'signal'>,
-): Promise<number[][]> {
-  const times = engines.map((): number[] => []);
-  const warmUp = Math.min(5, repeats);
-  const bar = startProgress(progress, 'measuring', repeats);
-  try {
-    for (let round = -warmUp; round < repeats; round++) {
-      signal.throwIfAborted();
-      for (const [i, { run }] of engines.entries()) {
-        const started = performance.now();
-        await run();
-        if (round >= 0) times[i]!.push(performance.now() - started);
-      }
-      bar.update(Math.max(0, round + 1));
-      await new Promise((resolve) => setImmediate(resolve)); // lets an interrupt arrive
-    }
-  } finally {
-    bar.stop();
-  }
-  return times;
 }

@@ -1,7 +1,7 @@
 // thimble eval
 import * as tf from '@tensorflow/tfjs-core';
 import { startProgress, textTable, UnsupportedError } from '@thimble/base';
-import { type BatchSource, predictAll, runtime } from 'thimble';
+import { type BatchSource, classScores, predictAll, regressionScores, runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { type ModelFile, readModel } from '../model-file.ts';
@@ -27,7 +27,8 @@ export async function evaluate(
   const head = `${path} on ${examples.name} (${count(source.size)} examples), ${engine === 'packed' ? 'packed kernels' : 'TensorFlow.js'}`;
   if (outputs > 1 && examples.labels.width === 1) {
     const { labels } = examples;
-    const result = classified(values, outputs, labels.values, source.size);
+    const numbers = Array.from({ length: source.size }, (_, i) => labels.values[i]!);
+    const result = classScores(values, numbers, outputs);
     const names = file.notes.labels ?? examples.classNames;
     const rows = result.perClass.map(({ examples: n, right }, i) => [
       names?.[i] ?? String(i),
@@ -43,7 +44,7 @@ export async function evaluate(
       json: { ...about, ...result },
     };
   }
-  const result = await regression(values, source, outputs);
+  const result = regressionScores(values, targetsOf(source));
   return {
     text: `${head}: mean absolute error ${result.mae.toPrecision(4)}, root mean square ${result.rmse.toPrecision(4)}.`,
     json: { ...about, ...result },
@@ -98,43 +99,11 @@ async function packedOutputs(
   }
 }
 
-function classified(
-  values: Float32Array,
-  outputs: number,
-  labels: ArrayLike<number>,
-  size: number,
-): { accuracy: number; errors: number; perClass: { examples: number; right: number }[] } {
-  const perClass = Array.from({ length: outputs }, () => ({ examples: 0, right: 0 }));
-  let right = 0;
-  for (let i = 0; i < size; i++) {
-    let best = 0;
-    for (let k = 1; k < outputs; k++) {
-      if (values[i * outputs + k]! > values[i * outputs + best]!) best = k;
-    }
-    const own = perClass[labels[i]!]!;
-    own.examples++;
-    if (best !== labels[i]) continue;
-    own.right++;
-    right++;
-  }
-  return { accuracy: right / size, errors: size - right, perClass };
-}
-
-async function regression(
-  values: Float32Array,
-  source: BatchSource,
-  outputs: number,
-): Promise<{ mae: number; rmse: number }> {
+/** The labels of all examples, as the outputs are. */
+function targetsOf(source: BatchSource): Float32Array {
   const raw = source.batch(Uint32Array.from({ length: source.size }, (_, i) => i));
   const { ys } = raw as { ys: tf.Tensor };
-  const targets = ys.dataSync();
-  let [absolute, squares] = [0, 0];
-  for (let i = 0; i < values.length; i++) {
-    const difference = values[i]! - targets[i]!;
-    absolute += Math.abs(difference);
-    squares += difference * difference;
-  }
+  const targets = Float32Array.from(ys.dataSync());
   tf.dispose(raw as unknown as tf.TensorContainer);
-  const n = source.size * outputs;
-  return { mae: absolute / n, rmse: Math.sqrt(squares / n) };
+  return targets;
 }

@@ -49,16 +49,21 @@ async function resolve(
   { train, validation, test }: CompressParts,
   seed: number | string,
 ): Promise<Sources> {
-  const shapes = {
-    inputs: model.inputs.map(exampleShape),
-    outputs: model.outputs.map(exampleShape),
-  };
+  const shapes = exampleShapes(model);
   const source = (each: FitData, name: string) => toSource(each, shapes, `${owner}: ${name}`);
   const all = await source(train, 'train');
   const [rest, held] = validation
     ? [all, await source(validation, 'validation')]
     : heldOut(owner, all, seed);
   return { train: rest, validation: held, test: test && (await source(test, 'test')) };
+}
+
+/** The shapes of single examples, where they are known. */
+export function exampleShapes(model: LayersModel): {
+  inputs: (number[] | undefined)[];
+  outputs: (number[] | undefined)[];
+} {
+  return { inputs: model.inputs.map(exampleShape), outputs: model.outputs.map(exampleShape) };
 }
 
 function exampleShape({ shape }: { shape: (number | null)[] }): number[] | undefined {
@@ -82,10 +87,11 @@ function heldOut(
     return (source as Divisible).split(HELD_OUT, seed);
   }
   const order = new Random(seed, 'validation').permutation(source.size);
-  return [part(source, order.slice(size)), part(source, order.slice(0, size))];
+  return [rowsOf(source, order.slice(size)), rowsOf(source, order.slice(0, size))];
 }
 
-function part(source: BatchSource, rows: Uint32Array): BatchSource {
+/** Some of the examples, in this order. */
+export function rowsOf(source: BatchSource, rows: Uint32Array): BatchSource {
   return {
     size: rows.length,
     ...(source.varies === undefined ? {} : { varies: source.varies }),
