@@ -16,6 +16,8 @@ export interface ModelFile {
   path: string;
   /** Of the file, with weights that lie beside it. */
   bytes: number;
+  /** What is in it; of `.thimble` files alone. */
+  content?: Uint8Array;
   /** What the file says beside the network; of `.thimble` files alone. */
   notes: Pick<thimble.runtime.ThimbleFile, 'labels' | 'preprocessing' | 'report'>;
   /** The network as plain data. */
@@ -60,7 +62,7 @@ export async function readModel(path: string): Promise<ModelFile> {
       ...(preprocessing === undefined ? {} : { preprocessing }),
       ...(report === undefined ? {} : { report }),
     };
-    return ofGraph(format, path, bytes.length, graph, notes);
+    return { ...ofGraph(format, path, bytes.length, graph, notes), content: bytes };
   }
   if (format === 'onnx') {
     return ofGraph(format, path, bytes.length, thimble.graphOfOnnx(bytes), {});

@@ -7,6 +7,7 @@ import type { ConvertOptions } from './commands/convert.ts';
 import type { DemoOptions } from './commands/demo.ts';
 import type { EvalOptions } from './commands/evaluate.ts';
 import type { InspectOptions } from './commands/inspect.ts';
+import type { ReportCommandOptions } from './commands/report.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { Context, Outcome } from './context.ts';
 
@@ -204,6 +205,35 @@ export function programOf(version: string, act: Act): Command {
     .action((file: string, options: EvalOptions & CommonOptions) =>
       act(options, async (context) =>
         (await import('./commands/evaluate.ts')).evaluate(file, options, context),
+      ),
+    );
+
+  dataOptions(
+    command('report <before> <after>', 'Two networks side by side: what compression won and cost.'),
+  )
+    .option('--html <file>', 'writes a page with charts, too')
+    .option(
+      '--robustness <number>',
+      'examples for noise and attacks; default 500, 0 for none',
+      whole(0),
+    )
+    .option('--maps <number>', 'images for saliency maps; default 6', whole(0))
+    .option('--repeats <number>', 'inferences of each that are timed; default 50', whole(1))
+    .option(
+      '--loss <name>',
+      'default what the model was compiled with, or its last activation tells',
+    )
+    .option('--seed <number>', 'of whatever is drawn', whole(0))
+    .addHelpText(
+      'after',
+      `\n<before> and <after> are a ${FILES}. Where the data has test examples, those are used.\n${DATA}\n${examples(
+        'thimble report lenet.keras lenet.thimble --data mnist --html report.html',
+        'thimble report model.json small.thimble --data table.csv --label species --json',
+      )}`,
+    )
+    .action((before: string, after: string, options: ReportCommandOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/report.ts')).report(before, after, options, context),
       ),
     );
 

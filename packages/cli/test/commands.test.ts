@@ -83,6 +83,7 @@ describe('help', () => {
       'convert',
       'bench',
       'eval',
+      'report',
       'recipe',
       'demo',
       'serve',
@@ -339,5 +340,34 @@ describe('ends with a sentence and a code', () => {
     } finally {
       process.chdir(here);
     }
+  });
+});
+
+describe('report', () => {
+  test('says what eval and inspect say, and writes a page', async () => {
+    const small = at('report-small.thimble');
+    const short = ['--data', set, '--limit', '200'];
+    await json('convert', at('trained.thimble'), small, '--weights', 'int4');
+    const about = ['--robustness', '20', '--repeats', '3', '--maps', '2'];
+    const page = at('report.html');
+    const words = ['report', at('trained'), small, ...short, ...about, '--html', page];
+    const found = await json(...words);
+    const evaluated = await json('eval', small, ...short);
+    expect(found.after.accuracy).toBeCloseTo(evaluated.accuracy, 6);
+    const { total, bytes } = await json('inspect', small);
+    expect(found.after).toMatchObject({ params: total.params, macs: total.macs, bytes });
+    expect(found.after.robustness.shift).toBeLessThan(found.after.accuracy);
+    expect(found.after.energy.total).toBeLessThan(found.before.energy.total);
+    expect(await readFile(page, 'utf8')).toContain('report-small.thimble');
+    const { out } = await run('report', at('trained'), small, ...short, ...about);
+    expect(out).toContain('calibration error (ECE)');
+  });
+
+  test('asks for what is missing', async () => {
+    const { code, err } = await run('report', at('trained'), at('none.thimble'), '--data', set);
+    expect({ code, err }).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('There is no file'),
+    });
   });
 });

@@ -41,6 +41,8 @@ interface RawParts {
   train: Examples;
   validation?: Examples;
   test?: Examples;
+  /** The test images of a named set, distorted. */
+  shifted?(): Promise<Examples>;
 }
 
 const SETS = {
@@ -74,15 +76,19 @@ export async function loadParts(
   };
 }
 
-/** Reads examples to evaluate on: the test part, where there is one. */
+/** Reads examples to evaluate on: the test part, where there is one; and how to get at them distorted. */
 export async function loadExamples(
   model: LayersModel,
   options: DataOptions,
   reading: Reading,
-): Promise<{ source: BatchSource; examples: Examples }> {
-  const { train, test } = await rawParts(options.data, model, options, reading);
+): Promise<{ source: BatchSource; examples: Examples; shifted?: () => Promise<BatchSource> }> {
+  const { train, test, shifted } = await rawParts(options.data, model, options, reading);
   const examples = test ?? train;
-  return { source: sourceFor(model, examples), examples };
+  return {
+    source: sourceFor(model, examples),
+    examples,
+    ...(shifted ? { shifted: async () => sourceFor(model, await shifted()) } : {}),
+  };
 }
 
 async function rawParts(
@@ -107,7 +113,7 @@ async function rawParts(
       // Whoever asks for real digits must not get drawn ones.
       throw new DataError(`${spec} is not to be had: ${parts.train.source}.`);
     }
-    return { train: ofDataset(parts.train), test: ofDataset(parts.test) };
+    return ofParts(parts, reading);
   }
   if (spec.includes(',')) return { train: limited(await twoFiles(spec), limit) };
   const there = await stat(spec).catch(() => undefined);
@@ -140,7 +146,7 @@ async function readFolder(
   const about = { ...(limit === undefined ? {} : { limit }), ...(signal ? { signal } : {}) };
   if (names.some((name) => /idx[13]-ubyte/.test(name))) {
     const parts = await data.mnist({ source: folder, onProgress: progress, ...about });
-    return { train: ofDataset(parts.train), test: ofDataset(parts.test) };
+    return ofParts(parts, { progress, ...(signal ? { signal } : {}) });
   }
   const channels = channelsOf(model);
   const read = async (part: string, known?: readonly string[]) => {
@@ -169,6 +175,16 @@ async function readFolder(
 function channelsOf(model: LayersModel): number {
   const shape = model.inputs[0]!.shape.slice(1);
   return shape.length === 3 ? Math.min(4, shape[2] ?? 3) : 1;
+}
+
+function ofParts({ train, test }: data.TrainAndTest, { progress, signal }: Reading): RawParts {
+  const grey = test.imageShape[2] === 1;
+  const about = { onProgress: progress, ...(signal ? { signal } : {}) };
+  return {
+    train: ofDataset(train),
+    test: ofDataset(test),
+    ...(grey ? { shifted: async () => ofDataset(await data.distorted(test, about)) } : {}),
+  };
 }
 
 function ofDataset(set: data.ImageDataset): Examples {

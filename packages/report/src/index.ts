@@ -1,0 +1,1 @@
+export { type ReportHtmlOptions, reportHtml } from './report-html.ts';
