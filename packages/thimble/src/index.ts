@@ -100,6 +100,24 @@ export type { Speed } from './report/speed.ts';
 export type { ReportSubject } from './report/subject.ts';
 export { reportTable } from './report/table.ts';
 export { median, type TimesOptions, timesInTurn } from './report/times.ts';
+export type { Goal, GoalKey, Outcome } from './search/goal.ts';
+export {
+  type RecipeTrialOptions,
+  recipeTrial,
+  type SearchOptions,
+  type SearchResult,
+  search,
+} from './search/search.ts';
+export {
+  type SearchTrialsOptions,
+  type SearchTrialsResult,
+  searchTrials,
+  type Trial,
+  type TrialJob,
+  type TrialRecord,
+} from './search/search-trials.ts';
+export { filledRecipe, type SearchedRecipe } from './search/searched-recipe.ts';
+export type { Dimension, Settings, SettingValue, Space } from './search/space.ts';
 export { data, runtime };
 
 /** Training callbacks, for `fit` and for tfjs's own `model.fit`. */
