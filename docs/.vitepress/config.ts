@@ -23,6 +23,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'The one idea', link: '/guide/idea' },
       { text: 'Which technique?', link: '/techniques/' },
       { text: 'Recipes', link: '/guide/recipes' },
+      { text: 'Search for a budget', link: '/guide/search' },
       { text: 'Before and after', link: '/guide/report' },
       { text: 'The command line', link: '/guide/command-line' },
       { text: 'Questions', link: '/guide/questions' },

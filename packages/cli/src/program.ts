@@ -8,6 +8,7 @@ import type { DemoOptions } from './commands/demo.ts';
 import type { EvalOptions } from './commands/evaluate.ts';
 import type { InspectOptions } from './commands/inspect.ts';
 import type { ReportCommandOptions } from './commands/report.ts';
+import type { SearchCommandOptions } from './commands/search.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { Context, Outcome } from './context.ts';
 
@@ -135,6 +136,52 @@ export function programOf(version: string, act: Act): Command {
     .action((file: string, options: CompressCommandOptions & CommonOptions) =>
       act(options, async (context) =>
         (await import('./commands/compress.ts')).compress(file, options, context),
+      ),
+    );
+
+  const search = command(
+    'search <file>',
+    'Finds the ratios, ranks and bits of a recipe for a budget, and writes a .thimble file.',
+  )
+    .option('--bytes <number>', 'goal: so many bytes of the file', whole(1))
+    .option('--macs <number>', 'goal: so many multiply-accumulates', whole(1))
+    .option('--milliseconds <number>', 'goal: so long an inference here, on packed kernels', real)
+    .option('--floor <accuracy>', 'enough on the validation data: the cheapest that has it', real)
+    .option(
+      '--recipe <file>',
+      'YAML or JSON, with { between: [0.5, 0.95] } or { oneOf: [2, 4, 8] } for values',
+    )
+    .option('--trials <number>', 'settings to begin with; default 36', whole(1))
+    .option('--bracket <number>', 'settings at the beginning of a bracket; default 9', whole(1))
+    .option(
+      '--eta <number>',
+      'one of so many goes on, with so many times the data; default 3',
+      real,
+    )
+    .option('--rungs <number>', 'of a bracket; default 2', whole(1))
+    .option('--threads <number>', 'trials at a time, each in a thread; default 1', whole(1))
+    .option('--output <file>', 'where to write; default the name of the model, ending in .thimble');
+  dataOptions(search)
+    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
+    .option('--test <data>', 'what is looked at once, at the end')
+    .option(
+      '--loss <name>',
+      'default what the model was compiled with, or its last activation tells',
+    )
+    .option('--seed <number>', 'of everything random', whole(0))
+    .option('--work <file>', 'for what was tried; default the output, ending in .search.json')
+    .option('--keep-work', 'keeps that file when all is done')
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}. Without --recipe masks and shared values are searched for bytes, channels for work. ` +
+        `Interrupted with Ctrl-C, the same command goes on where it was.\n${DATA}\n${examples(
+          'thimble search lenet.keras --data mnist --bytes 20000 --threads 2',
+          'thimble search model.json --data images/ --macs 500000 --floor 0.95 --recipe mine.yaml',
+        )}`,
+    )
+    .action((file: string, options: SearchCommandOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/search.ts')).search(file, options, context),
       ),
     );
 

@@ -100,7 +100,8 @@ function settings(set: readonly string[] = []): Record<string, unknown> {
   );
 }
 
-async function readRecipe(path: string): Promise<Recipe> {
+/** A recipe from a file; what is in it is checked later. */
+export async function readRecipe(path: string): Promise<Recipe> {
   const bytes = await readBytes(path);
   if (!bytes) {
     throw new DataError(

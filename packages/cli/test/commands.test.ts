@@ -1,5 +1,6 @@
 // The commands in this process; what only a process of its own shows is in process.test.ts.
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,6 +81,7 @@ describe('help', () => {
     for (const name of [
       'inspect',
       'compress',
+      'search',
       'convert',
       'bench',
       'eval',
@@ -369,5 +371,65 @@ describe('report', () => {
       code: 1,
       err: expect.stringContaining('There is no file'),
     });
+  });
+});
+
+describe('search', () => {
+  const recipe = {
+    steps: [{ prune: { sparsity: { between: [0.5, 0.95] }, epochs: 1 } }, { encode: {} }],
+  };
+  const short = ['--data', set, '--limit', '600', '--trials', '3', '--bracket', '3'];
+
+  test('finds a network for so many bytes, and writes it with its recipe', async () => {
+    await writeFile(at('searched.yaml'), stringify(recipe));
+    const output = at('searched.thimble');
+    const words = [
+      'search',
+      at('trained'),
+      ...short,
+      '--recipe',
+      at('searched.yaml'),
+      '--output',
+      output,
+    ];
+    const found = await json(...words, '--bytes', '16000');
+    expect(found.best.outcome.bytes).toBeLessThanOrEqual(16_000);
+    expect(found.trials).toHaveLength(3 + 1);
+    const { notes = {}, ...inspected } = await json('inspect', output);
+    expect(inspected.bytes).toBe((await readFile(output)).length);
+    expect(JSON.stringify([notes, inspected])).toContain(
+      String(found.best.settings['prune.sparsity']),
+    );
+    expect(found.report.after.test).toBeDefined();
+    expect(existsSync(`${output}.search.json`)).toBe(false);
+    const none = await run(...words, '--bytes', '10');
+    expect(none.out).toContain('None keeps the goal.');
+    expect(existsSync(`${output}.search.json`)).toBe(true);
+  });
+
+  const built = fileURLToPath(new URL('../dist/bin.js', import.meta.url));
+  test.skipIf(!existsSync(built))(
+    'comes to the same in threads (needs a build)',
+    async () => {
+      await writeFile(at('searched.yaml'), stringify(recipe));
+      const words = ['search', at('trained'), ...short, '--recipe', at('searched.yaml')];
+      const goal = ['--bytes', '16000'];
+      const one = await json(...words, ...goal, '--output', at('one.thimble'));
+      const other = ['--output', at('two.thimble'), '--threads', '2', '--json'];
+      const { NODE_OPTIONS: _, ...env } = process.env;
+      const out = execFileSync(process.execPath, [built, ...words, ...goal, ...other], { env });
+      const two = JSON.parse(out.toString());
+      expect(two.best.settings).toEqual(one.best.settings);
+      expect(two.best.outcome).toEqual(one.best.outcome);
+    },
+    180_000,
+  );
+
+  test('asks for one goal', async () => {
+    for (const goals of [[], ['--bytes', '9', '--macs', '9']]) {
+      const { code, err } = await run('search', at('trained'), '--data', set, ...goals);
+      expect(code).toBe(2);
+      expect(err).toContain('Give one goal');
+    }
   });
 });

@@ -1,0 +1,191 @@
+// thimble search
+import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { textTable, writeBytes } from '@thimble/base';
+import { threadTrials } from '@thimble/workers';
+import {
+  type Goal,
+  type GoalKey,
+  type SearchedRecipe,
+  type SearchResult,
+  type Settings,
+  search as searchRecipe,
+  type TrialRecord,
+} from 'thimble';
+import type { Context, Outcome } from '../context.ts';
+import { type DataOptions, loadParts } from '../data/load.ts';
+import { UsageError } from '../failure.ts';
+import { formatOf, readModel } from '../model-file.ts';
+import { readRecipe } from '../recipe-file.ts';
+import type { SearchModuleOptions } from '../search-module.ts';
+import { count, scoresText } from '../text.ts';
+
+export interface SearchCommandOptions extends DataOptions {
+  recipe?: string;
+  bytes?: number;
+  macs?: number;
+  milliseconds?: number;
+  floor?: number;
+  trials?: number;
+  bracket?: number;
+  eta?: number;
+  rungs?: number;
+  threads?: number;
+  loss?: string;
+  seed?: number;
+  output?: string;
+  work?: string;
+  keepWork?: boolean;
+}
+
+const KEYS = ['bytes', 'macs', 'milliseconds'] as const;
+
+/** What is searched where no recipe is given: small files by masks and shared values, little work by fewer channels. */
+const READY: Record<'bytes' | 'work', SearchedRecipe> = {
+  bytes: {
+    name: 'searched for bytes',
+    steps: [
+      { prune: { sparsity: { between: [0.5, 0.98] }, scope: 'global', epochs: 2 } },
+      { cluster: { clusters: { between: [4, 64], whole: true, log: true }, epochs: 1 } },
+      { encode: {} },
+    ],
+  },
+  work: {
+    name: 'searched for work',
+    steps: [
+      { removeChannels: { ratio: { between: [0.1, 0.9] }, epochs: 2 } },
+      { quantize: { bits: 8, activations: 8 } },
+      { encode: {} },
+    ],
+  },
+};
+
+export async function search(
+  path: string,
+  options: SearchCommandOptions,
+  { progress, signal, say }: Context,
+): Promise<Outcome> {
+  const { key, goal } = goalOf(options);
+  const output = options.output ?? `${basename(path).replace(/\.[a-z0-9]+$/i, '')}.thimble`;
+  if (formatOf(output) !== 'thimble') {
+    throw new UsageError(`--output "${output}": the network that is found is written as .thimble.`);
+  }
+  const ready = READY[key === 'bytes' ? 'bytes' : 'work'];
+  const { recipe: name, loss, seed = 0, threads = 1 } = options;
+  const recipe =
+    name === undefined ? ready : ((await readRecipe(name)) as unknown as SearchedRecipe);
+  const file = await readModel(path);
+  const model = await file.model();
+  const { train, validation, test, source } = await loadParts(model, options, { progress, signal });
+  say(`Data: ${source}.`);
+  const work = options.work ?? `${output}.search.json`;
+  const { data, label, limit } = options;
+  const about = [path, data, label, limit, options.validation, loss].map((each) => each ?? null);
+  const pool =
+    threads > 1
+      ? threadTrials({
+          module: new URL('../search-module.js', import.meta.url),
+          threads,
+          settings: JSON.parse(
+            JSON.stringify({
+              path,
+              data: { data, label, limit, validation: options.validation },
+              recipe,
+              loss,
+              timed: key === 'milliseconds',
+              seed,
+            } satisfies { [Key in keyof SearchModuleOptions]: unknown }),
+          ),
+        })
+      : undefined;
+  try {
+    const found = await searchRecipe({
+      model,
+      recipe,
+      data: { train, ...(validation ? { validation } : {}), ...(test ? { test } : {}) },
+      goal,
+      seed,
+      file: work,
+      about,
+      progress,
+      signal,
+      ...(pool ? { trial: pool.trial, parallel: pool.threads } : {}),
+      ...given(options, ['floor', 'trials', 'bracket', 'eta', 'rungs']),
+      ...(loss === undefined ? {} : { loss }),
+    });
+    const { compressed, ...rest } = found;
+    if (compressed) {
+      compressed.model.dispose();
+      await writeBytes(output, compressed.bytes);
+      if (!options.keepWork) await rm(work, { force: true });
+    }
+    return {
+      text: textOf(found, key, compressed ? output : undefined, work),
+      json: { ...rest, ...(compressed ? { output, report: compressed.report } : {}) },
+    };
+  } finally {
+    await pool?.close();
+  }
+}
+
+function given<K extends keyof SearchCommandOptions>(
+  options: SearchCommandOptions,
+  keys: readonly K[],
+): { [Key in K]?: NonNullable<SearchCommandOptions[Key]> } {
+  const entries = keys.map((key) => [key, options[key]]).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [Key in K]?: NonNullable<SearchCommandOptions[Key]> };
+}
+
+function goalOf(options: SearchCommandOptions): { key: GoalKey; goal: Goal } {
+  const keys = KEYS.filter((key) => options[key] !== undefined);
+  const [key] = keys;
+  if (key === undefined || keys.length > 1) {
+    throw new UsageError('Give one goal: --bytes 20000, --macs 500000 or --milliseconds 0.5.');
+  }
+  return { key, goal: { [key]: options[key] } as unknown as Goal };
+}
+
+function settingsText(settings: Settings): string {
+  return Object.entries(settings)
+    .map(
+      ([name, value]) =>
+        `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`,
+    )
+    .join(', ');
+}
+
+function textOf(
+  { best, front, trials, compressed }: SearchResult,
+  key: GoalKey,
+  output: string | undefined,
+  work: string,
+): string {
+  const row = ({ outcome, settings }: TrialRecord) => [
+    outcome.accuracy.toFixed(4),
+    key === 'milliseconds' ? outcome.milliseconds!.toPrecision(3) : count(outcome[key]!),
+    settingsText(settings),
+  ];
+  const table = textTable([['accuracy', key, 'settings'], ...front.map(row)]);
+  const head = `${count(trials.length)} trials. Those that no other one beats, on the validation data:`;
+  if (!best || !compressed || output === undefined) {
+    return [
+      head,
+      '',
+      table,
+      '',
+      `None keeps the goal. Ask for less, search more widely, or with more --trials; ${work} has what was tried.`,
+    ].join('\n');
+  }
+  const { test, data } = { test: compressed.report.after.test, data: compressed.report.data };
+  return [
+    head,
+    '',
+    table,
+    '',
+    `Best: ${settingsText(best.settings)}; accuracy ${best.outcome.accuracy.toFixed(4)} on the data that it was chosen by.`,
+    test
+      ? `Test, looked at once (${count(data.test!)} examples): ${scoresText(test)}.`
+      : 'No test data: give --test for a figure that nothing was chosen by.',
+    `${output}: ${count(compressed.bytes.length)} bytes.`,
+  ].join('\n');
+}

@@ -1,0 +1,7 @@
+export {
+  type ThreadOptions,
+  type ThreadPool,
+  type ThreadTrials,
+  threadPool,
+  threadTrials,
+} from './thread-pool.ts';
