@@ -8,7 +8,7 @@ export interface SearchedRecipe {
   /** What it is called. */
   name?: string;
   /** Step by name, its options with a `Dimension` in place of any value. */
-  steps: readonly Readonly<Record<string, object>>[];
+  steps: readonly Readonly<Record<string, object | undefined>>[];
 }
 
 type Plain = unknown;
