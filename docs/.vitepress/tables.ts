@@ -251,6 +251,75 @@ function packed(): Table {
   };
 }
 
+interface Exits {
+  plainErrors: number;
+  exitErrors: number[];
+  errors: number;
+  fractions: number[];
+  macs: number;
+  plainMacs: number;
+  timings: { batch: number; plain: number; early: number; ideal: number }[];
+}
+
+function earlyExits(): Table {
+  const { run, results } = readResult<{ run: Run; results: Exits[] }>('early-exits');
+  const errors = (of: (outcome: Exits) => number) => percent(results.map(of));
+  const figure = (of: (outcome: Exits) => number, digits = 2) => spread(results.map(of), digits);
+  const at = (i: number) => (outcome: Exits) => outcome.timings[i]!;
+  const times = results[0]!.timings.flatMap(({ batch }, i) => [
+    [
+      `times as fast as the plain network, batch ${batch}`,
+      figure((outcome) => at(i)(outcome).plain / at(i)(outcome).early),
+    ],
+    [
+      `time over the ideal, batch ${batch}`,
+      figure((outcome) => at(i)(outcome).early / at(i)(outcome).ideal),
+    ],
+  ]);
+  return {
+    result: 'early-exits',
+    run,
+    about: 'B-LeNet, MNIST, three seeds',
+    head: ['', 'B-LeNet'],
+    rows: [
+      ['plain network, test error', errors((outcome) => outcome.plainErrors)],
+      ['first exit for all', errors((outcome) => outcome.exitErrors[0]!)],
+      ['last exit for all', errors((outcome) => outcome.exitErrors[1]!)],
+      ['each image when the network is sure', errors((outcome) => outcome.errors)],
+      [
+        'images that leave at the first exit',
+        `${figure((outcome) => 100 * outcome.fractions[0]!, 1)} %`,
+      ],
+      [
+        'multiply-accumulates, part of the plain network',
+        figure((outcome) => outcome.macs / outcome.plainMacs),
+      ],
+      ...times,
+    ],
+  };
+}
+
+interface Widths {
+  run: Run;
+  results: { width: number; macs: number; slimmable: number[]; alone: number[] }[];
+}
+
+function slimmableErrors(): Table {
+  const { run, results } = readResult<Widths>('slimmable');
+  return {
+    result: 'slimmable',
+    run,
+    about: 'LeNet-5 with batch normalisation (20-52-500), MNIST, three seeds, equally long',
+    head: ['width', 'MACs', 'one network of all widths', 'a network of this width'],
+    rows: results.map(({ width, macs, slimmable, alone }) => [
+      String(width),
+      thousands(macs),
+      percent(slimmable),
+      percent(alone),
+    ]),
+  };
+}
+
 interface Dynamic {
   run: Run;
   figures: {
@@ -453,6 +522,8 @@ export const tables: Record<string, () => Table> = {
     ),
   'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
   'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
+  'early-exits': earlyExits,
+  'slimmable-errors': slimmableErrors,
   decomposed,
   'cold-start': coldStart,
   binary,
