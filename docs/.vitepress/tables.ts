@@ -1,5 +1,5 @@
-// The tables of the site, made from benchmarks/results when it is built, so that no figure is copied by hand.
-// A page shows one by a fence: ```measured, the name of the table, then the rows to keep (default all).
+// The tables of the pages, made from benchmarks/results, so that no figure is copied by hand: `npm run docs:tables` writes
+// them, measured.ts says where.
 import { readFileSync } from 'node:fs';
 import { median } from '../../benchmarks/statistics.ts';
 
