@@ -10,7 +10,7 @@ import { gzip, madeMnist, send, serve, setEnvironment, temporaryFolder } from '.
 const FILES = Object.entries(madeMnist()).map(
   ([name, bytes]) => [`${name}.gz`, gzip(bytes)] as const,
 );
-const patience = { contactTimeout: 300, stallTimeout: 300, attempts: 2, backoff: 1 };
+const patience = { contactTimeout: 10_000, stallTimeout: 5000, attempts: 2, backoff: 1 };
 
 /** A catalogue as MNIST's, of the made files at these mirrors. */
 function catalogue(...mirrors: string[]): Catalogue {
