@@ -7,6 +7,7 @@ import { describeRun } from 'thimble-examples/shared/run-record';
 import { htmlTable, textTable } from 'thimble-examples/shared/table';
 import type { Task } from './task.ts';
 import { coldStart } from './tasks/cold-start.bench.ts';
+import { decoding } from './tasks/decode.bench.ts';
 import { decomposed } from './tasks/decomposed.bench.ts';
 import { dynamic } from './tasks/dynamic.bench.ts';
 import { inference } from './tasks/inference.bench.ts';
@@ -19,6 +20,7 @@ import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
   'cold-start': coldStart,
+  decode: decoding,
   decomposed,
   dynamic,
   kernels,

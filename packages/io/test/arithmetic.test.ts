@@ -137,8 +137,9 @@ function reference(codes: number[][], lag: number): Bit[] {
       const bit = code === 0 ? 0 : 1;
       made.push({ one: 65_536 * one, bit });
       stretched.forEach((s, k) => {
-        // 2^-14 in units of 10 / 2048.
-        weights[k]! += 0.0125 * (bit - one) * s;
+        // 2^-14 in units of 10 / 2048; of zeros every fourth counts for four.
+        const times = bit === 1 ? 1 : column % 4 === 3 ? 4 : 0;
+        weights[k]! += times * 0.0125 * (bit - one) * s;
         contexts.of(names[k]!).push(bit);
       });
       if (code === 0) continue;

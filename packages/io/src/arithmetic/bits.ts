@@ -1,10 +1,11 @@
-// Probabilities that follow the bits they are asked about, alone and mixed: whole numbers of 16 bits, so that every
+// Probabilities that follow the bits they are asked about, alone and mixed: whole numbers, so that every
 // machine computes the same. packages/kernels/assembly/decoding/bits.ts does the same sums.
 import type { BitSink } from './encoder.ts';
 
-/** No probability of a context, and no mixed one, is nearer to 0 or 1 than these. */
-const LEAST = 24;
+/** No mixed probability is nearer to 0 or 1, of 65536. */
 const SURE = 16;
+/** A context's probability has so many parts: it is a number of 22 bits. */
+const WHOLE = 2 ** 22;
 
 /** How much a probability moves after its n-th bit, of 65536: 1 / (n + 1.6), and no less than one in `memory`. */
 function ratesFor(memory: number): Int32Array {
@@ -18,7 +19,7 @@ class Contexts {
   readonly #rates: Int32Array;
 
   constructor(count: number, memory: number) {
-    this.ones = new Int32Array(count).fill(32_768);
+    this.ones = new Int32Array(count).fill(WHOLE / 2);
     this.#seen = new Uint8Array(count);
     this.#rates = ratesFor(memory);
   }
@@ -27,8 +28,9 @@ class Contexts {
   move(context: number, bit: number): void {
     const one = this.ones[context]!;
     const seen = this.#seen[context]!;
-    const next = one + ((((bit === 1 ? 65_535 : 0) - one) * this.#rates[seen]!) >> 16);
-    this.ones[context] = Math.min(Math.max(next, LEAST), 65_535 - LEAST);
+    const part = this.#rates[seen]! / 65_536;
+    if (bit === 1) this.ones[context]! += Math.floor((WHOLE - 1 - one) * part);
+    else this.ones[context]! -= Math.floor(one * part);
     if (seen < 255) this.#seen[context] = seen + 1;
   }
 }
@@ -48,7 +50,7 @@ export class AdaptiveBits {
 
   /** Codes a bit in a context. */
   bit(context: number, bit: number): void {
-    this.#sink.bit(this.#contexts.ones[context]!, bit);
+    this.#sink.bit((this.#contexts.ones[context]! >> 6) | 1, bit);
     this.#contexts.move(context, bit);
   }
 }
@@ -116,22 +118,23 @@ export class MixedBits {
     this.contexts = new Int32Array(inputs);
   }
 
-  /** Codes a bit in the contexts that are set. */
-  bit(bit: number): void {
+  /** Codes a bit in the contexts that are set. The weights learn from it `times` as much: 0, 1 or 4. */
+  bit(bit: number, times: 0 | 1 | 4 = 1): void {
     const { contexts } = this;
     const [stretched, weights] = [this.#stretched, this.#weights];
     let sum = 0;
     for (let k = 0; k < contexts.length; k++) {
-      stretched[k] = STRETCH[this.#all.ones[contexts[k]!]! >> 4]!;
+      stretched[k] = STRETCH[this.#all.ones[contexts[k]!]! >> 10]!;
       sum = (sum + Math.imul(weights[k]!, stretched[k]!)) | 0;
     }
     const place = Math.min(Math.max(sum >> 16, -MIDDLE), MIDDLE - 1) + MIDDLE;
     const one = SQUASH[place]!;
     this.#sink.bit(one, bit);
     const miss = 65_536 * bit - one;
-    const half = 1 << (this.#learning - 1);
+    const learning = this.#learning - (times === 4 ? 2 : 0);
+    const half = 1 << (learning - 1);
     for (let k = 0; k < contexts.length; k++) {
-      weights[k]! += (Math.imul(miss, stretched[k]!) + half) >> this.#learning;
+      if (times > 0) weights[k]! += (Math.imul(miss, stretched[k]!) + half) >> learning;
       this.#all.move(contexts[k]!, bit);
     }
   }

@@ -46,7 +46,8 @@ const NO_ROW: Row = { density: 0, empty: 2 };
  *
  * The significance is predicted from three contexts, whose predictions are mixed: the entries of the same
  * column one, two, lag - 1, lag and lag + 1 rows above; how dense this row is so far, and the rows one and lag
- * above were (the lowest class where they are empty); the column.
+ * above were (the lowest class where they are empty); the column. Of the zeros, those in every fourth column teach the
+ * mixture, four times as much: a quarter of the work.
  *
  * Papers: Wiedemann et al., "DeepCABAC: A Universal Compression Algorithm for Deep Neural Networks", 2020,
  * section III; Kirchhoffer et al., "Overview of the Neural Network Compression and Representation (NNR)
@@ -92,7 +93,8 @@ export function codeCodes(
       contexts[1] = rowsContext + density(inRow, column);
       contexts[2] = NEAR + ROWS + column;
       const code = codes[at]!;
-      significance.bit(code === 0 ? 0 : 1);
+      if (code !== 0) significance.bit(1);
+      else significance.bit(0, column % 4 === 3 ? 4 : 0);
       if (code === 0) continue;
       inRow++;
       const left = column > 0 ? codes[at - 1]! : 0;

@@ -8,22 +8,28 @@ export const CODE: usize = 8;
 const AT: usize = 12;
 const END: usize = 16;
 
-// Tables: u16 squash[4096], i16 stretch[4096], i32 rates[256], f64 bounds[12].
+// Tables: u16 squash[4096], i16 stretch[4096], f64 bounds[12], u32 rates[256] of one in 256 bits, and in 64.
 const STRETCH: usize = 8192;
-const RATES: usize = 16384;
-export const BOUNDS: usize = 17408;
+export const BOUNDS: usize = 16384;
+export const IN_256: usize = BOUNDS + 96;
+export const IN_64: usize = IN_256 + 1024;
 
-/** A probability is a number of 16 bits; none is nearer to 0 or 1 than this. */
-const LEAST: i32 = 24;
-const MOST: i32 = 65535 - LEAST;
+/** No mixed probability is nearer to 0 or 1, of 65536. */
 const SURE: i32 = 16;
 
-/** A context before its first bit: a probability of one half in the upper 16 bits, bits seen in the lower. */
+/**
+ * A context before its first bit. The upper 22 bits are the probability of a 1, the lower 10 how many bits were seen, 255
+ * for more.
+ */
 export const FRESH: u32 = 0x8000_0000;
+const SEEN: u32 = 1023;
+const MOST_SEEN: u32 = 255;
+const WHOLE: u32 = (1 << 22) - 1;
 
 /**
- * Fills the tables, 17504 bytes: squash(s) = 65536 / (1 + e^-x) with x = 10 s / 2048 for s from -2048 to 2047; stretch,
- * its inverse, for the middles of 4096 cells; rates 65536 / (n + 1.6); the upper ends of the classes of density.
+ * Fills the tables, 18528 bytes: squash(s) = 65536 / (1 + e^-x) with x = 10 s / 2048 for s from -2048 to 2047; stretch,
+ * its inverse, for the middles of 4096 cells; the upper ends of the classes of density; rates 65536 / (n + 1.6), and no
+ * less than 256 or 1024.
  */
 export function prepare(tables: usize): void {
   let power: f64 = 1;
@@ -41,7 +47,9 @@ export function prepare(tables: usize): void {
     store<i16>(tables + (cell << 1), max(place - 2048, -2047), STRETCH);
   }
   for (let n = 0; n < 256; n++) {
-    store<i32>(tables + (n << 2), i32(65536 / (f64(n) + 1.6)), RATES);
+    const rate = i32(65536 / (f64(n) + 1.6));
+    store<i32>(tables + (n << 2), max(rate, 256), IN_256);
+    store<i32>(tables + (n << 2), max(rate, 1024), IN_64);
   }
   const bounds = tables + BOUNDS;
   store<f64>(bounds, 0.005);
@@ -92,41 +100,31 @@ export function bit(coder: usize, one: u32): u32 {
   return set;
 }
 
-/** The rate of a context: 1 / (n + 1.6) after n bits, and no less than `slowest`, of 65536. */
+/** Where `one` moves, by its rate, in the upper 22 bits. */
 @inline
-function rateOf(tables: usize, context: u32, slowest: i32): i32 {
-  return max(load<i32>(tables + ((context & 255) << 2), RATES), slowest);
+function stepOf(rates: usize, context: u32, one: u32): u32 {
+  return u32((u64(one) * load<u32>(rates + ((context & SEEN) << 2))) >> 6) & ~SEEN;
 }
 
+/** A context after a 1: its probability moved towards 1. `rates` are those of IN_256 or IN_64. */
 @inline
-function withOne(context: u32, one: i32): u32 {
-  return (u32(one) << 16) | min((context & 255) + 1, 255);
-}
-
-/** A context after a 1: its probability moved towards 1. */
-@inline
-export function raised(tables: usize, context: u32, slowest: i32): u32 {
-  const one = i32(context >> 16);
-  const step = ((65535 - one) * rateOf(tables, context, slowest)) >> 16;
-  return withOne(context, min(one + step, MOST));
+export function raised(rates: usize, context: u32): u32 {
+  const step = stepOf(rates, context, WHOLE - (context >> 10));
+  return context + step + u32((context & SEEN) < MOST_SEEN);
 }
 
 /** A context after a 0. */
 @inline
-export function lowered(tables: usize, context: u32, slowest: i32): u32 {
-  const one = i32(context >> 16);
-  const step = (-one * rateOf(tables, context, slowest)) >> 16;
-  return withOne(context, max(one + step, LEAST));
+export function lowered(rates: usize, context: u32): u32 {
+  return context - stepOf(rates, context, context >> 10) + u32((context & SEEN) < MOST_SEEN);
 }
-
-/** Rates of one in 256 bits. */
-export const SLOW: i32 = 256;
 
 /** A bit in a context of its own. */
 export function adaptive(coder: usize, tables: usize, context: usize): u32 {
   const state = load<u32>(context);
-  const set = bit(coder, state >> 16);
-  store<u32>(context, set ? raised(tables, state, SLOW) : lowered(tables, state, SLOW));
+  const set = bit(coder, (state >> 16) | 1);
+  const rates = tables + IN_256;
+  store<u32>(context, set ? raised(rates, state) : lowered(rates, state));
   return set;
 }
 

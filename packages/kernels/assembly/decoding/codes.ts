@@ -4,8 +4,8 @@ import {
   CODE,
   FRESH,
   HIGH,
+  IN_256,
   LOW,
-  SLOW,
   adaptive,
   beyond,
   bit,
@@ -145,6 +145,7 @@ function codeRow(
   let column = model + COLUMNS;
   // The class of (count + 0.4) / (seen + 2): it falls while nothing is kept.
   const bounds = tables + BOUNDS;
+  const rates = tables + IN_256;
   let count: f64 = 0.4;
   let seen: f64 = 2;
   let density = classOf(bounds, 0, count, seen);
@@ -173,18 +174,20 @@ function codeRow(
       w0 = learned(w0, miss, s0, LEARNING);
       w1 = learned(w1, miss, s1, LEARNING);
       w2 = learned(w2, miss, s2, LEARNING);
-      store<u32>(first, raised(tables, a, SLOW));
-      store<u32>(second, raised(tables, b, SLOW));
-      store<u32>(column, raised(tables, d, SLOW));
+      store<u32>(first, raised(rates, a));
+      store<u32>(second, raised(rates, b));
+      store<u32>(column, raised(rates, d));
     } else {
       low = split + 1;
-      const miss = -i32(one);
-      w0 = learned(w0, miss, s0, LEARNING);
-      w1 = learned(w1, miss, s1, LEARNING);
-      w2 = learned(w2, miss, s2, LEARNING);
-      store<u32>(first, lowered(tables, a, SLOW));
-      store<u32>(second, lowered(tables, b, SLOW));
-      store<u32>(column, lowered(tables, d, SLOW));
+      if ((c & 3) == 3) {
+        const miss = -i32(one);
+        w0 = learned(w0, miss, s0, LEARNING - 2);
+        w1 = learned(w1, miss, s1, LEARNING - 2);
+        w2 = learned(w2, miss, s2, LEARNING - 2);
+      }
+      store<u32>(first, lowered(rates, a));
+      store<u32>(second, lowered(rates, b));
+      store<u32>(column, lowered(rates, d));
     }
     while (((low ^ high) & 0xff00_0000) == 0) {
       low <<= 8;

@@ -53,7 +53,16 @@ export function floatPanels(
     memory.copy(out, bias + first, width);
     out += 64;
     let from = data + first;
+    let plain = true;
+    for (let j: usize = 0; j < width; j += 4) plain = plain && load<f32>(scale + first + j) == 1;
     for (let i = 0; i < inputs; i++, from += row, out += 64) {
+      if (plain && width == 64) {
+        for (let j: usize = 0; j < 64; j += 16) {
+          store<u64>(out + j, load<u64>(from + j));
+          store<u64>(out + j, load<u64>(from + j, 8), 8);
+        }
+        continue;
+      }
       for (let j: usize = 0; j < width; j += 4) {
         store<f32>(out + j, load<f32>(from + j) * load<f32>(scale + first + j));
       }

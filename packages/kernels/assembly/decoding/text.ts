@@ -1,5 +1,5 @@
 // The bytes of a description; see packages/io/src/arithmetic/text-model.ts for the model.
-import { FRESH, bit, learned, lowered, raised, squash, stretch } from './bits';
+import { FRESH, IN_64, bit, learned, lowered, raised, squash, stretch } from './bits';
 
 const ORDERS = 3;
 /** Contexts of each order. */
@@ -7,8 +7,6 @@ const TABLE = 1 << 13;
 const CONTEXTS: usize = 16;
 const WEIGHT = 29491; // 0.45 in 16 bits
 const LEARNING = 13;
-/** Rates of one in 64 bits. */
-const SLOW: i32 = 1024;
 
 /** Decodes `count` bytes. `model` has 24580 words. */
 export function textBytes(coder: usize, tables: usize, model: usize, out: usize, count: i32): void {
@@ -16,6 +14,7 @@ export function textBytes(coder: usize, tables: usize, model: usize, out: usize,
   let w1 = WEIGHT;
   let w2 = WEIGHT;
   const contexts = model + CONTEXTS;
+  const rates = tables + IN_64;
   for (let i = 0; i < ORDERS * TABLE; i++) store<u32>(contexts + (i << 2), FRESH);
   let last = 0;
   let before = 0;
@@ -39,9 +38,9 @@ export function textBytes(coder: usize, tables: usize, model: usize, out: usize,
       w0 = learned(w0, miss, s0, LEARNING);
       w1 = learned(w1, miss, s1, LEARNING);
       w2 = learned(w2, miss, s2, LEARNING);
-      store<u32>(first, set ? raised(tables, a, SLOW) : lowered(tables, a, SLOW));
-      store<u32>(second, set ? raised(tables, b, SLOW) : lowered(tables, b, SLOW));
-      store<u32>(third, set ? raised(tables, c, SLOW) : lowered(tables, c, SLOW));
+      store<u32>(first, set ? raised(rates, a) : lowered(rates, a));
+      store<u32>(second, set ? raised(rates, b) : lowered(rates, b));
+      store<u32>(third, set ? raised(rates, c) : lowered(rates, c));
       partial = 2 * partial + i32(set);
     }
     before = last;

@@ -1,13 +1,23 @@
 // From codes to values, in place: words become floats.
 
+/** The next code that is not 0, or `last`; two codes at a time, as most of a sparse weight is 0. */
+@inline
+function nextKept(codes: usize, last: usize): usize {
+  while (codes + 8 <= last && load<u64>(codes) == 0) codes += 8;
+  while (codes < last && load<u32>(codes) == 0) codes += 4;
+  return codes;
+}
+
 /** scale times code: one scale for `repeat` codes in a row; after `slices` scales they begin anew. */
 export function scaled(codes: usize, size: i32, scales: usize, slices: i32, repeat: i32): void {
   const end = codes + (<usize>size << 2);
   while (codes < end) {
     for (let slice = 0; slice < slices; slice++) {
       const scale = f64(load<f32>(scales + (<usize>slice << 2)));
-      for (const last = codes + (<usize>repeat << 2); codes < last; codes += 4) {
+      const last = codes + (<usize>repeat << 2);
+      while ((codes = nextKept(codes, last)) < last) {
         store<f32>(codes, f32(scale * f64(load<i32>(codes))));
+        codes += 4;
       }
     }
   }
@@ -30,7 +40,7 @@ export function groupScaled(codes: usize, size: i32, scales: usize, along: i32, 
 }
 
 /**
- * Values from tables, one for `repeat` codes in a row; after `slices` tables they begin anew. `rows` has three words for
+ * Values from tables, in which the code 0 is the value 0, one for `repeat` codes in a row; after `slices` tables they begin anew. `rows` has three words for
  * each: its lowest code, how many it has, its address. Whether every code is in its table.
  */
 export function lookedUp(codes: usize, size: i32, rows: usize, slices: i32, repeat: i32): bool {
@@ -41,10 +51,12 @@ export function lookedUp(codes: usize, size: i32, rows: usize, slices: i32, repe
       const low = load<i32>(row);
       const count = load<u32>(row, 4);
       const table = load<u32>(row, 8);
-      for (const last = codes + (<usize>repeat << 2); codes < last; codes += 4) {
+      const last = codes + (<usize>repeat << 2);
+      while ((codes = nextKept(codes, last)) < last) {
         const place = u32(load<i32>(codes) - low);
         if (place >= count) return false;
         store<u32>(codes, load<u32>(table + (place << 2)));
+        codes += 4;
       }
     }
   }
@@ -82,11 +94,21 @@ export function halves(from: usize, count: i32, out: usize): void {
 
 /** How many floats are not 0; 1 in `mask`, unless that is 0, for each of them, else 0. */
 export function countKept(data: usize, size: i32, mask: usize): i32 {
+  const last = data + (<usize>size << 2);
   let count = 0;
-  for (let i = 0; i < size; i++) {
-    const kept = i32(load<u32>(data + (<usize>i << 2)) << 1 != 0);
-    count += kept;
-    if (mask) store<u8>(mask + i, kept);
+  if (!mask) {
+    // Two at a time: all bits but the signs.
+    for (; data + 8 <= last; data += 8) {
+      const bits = load<u64>(data);
+      count += i32(u32(bits) << 1 != 0) + i32(bits << 1 >> 33 != 0);
+    }
+    return data < last ? count + i32(load<u32>(data) << 1 != 0) : count;
+  }
+  memory.fill(mask, 0, size);
+  for (let at = data; (at = nextKept(at, last)) < last; at += 4) {
+    if (load<u32>(at) << 1 == 0) continue;
+    count++;
+    store<u8>(mask + ((at - data) >> 2), 1);
   }
   return count;
 }
