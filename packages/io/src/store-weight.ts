@@ -45,7 +45,7 @@ export interface Stored {
 const ALL: readonly EntropyCode[] = ['none', 'huffman', 'arithmetic'];
 
 /** Weights of more entries take the arithmetic coder, which is slow to read, only if it saves such a share. */
-const LARGE = 2 ** 18;
+const LARGE = 2 ** 12;
 const LEAST_GAIN = 0.03;
 
 /** The smallest form of a weight. */
