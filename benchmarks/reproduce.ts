@@ -168,6 +168,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/compact-architectures.js',
     args: [],
   },
+  search: {
+    about:
+      'values of a recipe for LeNet-300-100 under three budgets of bytes, and the recipe scaled alike in all layers, three seeds (about 25 minutes; resumable)',
+    program: 'benchmarks/dist/search.js',
+    args: [],
+  },
   'inference-models': {
     about:
       'the networks of the inference benchmark on distorted MNIST, dense, pruned and XNOR (about an hour; resumable)',
