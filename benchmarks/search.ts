@@ -146,11 +146,7 @@ async function largest(kind: 'width' | 'sparsity', budget: number): Promise<numb
 
 /** What the search finds, without the network, which is made anew. */
 async function searched(budget: number): Promise<Pick<SearchTrialsResult, 'best' | 'front'>> {
-  const {
-    compressed,
-    recipe: _,
-    ...found
-  } = await search({
+  const { compressed, best, front } = await search({
     model,
     recipe: SEARCHED,
     data: { train, validation },
