@@ -10,6 +10,7 @@ import type { InspectOptions } from './commands/inspect.ts';
 import type { ReportCommandOptions } from './commands/report.ts';
 import type { SearchCommandOptions } from './commands/search.ts';
 import type { ServeOptions } from './commands/serve.ts';
+import type { WorkerOptions } from './commands/worker.ts';
 import type { Context, Outcome } from './context.ts';
 
 /** Runs what a command does, and prints what comes of it. */
@@ -160,6 +161,11 @@ export function programOf(version: string, act: Act): Command {
     )
     .option('--rungs <number>', 'of a bracket; default 2', whole(1))
     .option('--threads <number>', 'trials at a time, each in a thread; default 1', whole(1))
+    .option(
+      '--redis <url>',
+      'trials are made by thimble worker, on machines that share this server',
+    )
+    .option('--queue <name>', 'with --redis; default thimble-search')
     .option('--output <file>', 'where to write; default the name of the model, ending in .thimble');
   dataOptions(search)
     .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
@@ -182,6 +188,23 @@ export function programOf(version: string, act: Act): Command {
     .action((file: string, options: SearchCommandOptions & CommonOptions) =>
       act(options, async (context) =>
         (await import('./commands/search.ts')).search(file, options, context),
+      ),
+    );
+
+  command('worker', 'Makes trials of thimble search --redis, until it is interrupted.')
+    .requiredOption('--redis <url>', 'the server, such as redis://127.0.0.1:6379')
+    .option('--queue <name>', 'default thimble-search')
+    .option('--threads <number>', 'trials at a time, each in a thread; default 1', whole(1))
+    .addHelpText(
+      'after',
+      `\nModels and data must have the same paths as where the search is. It needs bullmq and ioredis.${examples(
+        'thimble worker --redis redis://server --threads 4',
+        'thimble search lenet.keras --data mnist --bytes 20000 --redis redis://server',
+      )}`,
+    )
+    .action((options: WorkerOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/worker.ts')).worker(options, context),
       ),
     );
 

@@ -1,5 +1,5 @@
 // The commands in this process; what only a process of its own shows is in process.test.ts.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -82,6 +82,7 @@ describe('help', () => {
       'inspect',
       'compress',
       'search',
+      'worker',
       'convert',
       'bench',
       'eval',
@@ -421,6 +422,41 @@ describe('search', () => {
       const two = JSON.parse(out.toString());
       expect(two.best.settings).toEqual(one.best.settings);
       expect(two.best.outcome).toEqual(one.best.outcome);
+    },
+    180_000,
+  );
+
+  const unfit = !existsSync(built) || spawnSync('redis-server', ['--version']).status !== 0;
+  test.skipIf(unfit)(
+    'and over Redis (needs a build and redis-server)',
+    async () => {
+      await writeFile(at('searched.yaml'), stringify(recipe));
+      const { NODE_OPTIONS: _, ...env } = process.env;
+      const port = 20_000 + (process.pid % 20_000);
+      const server = spawn('redis-server', [
+        '--port',
+        `${port}`,
+        '--bind',
+        '127.0.0.1',
+        '--save',
+        '',
+      ]);
+      const redis = ['--redis', `redis://127.0.0.1:${port}`];
+      const worker = spawn(process.execPath, [built, 'worker', ...redis], { env });
+      try {
+        const words = ['search', at('trained'), ...short, '--recipe', at('searched.yaml')];
+        const goal = ['--bytes', '16000'];
+        const one = await json(...words, ...goal, '--output', at('alone.thimble'));
+        const other = await json(...words, ...goal, '--output', at('far.thimble'), ...redis);
+        expect(other.best.settings).toEqual(one.best.settings);
+        expect(other.best.outcome).toEqual(one.best.outcome);
+        const ended = new Promise((resolve) => worker.once('exit', resolve));
+        worker.kill('SIGINT');
+        expect(await ended).toBe(0);
+      } finally {
+        worker.kill('SIGKILL');
+        server.kill();
+      }
     },
     180_000,
   );

@@ -91,7 +91,7 @@ export function lineChart(
                   field: 'kind',
                   type: 'nominal',
                   title: null,
-                  legend: { orient: 'top' },
+                  legend: { orient: 'top', symbolType: 'stroke' },
                 },
               }
             : {}),

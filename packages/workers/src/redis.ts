@@ -157,7 +157,10 @@ export function redisTrials(options: RedisTrialsOptions): {
  *
  * @throws {OptionError} for unknown options.
  */
-export function redisWorker(options: RedisWorkerOptions): { close(): Promise<void> } {
+export function redisWorker(options: RedisWorkerOptions): {
+  /** After what it is at; with `now` at once, and another worker does that. */
+  close(how?: { now?: boolean }): Promise<void>;
+} {
   const { url, queue, lockSeconds = 30, onError, ...threads } = options;
   const where = { queue, ...(url === undefined ? {} : { url }) };
   const connection = connectionOf('redisWorker', where);
@@ -180,8 +183,8 @@ export function redisWorker(options: RedisWorkerOptions): { close(): Promise<voi
   });
   worker.on('error', (error) => onError?.(error));
   return {
-    async close() {
-      await worker.close();
+    async close({ now = false } = {}) {
+      await worker.close(now);
       await pool.close();
     },
   };

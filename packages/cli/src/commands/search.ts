@@ -6,17 +6,21 @@ import { threadTrials } from '@thimble/workers';
 import {
   type Goal,
   type GoalKey,
+  type Outcome,
   type SearchedRecipe,
   type SearchResult,
   type Settings,
   search as searchRecipe,
+  type Trial,
   type TrialRecord,
 } from 'thimble';
-import type { Context, Outcome } from '../context.ts';
+import type { Context, Outcome as Said } from '../context.ts';
 import { type DataOptions, loadParts } from '../data/load.ts';
 import { UsageError } from '../failure.ts';
 import { formatOf, readModel } from '../model-file.ts';
+import type { QueuedTrial } from '../queue-module.ts';
 import { readRecipe } from '../recipe-file.ts';
+import { loadRedis, QUEUE } from '../redis.ts';
 import type { SearchModuleOptions } from '../search-module.ts';
 import { count, scoresText } from '../text.ts';
 
@@ -31,6 +35,8 @@ export interface SearchCommandOptions extends DataOptions {
   eta?: number;
   rungs?: number;
   threads?: number;
+  redis?: string;
+  queue?: string;
   loss?: string;
   seed?: number;
   output?: string;
@@ -38,6 +44,8 @@ export interface SearchCommandOptions extends DataOptions {
   keepWork?: boolean;
 }
 
+/** Trials in the queue, for however many workers there are. */
+const AT_A_TIME = 16;
 const KEYS = ['bytes', 'macs', 'milliseconds'] as const;
 
 /** What is searched where no recipe is given: small files by masks and shared values, little work by fewer channels. */
@@ -64,14 +72,14 @@ export async function search(
   path: string,
   options: SearchCommandOptions,
   { progress, signal, say }: Context,
-): Promise<Outcome> {
+): Promise<Said> {
   const { key, goal } = goalOf(options);
   const output = options.output ?? `${basename(path).replace(/\.[a-z0-9]+$/i, '')}.thimble`;
   if (formatOf(output) !== 'thimble') {
     throw new UsageError(`--output "${output}": the network that is found is written as .thimble.`);
   }
   const ready = READY[key === 'bytes' ? 'bytes' : 'work'];
-  const { recipe: name, loss, seed = 0, threads = 1 } = options;
+  const { recipe: name, loss, seed = 0 } = options;
   const recipe =
     name === undefined ? ready : ((await readRecipe(name)) as unknown as SearchedRecipe);
   const file = await readModel(path);
@@ -81,23 +89,17 @@ export async function search(
   const work = options.work ?? `${output}.search.json`;
   const { data, label, limit } = options;
   const about = [path, data, label, limit, options.validation, loss].map((each) => each ?? null);
-  const pool =
-    threads > 1
-      ? threadTrials({
-          module: new URL('../search-module.js', import.meta.url),
-          threads,
-          settings: JSON.parse(
-            JSON.stringify({
-              path,
-              data: { data, label, limit, validation: options.validation },
-              recipe,
-              loss,
-              timed: key === 'milliseconds',
-              seed,
-            } satisfies { [Key in keyof SearchModuleOptions]: unknown }),
-          ),
-        })
-      : undefined;
+  const module: SearchModuleOptions = JSON.parse(
+    JSON.stringify({
+      path,
+      data: { data, label, limit, validation: options.validation },
+      recipe,
+      loss,
+      timed: key === 'milliseconds',
+      seed,
+    }),
+  );
+  const pool = await poolOf(module, options);
   try {
     const found = await searchRecipe({
       model,
@@ -109,7 +111,7 @@ export async function search(
       about,
       progress,
       signal,
-      ...(pool ? { trial: pool.trial, parallel: pool.threads } : {}),
+      ...(pool ? { trial: pool.trial, parallel: pool.parallel } : {}),
       ...given(options, ['floor', 'trials', 'bracket', 'eta', 'rungs']),
       ...(loss === undefined ? {} : { loss }),
     });
@@ -126,6 +128,29 @@ export async function search(
   } finally {
     await pool?.close();
   }
+}
+
+interface Pool {
+  trial: Trial;
+  parallel: number;
+  close(): Promise<void>;
+}
+
+/** Where trials are made, if not here. */
+async function poolOf(
+  module: SearchModuleOptions,
+  { threads = 1, redis, queue: name = QUEUE }: SearchCommandOptions,
+): Promise<Pool | undefined> {
+  if (redis !== undefined) {
+    const { redisQueue } = await loadRedis();
+    const queue = redisQueue<QueuedTrial, Outcome>({ url: redis, queue: name });
+    const trial: Trial = ({ signal, ...job }) => queue.run({ options: module, job }, signal);
+    return { trial, parallel: AT_A_TIME, close: queue.close };
+  }
+  if (threads === 1) return undefined;
+  const address = new URL('../search-module.js', import.meta.url);
+  const pool = threadTrials({ module: address, threads, settings: module });
+  return { trial: pool.trial, parallel: pool.threads, close: pool.close };
 }
 
 function given<K extends keyof SearchCommandOptions>(
