@@ -17,7 +17,7 @@ import { network } from 'thimble-examples/shared/networks';
 import { count, meanAndSpread, type Row } from 'thimble-examples/shared/table';
 import { beginStudy, realMnist, training } from './study.ts';
 
-const BUDGETS = [20_000, 10_000, 5_000];
+const BUDGETS = [30_000, 15_000, 8_000];
 const DENSE_EPOCHS = 5;
 const RATE = 1e-3;
 /** What the recipe says where only one thing is scaled. */
@@ -65,8 +65,8 @@ function recipe(
 const SEARCHED = recipe(
   { fc1: { between: [0, 0.9] }, fc2: { between: [0, 0.9] } },
   {
-    fc1: { between: [0.5, 0.99] },
-    fc2: { between: [0.3, 0.98] },
+    fc1: { between: [0.8, 0.99] },
+    fc2: { between: [0.5, 0.98] },
     output: { between: [0, 0.95] },
   },
   { between: [4, 32], whole: true, log: true },
