@@ -23,7 +23,7 @@ it('names only scripts and experiments that there are', () => {
   const experiments = text('benchmarks/reproduce.ts');
   const unknown = documents().flatMap((path) => {
     const commands = [
-      ...text(path).matchAll(/npm run ([a-z][a-z-]*[a-z])(?:\s+-- ([a-z][\w-]+))?/g),
+      ...text(path).matchAll(/npm run ([a-z][a-z:-]*[a-z])(?:\s+-- ([a-z][\w-]+))?/g),
     ];
     return commands
       .filter(([, script, name]) => {
