@@ -374,6 +374,36 @@ function decomposed(): Table {
   };
 }
 
+interface Decoding {
+  run: Run;
+  figures: {
+    net: string;
+    form: string;
+    entropy: string;
+    bytes: number;
+    coldMBs?: number;
+    warmMBs: number;
+  }[];
+}
+
+function decoding(): Table {
+  const { run, figures } = readResult<Decoding>('decode');
+  const speed = (value?: number) => value?.toFixed(0) ?? '';
+  return {
+    result: 'decode',
+    run,
+    about:
+      'megabytes of floats a second, in the first call of a process and after many; random weights',
+    head: ['network, weights, code', 'bytes', 'cold MB/s', 'warm MB/s'],
+    rows: figures.map(({ net, form, entropy, bytes, coldMBs, warmMBs }) => [
+      `${net}, ${form}, ${entropy}`,
+      thousands(bytes),
+      speed(coldMBs),
+      speed(warmMBs),
+    ]),
+  };
+}
+
 function coldStart(): Table {
   interface Row {
     name: string;
@@ -526,6 +556,7 @@ export const tables: Record<string, () => Table> = {
   'slimmable-errors': slimmableErrors,
   decomposed,
   'cold-start': coldStart,
+  decoding,
   binary,
   'fixed-point': fixedPoint,
   'quantised-training': () =>
