@@ -552,6 +552,12 @@ export const tables: Record<string, () => Table> = {
     ),
   'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
   'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
+  'distillation-methods': () =>
+    study(
+      'distillation-methods',
+      'a small convolutional student that sees 2,000 images of MNIST for 30 epochs, a teacher that has seen 55,000, three seeds',
+      { 'test error': errors('errors') },
+    ),
   'early-exits': earlyExits,
   'slimmable-errors': slimmableErrors,
   decomposed,
