@@ -82,7 +82,8 @@ export interface SearchTrialsResult {
 }
 
 const OWNER = 'searchTrials';
-const KNOWN = [
+/** The options that {@link searchTrials} knows. */
+export const SEARCH_TRIALS_OPTIONS: readonly (keyof SearchTrialsOptions)[] = [
   'space',
   'trial',
   'goal',
@@ -98,7 +99,7 @@ const KNOWN = [
   'progress',
   'signal',
   'onTrial',
-] satisfies (keyof SearchTrialsOptions)[];
+];
 /** Of proposals that know something, so many are drawn without. */
 const RANDOM_SHARE = 0.2;
 
@@ -107,7 +108,7 @@ type Resolved = Required<
 >;
 
 function resolved(options: SearchTrialsOptions): Resolved {
-  checkOptions(OWNER, options, KNOWN);
+  checkOptions(OWNER, options, SEARCH_TRIALS_OPTIONS);
   checkSpace(OWNER, options.space);
   const { trials = 36, bracket = 9, eta = 3, rungs = 2, parallel = 1, seed = 0 } = options;
   for (const [name, value] of Object.entries({ trials, bracket, rungs, parallel })) {

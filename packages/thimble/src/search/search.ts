@@ -8,6 +8,7 @@ import { type CompressData, rowsOf, type Sources, sourcesOf } from '../recipes/d
 import { median, timesInTurn } from '../report/times.ts';
 import { limitOf, type Outcome } from './goal.ts';
 import {
+  SEARCH_TRIALS_OPTIONS,
   type SearchTrialsOptions,
   type SearchTrialsResult,
   searchTrials,
@@ -51,22 +52,7 @@ export interface SearchResult extends SearchTrialsResult {
 }
 
 const OWNER = 'search';
-const OWN = ['model', 'recipe', 'space', 'data', 'loss', 'trial'] satisfies (keyof SearchOptions)[];
-const PASSED = [
-  'goal',
-  'floor',
-  'trials',
-  'bracket',
-  'eta',
-  'rungs',
-  'parallel',
-  'seed',
-  'file',
-  'about',
-  'progress',
-  'signal',
-  'onTrial',
-] satisfies (keyof SearchOptions)[];
+const OWN = ['model', 'recipe', 'data', 'loss'] as const satisfies (keyof SearchOptions)[];
 const REPEATS = 30;
 
 /**
@@ -95,7 +81,7 @@ const REPEATS = 30;
  * });
  */
 export async function search(options: SearchOptions): Promise<SearchResult> {
-  checkOptions(OWNER, options, [...OWN, ...PASSED]);
+  checkOptions(OWNER, options, [...OWN, ...SEARCH_TRIALS_OPTIONS]);
   const { model, recipe, space: own = {}, data, loss, trial: elsewhere, ...rest } = options;
   const { seed = 0, signal, goal, progress = true } = rest;
   const timed = limitOf(OWNER, goal).key === 'milliseconds';
