@@ -102,17 +102,8 @@ export async function report(
   data: FitData,
   options: ReportOptions = {},
 ): Promise<Report> {
-  const {
-    robustness = 500,
-    maps = 6,
-    bins = 15,
-    repeats = 50,
-    seed = 0,
-    progress = true,
-    signal,
-  } = options;
-  checkOptions(OWNER, options, KNOWN);
-  const strengths = checked(options);
+  const { robustness, maps, bins, repeats, strengths } = resolved(options);
+  const { seed = 0, progress = true, signal } = options;
   signal?.throwIfAborted();
   const pass = { progress, ...(signal ? { signal } : {}) };
   const networks: Network[] = [];
@@ -135,27 +126,16 @@ export async function report(
     }));
     const classNames = namesOf(task, data, options.classNames);
     const some = Math.min(robustness, source.size);
-    const scale = range[1] - range[0];
-    const scaled = (list: readonly number[]) => list.map((strength) => strength * scale);
     if (some > 0) {
       const order = new Random(seed, OWNER).permutation(source.size).slice(0, some).sort();
-      const inUnits: Strengths = {
-        ...strengths,
-        noise: scaled(strengths.noise),
-        fgsm: scaled(strengths.fgsm),
-        pgd: scaled(strengths.pgd),
-      };
-      const found = await robustnessOf(networks, task, rowsOf(source, order), inUnits, {
+      const examples = rowsOf(source, order);
+      const found = await robustnessOf(networks, task, examples, strengths, {
         range,
         seed,
         ...pass,
       });
       const shifted = await shiftedOf(networks, task, data, options.shift, seed, pass);
       for (const [i, each] of found.entries()) {
-        // As they were asked for.
-        for (const key of ['noise', 'fgsm', 'pgd'] as const) {
-          for (const [k, at] of each[key].entries()) at.strength = strengths[key][k]!;
-        }
         (reports[i] as NetworkReport).robustness = {
           ...each,
           ...(shifted ? { shift: shifted[i]! } : {}),
@@ -180,13 +160,13 @@ export async function report(
   }
 }
 
-function checked({
-  robustness = 500,
-  maps = 6,
-  bins = 15,
-  repeats = 50,
-  strengths = {},
-}: ReportOptions): Strengths {
+type Resolved = Required<Pick<ReportOptions, 'robustness' | 'maps' | 'bins' | 'repeats'>> & {
+  strengths: Strengths;
+};
+
+function resolved(options: ReportOptions): Resolved {
+  checkOptions(OWNER, options, KNOWN);
+  const { robustness = 500, maps = 6, bins = 15, repeats = 50, strengths = {} } = options;
   checkInteger(OWNER, 'robustness', robustness, 0);
   checkInteger(OWNER, 'maps', maps, 0);
   checkInteger(OWNER, 'bins', bins, 1);
@@ -197,7 +177,7 @@ function checked({
   for (const key of ['noise', 'fgsm', 'pgd'] as const) {
     for (const strength of all[key]) checkRange(OWNER, `strengths.${key}`, strength, 0, 1);
   }
-  return all;
+  return { robustness, maps, bins, repeats, strengths: all };
 }
 
 function sourceOf({ model }: Network, data: FitData): Promise<BatchSource> {

@@ -25,7 +25,7 @@ export interface Robustness {
   shift?: number;
 }
 
-/** What to try, in the units of the inputs. */
+/** What to try, in parts of the range of the inputs. */
 export interface Strengths {
   noise: readonly number[];
   fgsm: readonly number[];
@@ -61,6 +61,7 @@ export async function robustnessOf(
     }),
   );
   const random = new Random(seed, 'noise');
+  const scale = range[1] - range[0];
   const about = { range, loss: task.loss };
   const bar = startProgress(progress, 'robustness', source.size);
   let done = 0;
@@ -80,7 +81,9 @@ export async function robustnessOf(
         sums[i]!.clean += await add(network, () => tf.clone(x));
       }
       for (const [k, deviation] of strengths.noise.entries()) {
-        const noise = Float32Array.from({ length: x.size }, () => random.normal(0, deviation));
+        const noise = Float32Array.from({ length: x.size }, () =>
+          random.normal(0, deviation * scale),
+        );
         const make = () =>
           tf.tidy(() => tf.clipByValue(tf.add(x, tf.tensor(noise, x.shape)), ...range));
         for (const [i, network] of networks.entries()) {
@@ -90,12 +93,13 @@ export async function robustnessOf(
       for (const [i, network] of networks.entries()) {
         const { model } = network;
         for (const each of sums[i]!.fgsm) {
-          const options = { ...about, epsilon: each.strength };
+          const options = { ...about, epsilon: each.strength * scale };
           each.score += await add(network, () => fgsm(model, x, y, options));
         }
         for (const each of sums[i]!.pgd) {
           const { steps } = strengths;
-          const options = { ...about, epsilon: each.strength, steps, seed: `${seed} ${done}` };
+          const epsilon = each.strength * scale;
+          const options = { ...about, epsilon, steps, seed: `${seed} ${done}` };
           each.score += await add(network, () => pgd(model, x, y, options));
         }
       }
