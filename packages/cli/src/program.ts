@@ -112,14 +112,7 @@ export function programOf(version: string, act: Act): Command {
     .option('--activations <bits>', 'with --quantize: bits of what layers get', whole(2))
     .option('--binarize', 'instead of a recipe: weights of one bit')
     .option('--epochs <number>', 'of training in each of these steps', whole(0));
-  dataOptions(compress)
-    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
-    .option('--test <data>', 'what is looked at once, at the end')
-    .option(
-      '--loss <name>',
-      'default what the model was compiled with, or its last activation tells',
-    )
-    .option('--seed <number>', 'of everything random', whole(0))
+  trainingOptions(compress)
     .option(
       '--work <folder>',
       'for what an interrupted run goes on from; default the output, ending in .work',
@@ -167,14 +160,7 @@ export function programOf(version: string, act: Act): Command {
     )
     .option('--queue <name>', 'with --redis; default thimble-search')
     .option('--output <file>', 'where to write; default the name of the model, ending in .thimble');
-  dataOptions(search)
-    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
-    .option('--test <data>', 'what is looked at once, at the end')
-    .option(
-      '--loss <name>',
-      'default what the model was compiled with, or its last activation tells',
-    )
-    .option('--seed <number>', 'of everything random', whole(0))
+  trainingOptions(search)
     .option('--work <file>', 'for what was tried; default the output, ending in .search.json')
     .option('--keep-work', 'keeps that file when all is done')
     .addHelpText(
@@ -367,4 +353,16 @@ function dataOptions(command: Command): Command {
       'of a table; default one named label, class, target or y, else the last',
     )
     .option('--limit <number>', 'at most so many examples of each part', whole(1));
+}
+
+/** What is trained on, chosen by and looked at in the end. */
+function trainingOptions(command: Command): Command {
+  return dataOptions(command)
+    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
+    .option('--test <data>', 'what is looked at once, at the end')
+    .option(
+      '--loss <name>',
+      'default what the model was compiled with, or its last activation tells',
+    )
+    .option('--seed <number>', 'of everything random', whole(0));
 }
