@@ -1,9 +1,9 @@
 // file:// addresses for TensorFlow.js's own save and loadLayersModel in Node, without tfjs-node.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { crc32, FileFormatError, readBytes, removeFile, writeBytes } from '@thimble/base';
+import { crc32, FileFormatError, joined, readBytes, removeFile, writeBytes } from '@thimble/base';
 import { bytesAt, pathOf } from './files.ts';
-import { joined, type TfjsOptions, tfjsArtifacts } from './tfjs-artifacts.ts';
+import { type TfjsOptions, tfjsArtifacts } from './tfjs-artifacts.ts';
 
 const MODEL = 'model.json';
 
@@ -81,7 +81,7 @@ function fileHandler(address: string): tf.io.IOHandler {
         for (const name of paths) files.push(await bytesAt('loadLayersModel', folder + name));
       }
       const weightSpecs = weightsManifest.flatMap(({ weights }) => weights);
-      return { ...rest, weightSpecs, weightData: joined(files).buffer };
+      return { ...rest, weightSpecs, weightData: joined(Uint8Array, files).buffer as ArrayBuffer };
     },
   };
 }

@@ -1,6 +1,6 @@
 // The bytes of one weight in a .thimble file: every layout and entropy code that fits is tried, and the
 // smallest taken. The other half of the runtime's readWeight.
-import { sizeOf, type ValueCode } from '@thimble/base';
+import { joined, sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import {
   ENTROPY,
@@ -58,7 +58,7 @@ export function storeWeight(weight: GraphWeight, choice: Entropies = { entropies
   }
   let best: Stored | undefined;
   const offer = (candidate: Omit<Stored, 'values'>) => {
-    const bytes = joined(head, candidate.bytes);
+    const bytes = joined(Uint8Array, [head, candidate.bytes]);
     const slow = best?.entropy === 'arithmetic' && sizeOf(weight.encoding.shape) > LARGE;
     const limit = best ? best.bytes.length * (slow ? 1 + LEAST_GAIN : 1) : Number.POSITIVE_INFINITY;
     if (bytes.length < limit) best = { ...common, ...candidate, bytes };
@@ -84,13 +84,6 @@ export function storeWeight(weight: GraphWeight, choice: Entropies = { entropies
     }
   }
   return best!;
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(a.length + b.length);
-  bytes.set(a);
-  bytes.set(b, a.length);
-  return bytes;
 }
 
 function headOf({ encoding }: GraphWeight, { values }: Coded): Uint8Array {

@@ -2,7 +2,7 @@
 // loadLayersModel reads them.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkOptions, OptionError } from '@thimble/base';
+import { checkOptions, joined, OptionError } from '@thimble/base';
 import { finalize } from '@thimble/core';
 import { halfOf } from './codes.ts';
 
@@ -67,7 +67,7 @@ function quantized(artifacts: tf.io.ModelArtifacts, dtype: TfjsQuantization): tf
     parts.push(bytes);
     return { ...spec, quantization };
   });
-  return { ...artifacts, weightSpecs, weightData: joined(parts).buffer as ArrayBuffer };
+  return { ...artifacts, weightSpecs, weightData: joined(Uint8Array, parts).buffer as ArrayBuffer };
 }
 
 type Quantization = NonNullable<tf.io.WeightsManifestEntry['quantization']>;
@@ -95,15 +95,4 @@ function quantizedWeight(
   );
   const packed = dtype === 'uint8' ? Uint8Array.from(codes) : Uint16Array.from(codes);
   return { bytes: new Uint8Array(packed.buffer), quantization: { dtype, min, scale } };
-}
-
-/** Several runs of bytes as one. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

@@ -1,4 +1,5 @@
 // Convolutions of groups of channels, which TensorFlow.js has as parts put together, in one piece.
+import { joined } from '@thimble/base';
 import type { GraphNode, Shape } from '@thimble/graph';
 import { activated } from './export-activations.ts';
 import { permuted, type Site, storedWeight } from './export-weights.ts';
@@ -42,6 +43,7 @@ export function groupedConvolution(
   const all = filters * nodes.length;
   const kernel = writer.initializer(`${node.name}/kernel`, () => ({
     data: joined(
+      Float32Array,
       nodes.map((part) => {
         const { data, encoding } = storedWeight({ graph, node: part }, 'kernel')!;
         return permuted(data, encoding.shape, [3, 2, 0, 1]);
@@ -52,7 +54,10 @@ export function groupedConvolution(
   const names = [writer.first(input).name, kernel];
   if (nodes[0]!.weights.bias !== undefined) {
     const make = () => ({
-      data: joined(nodes.map((part) => storedWeight({ graph, node: part }, 'bias')!.data)),
+      data: joined(
+        Float32Array,
+        nodes.map((part) => storedWeight({ graph, node: part }, 'bias')!.data),
+      ),
       dims: [all],
     });
     names.push(writer.initializer(`${node.name}/bias`, make));
@@ -99,14 +104,4 @@ function alikeKey(site: Site, { node }: Part): string {
   const shape = kernelShape(site, node);
   const biased = node.weights.bias !== undefined;
   return JSON.stringify([strides, padding, dilationRate, activation, shape, biased]);
-}
-
-function joined(parts: Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((size, part) => size + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -1,6 +1,6 @@
 // What networks answer to all examples.
 import * as tf from '@tensorflow/tfjs-core';
-import type { ProgressOption } from '@thimble/base';
+import { joined, type ProgressOption } from '@thimble/base';
 import { type BatchSource, eachBatch } from '@thimble/core';
 import type { Network } from './subject.ts';
 import { labelsOf, type Task } from './task.ts';
@@ -44,18 +44,8 @@ export async function outputsOf(
     y.dispose();
     const labels = (task: Task) => tf.tidy(() => labelsOf(task, tf.tensor(targets, shape)));
     const range: [number, number] = least < largest ? [least, largest] : [0, 1];
-    return { values: parts.map(joined), targets, labels, range };
+    return { values: parts.map((each) => joined(Float32Array, each)), targets, labels, range };
   } finally {
     tf.dispose(ys);
   }
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
