@@ -12,6 +12,7 @@ import {
   fit,
   fitExits,
   layers,
+  median,
   type ProgressOption,
   predictEarly,
   schedules,
@@ -211,5 +212,5 @@ async function timed(
     }
     if (repeat > 0) taken.push((performance.now() - begun) / (batches * size));
   }
-  return taken.sort((a, b) => a - b)[taken.length >> 1]!;
+  return median(taken);
 }
