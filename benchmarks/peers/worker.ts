@@ -80,3 +80,5 @@ process.on('message', async (request: Request) => {
   }
   process.send!(result);
 });
+
+process.on('disconnect', () => process.exit()); // whoever asked is gone
