@@ -12,7 +12,9 @@ const CHANNELS = 256;
 export function separable(output: 'linear' | 'softmax' = 'linear'): tfl.LayersModel {
   const activation = 'relu';
   const padding = 'same';
-  const kernelInitializer = 'heNormal'; // values keep their size from layer to layer
+  // Values keep their size from layer to layer.
+  const kernelInitializer = 'heNormal';
+  const depthwiseInitializer = tfl.initializers.randomNormal({ stddev: Math.sqrt(2 / 9) });
   const pointwise = () =>
     tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation, kernelInitializer });
   const blocks = Array.from({ length: 6 }, () => [
@@ -20,7 +22,7 @@ export function separable(output: 'linear' | 'softmax' = 'linear'): tfl.LayersMo
       kernelSize: 3,
       padding,
       activation,
-      depthwiseInitializer: kernelInitializer,
+      depthwiseInitializer,
     }),
     pointwise(),
   ]);
