@@ -2,7 +2,7 @@
 // rounded without training.
 import * as tfl from '@tensorflow/tfjs-layers';
 import type { Graph, GraphWeight } from '@thimble/graph';
-import { Random } from 'thimble';
+import { Random, withSeed } from 'thimble';
 
 const random = new Random('random weights');
 const SIDE = 14;
@@ -10,30 +10,32 @@ const CHANNELS = 256;
 
 /** A stem, seven 1x1 and six depthwise convolutions at 14x14x256, global average pooling, a dense layer. */
 export function separable(output: 'linear' | 'softmax' = 'linear'): tfl.LayersModel {
-  const activation = 'relu';
-  const padding = 'same';
-  // Values keep their size from layer to layer.
-  const kernelInitializer = 'heNormal';
-  const depthwiseInitializer = tfl.initializers.randomNormal({ stddev: Math.sqrt(2 / 9) });
-  const pointwise = () =>
-    tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation, kernelInitializer });
-  const blocks = Array.from({ length: 6 }, () => [
-    tfl.layers.depthwiseConv2d({
-      kernelSize: 3,
-      padding,
-      activation,
-      depthwiseInitializer,
-    }),
-    pointwise(),
-  ]);
-  const inputShape = [2 * SIDE, 2 * SIDE, 1];
-  const stem = { filters: CHANNELS, kernelSize: 3, strides: 2, padding, activation } as const;
-  const end = [
-    tfl.layers.globalAveragePooling2d({}),
-    tfl.layers.dense({ units: 10, activation: output }),
-  ];
-  const first = tfl.layers.conv2d({ ...stem, inputShape });
-  return tfl.sequential({ layers: [first, pointwise(), ...blocks.flat(), ...end] });
+  return withSeed(1, () => {
+    const activation = 'relu';
+    const padding = 'same';
+    // Values keep their size from layer to layer.
+    const kernelInitializer = 'heNormal';
+    const depthwiseInitializer = tfl.initializers.randomNormal({ stddev: Math.sqrt(2 / 9) });
+    const pointwise = () =>
+      tfl.layers.conv2d({ filters: CHANNELS, kernelSize: 1, activation, kernelInitializer });
+    const blocks = Array.from({ length: 6 }, () => [
+      tfl.layers.depthwiseConv2d({
+        kernelSize: 3,
+        padding,
+        activation,
+        depthwiseInitializer,
+      }),
+      pointwise(),
+    ]);
+    const inputShape = [2 * SIDE, 2 * SIDE, 1];
+    const stem = { filters: CHANNELS, kernelSize: 3, strides: 2, padding, activation } as const;
+    const end = [
+      tfl.layers.globalAveragePooling2d({}),
+      tfl.layers.dense({ units: 10, activation: output }),
+    ];
+    const first = tfl.layers.conv2d({ ...stem, inputShape });
+    return tfl.sequential({ layers: [first, pointwise(), ...blocks.flat(), ...end] });
+  });
 }
 
 function withValues({ encoding }: GraphWeight, data: Float32Array): GraphWeight {
