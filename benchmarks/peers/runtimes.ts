@@ -163,7 +163,7 @@ async function liteRt(): Promise<Runtime> {
 }
 
 async function thimble(): Promise<Runtime> {
-  const { load } = await import('@thimble/runtime');
+  const { load } = await import('@thimble/runtime/bundle'); // one file, for programs that start often
   return {
     version: '',
     async load(path) {
