@@ -26,6 +26,8 @@ export interface Form {
   form: string;
   /** The file, or for tfjs the folder. */
   path: string;
+  /** The floats of the file have 16 bits; they are computed with in 32. */
+  halves?: true;
   /** What its outputs are compared with: the same weights in Thimble, in floats or in whole numbers. */
   like?: 'dense f32' | 'int8';
 }
@@ -67,10 +69,14 @@ export async function filesOf(
   const own = (form: string, path: string, like?: Form['like']): void => {
     forms.push({ runtime: 'Thimble', form, path, ...(like ? { like } : {}) });
   };
-  own('dense f32', kept('dense'), 'dense f32');
+  const halves = (form: string, name: string, like?: Form['like']): void => {
+    own(form, kept(name), like);
+    forms.at(-1)!.halves = true;
+  };
+  halves('dense f32', 'dense', 'dense f32');
   own('int8', await inBytes(await read('dense'), `${place}-int8`, calibration), 'int8');
-  own('sparse 80 %', kept('sparse80'));
-  own('sparse 90 %', kept('sparse90'));
+  halves('sparse 80 %', 'sparse80');
+  halves('sparse 90 %', 'sparse90');
   own('int8 x sparse 90 %', await inBytes(await read('sparse90'), `${place}-s`, calibration));
   own('int8 x squares 90 %', await inBytes(await read('squares90'), `${place}-q`, calibration));
   if (net.xnorEpochs) own('XNOR', kept('xnor'));

@@ -152,8 +152,7 @@ async function judge(net: NetFiles, running: Running[], images: string): Promise
     if (!net.test) continue;
     const { labels, size } = net.test;
     const affordable = Math.floor((PATIENCE * 1000) / figures.milliseconds / COMPARED) * COMPARED;
-    figures.images =
-      form.runtime === 'Thimble' ? size : Math.min(size, Math.max(500, affordable));
+    figures.images = form.runtime === 'Thimble' ? size : Math.min(size, Math.max(500, affordable));
     let right = 0;
     for (let from = 0; from < figures.images; from += 500) {
       const to = Math.min(figures.images, from + 500);

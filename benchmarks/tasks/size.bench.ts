@@ -126,7 +126,8 @@ async function run(): Promise<Measured> {
     const sized = (part: data.ImageDataset) => (net.side === 28 ? part : enlarged(part, net.side));
     const parts = { train: sized(digits.train), test: sized(digits.test) };
     const { title, forms } = await filesOf(net, FOLDER, parts);
-    for (const { runtime, form, path } of forms) {
+    for (const { runtime, form: name, halves, path } of forms) {
+      const form = halves ? `${name}, stored as f16` : name;
       const files = await contents(path).catch(() => undefined);
       if (!files || runtime === 'tfjs cpu') continue; // has the files of tfjs wasm
       const model = sizeOf(files);
