@@ -69,6 +69,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/distillation-methods.js',
     args: [],
   },
+  transfer: {
+    about:
+      'digits 5 to 9 from few images by a network that knows 0 to 4, three seeds (about 5 minutes; resumable)',
+    program: 'benchmarks/dist/transfer.js',
+    args: [],
+  },
   'fixed-point': {
     about:
       'training in 16-bit fixed point, nearest and stochastic rounding, three seeds (about 40 minutes; resumable)',
@@ -131,6 +137,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     about:
       'a depthwise-separable net on distorted MNIST trained in 4 to 2 bits, three seeds (about an hour; resumable)',
     program: 'benchmarks/dist/few-bits.js',
+    args: [],
+  },
+  'mixed-precision': {
+    about:
+      'bits for each layer under budgets of bytes, and fewer bits in stages, three seeds (about 10 minutes; resumable)',
+    program: 'benchmarks/dist/mixed-precision.js',
     args: [],
   },
   slimmable: {

@@ -588,6 +588,22 @@ export const tables: Record<string, () => Table> = {
       'a depthwise-separable net, distorted MNIST, trained on from the same float net, three seeds; bytes before entropy coding',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
+  'mixed-precision': () =>
+    study(
+      'mixed-precision',
+      'a depthwise-separable net, distorted MNIST, kernels rounded after training and trained on for 4 epochs, three seeds; bytes before entropy coding',
+      { bytes: meanBytes, 'test error': errors('errors'), 'trained on': errors('tuned') },
+    ),
+  transfer: () => {
+    const { run, data, results } = readResult<Study & { data: { test: number } }>('transfer');
+    const rows = results.map(({ method, outcomes }) => [
+      method,
+      `${spread(outcomes.map((outcome) => (100 * outcome.errors!) / data.test))} %`,
+    ]);
+    const about =
+      'digits 5 to 9 of MNIST, learned from few images by a network that knows 0 to 4, three seeds';
+    return { result: 'transfer', run, about, head: ['method', 'test error'], rows };
+  },
   'hard-quantization': () =>
     study(
       'hard-quantization',
