@@ -1,9 +1,11 @@
 // Where quantisation after training is hard: a depthwise-separable network with batch normalisation on
 // distorted MNIST, one range per tensor for weights and for activations, in 8, 6, 5 and 4 bits; and what
-// equalisation, bias correction, a range per channel and AdaRound win back.
+// equalisation, bias correction, a range per channel and AdaRound win back. Then the same network with channels of very
+// different sizes, which compute the same.
 import { parseArgs } from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { foldBatchNorm, type QuantizeOptions, quantize, summarize } from 'thimble';
+import { foldBatchNorm, type QuantizeOptions, quantize, Random, summarize } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
 import { SEPARABLE, separableNetwork } from './separable-network.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
@@ -17,6 +19,8 @@ const { values } = parseArgs({
 const ITERATIONS = Number(values.iterations);
 /** Calibration images. */
 const EXAMPLES = 500;
+/** Channels are made up to so many times larger and smaller. */
+const SPREAD = 16;
 
 const study = await beginStudy('hard-quantization', values.output);
 const { train, test } = await realMnist(true);
@@ -36,8 +40,32 @@ async function measured(model: LayersModel, begun: number): Promise<Outcome> {
   return { errors, bytes, seconds };
 }
 
-async function inFloat(seed: number): Promise<Outcome> {
+/**
+ * The network of a seed with every channel between two layers larger or smaller by a factor drawn for it, and the weights
+ * that read it smaller or larger: a ReLU passes a positive factor on, so it computes the same.
+ */
+async function uneven(seed: number): Promise<LayersModel> {
   const model = await trained(seed);
+  const random = new Random(seed, 'uneven channels');
+  const weighted = model.layers.filter(({ weights }) => weights.length > 0);
+  for (const [i, norm] of weighted.entries()) {
+    if (!norm.name.endsWith('-norm')) continue;
+    const [gamma, beta, ...statistics] = norm.getWeights();
+    const logs = Float32Array.from({ length: gamma!.size }, () => random.uniform(-1, 1));
+    const factors = tf.pow(SPREAD, tf.tensor1d(logs));
+    norm.setWeights([tf.mul(gamma!, factors), tf.mul(beta!, factors), ...statistics]);
+    const reader = weighted[i + 1]!;
+    const [kernel, ...rest] = reader.getWeights();
+    const shape = reader.name === 'output' ? [-1, 1] : [1, 1, -1, 1]; // inputs are the last axis but one
+    reader.setWeights([tf.div(kernel!, tf.reshape(factors, shape)), ...rest]);
+  }
+  return model;
+}
+
+type Make = (seed: number) => Promise<LayersModel>;
+
+async function inFloat(seed: number, make: Make = trained): Promise<Outcome> {
+  const model = await make(seed);
   const folded = await foldBatchNorm(model);
   const outcome = await measured(folded, performance.now());
   model.dispose();
@@ -45,8 +73,12 @@ async function inFloat(seed: number): Promise<Outcome> {
   return outcome;
 }
 
-async function quantized(seed: number, options: QuantizeOptions): Promise<Outcome> {
-  const model = await trained(seed);
+async function quantized(
+  seed: number,
+  options: QuantizeOptions,
+  make: Make = trained,
+): Promise<Outcome> {
+  const model = await make(seed);
   const begun = performance.now();
   const q = await quantize(model, {
     calibration: train,
@@ -92,12 +124,16 @@ const RUNS: Record<string, QuantizeOptions> = {
   '4 bits per channel, AdaRound': { ...four, rounding },
   '4 bits per channel, AdaRound, biases corrected': { ...four, rounding, biasCorrection: true },
 };
+const run = (options: QuantizeOptions, make?: Make) => (seed: number) =>
+  quantized(seed, options, make);
 const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
-  float32: inFloat,
+  float32: (seed) => inFloat(seed),
+  ...Object.fromEntries(Object.entries(RUNS).map(([name, options]) => [name, run(options)])),
+  'uneven channels, float32': (seed) => inFloat(seed, uneven),
   ...Object.fromEntries(
-    Object.entries(RUNS).map(([name, options]) => [
-      name,
-      (seed: number) => quantized(seed, options),
+    Object.entries(perTensor(8)).map(([name, options]) => [
+      `uneven channels, ${name}`,
+      run(options, uneven),
     ]),
   ),
 };
@@ -114,7 +150,7 @@ await study.finish(
   [['weights; activations in 8 bits', 'bytes', 'test error %', 'seconds'], ...rows],
   {
     data: { source: 'distorted MNIST', train: SEPARABLE.images, test: test.size },
-    settings: { ...settings, iterations: ITERATIONS },
+    settings: { ...settings, iterations: ITERATIONS, spread: SPREAD },
     results,
   },
 );
