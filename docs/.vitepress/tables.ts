@@ -607,7 +607,7 @@ export const tables: Record<string, () => Table> = {
   'hard-quantization': () =>
     study(
       'hard-quantization',
-      'a depthwise-separable net with uneven channels, distorted MNIST, quantised after training, three seeds; bytes before entropy coding',
+      'a depthwise-separable net, distorted MNIST, quantised after training, three seeds; bytes before entropy coding. Uneven channels: the same net with every channel between two layers made up to 16 times larger or smaller, which computes the same',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
   'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
