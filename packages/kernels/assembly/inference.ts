@@ -14,6 +14,7 @@ export {
   codePlanes,
   codeVector,
   fromImage,
+  gather,
   padPlanes,
   roundToCodes,
   seal,

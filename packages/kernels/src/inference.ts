@@ -133,6 +133,18 @@ export interface InferenceKernels {
     height: number,
     width: number,
   ): void;
+  /** y[r][h][w] = x[rows[r] + columns[h][w]], offsets in bytes; 0 where one is negative. */
+  gather(
+    x: Pointer,
+    rows: Pointer,
+    columns: Pointer,
+    y: Pointer,
+    yStep: number,
+    yPitch: number,
+    count: number,
+    height: number,
+    width: number,
+  ): void;
   /** Planes with padding, split by the phases of a stride. */
   padPlanes(
     x: Pointer,

@@ -433,6 +433,39 @@ describe.each(BUILDS)('layouts, $build', ({ k }) => {
       expectExact(y, expected);
     }));
 
+  test('gather takes values from anywhere, zeros where the offset is negative', () =>
+    check(planes, 120, ({ channels, height, width, seed }) => {
+      const [pitch, step] = [width + 2, height * (width + 2) + 3];
+      const x = reals(50, seed);
+      const next = random(seed + 1);
+      const places = (length: number) =>
+        Int32Array.from({ length }, () => (next() < 0.2 ? -1 : 4 * Math.floor(25 * next())));
+      const [rows, columns] = [places(channels), places(height * width)];
+      const before = new Float32Array(channels * step).fill(5);
+      const { y } = run(
+        {
+          x: input(x),
+          rows: input(rows),
+          columns: input(columns),
+          y: { values: before, written: true },
+        },
+        (at) =>
+          k.gather(
+            ...([at.x, at.rows, at.columns, at.y, 4 * step, 4 * pitch] as const),
+            ...([channels, height, width] as const),
+          ),
+        seed,
+      );
+      const expected = new Float32Array(channels * step).fill(5);
+      for (const [c, row] of rows.entries()) {
+        for (const [p, column] of columns.entries()) {
+          const at = c * step + Math.floor(p / width) * pitch + (p % width);
+          expected[at] = row < 0 || column < 0 ? 0 : x[(row + column) / 4]!;
+        }
+      }
+      expectExact(y, expected);
+    }));
+
   test('seal writes zeros around the rows and nowhere else', () =>
     check(planes, 80, ({ channels, height, width, top: front, left: gap, seed }) => {
       const pitch = width + gap;
@@ -529,7 +562,7 @@ describe.each(BUILDS)('value by value, $build', ({ k }) => {
     softsign: (x) => x / (1 + Math.abs(x)),
     swish: (x) => x / (1 + Math.exp(-0.25 * x)),
     selu: (x) => 3 * (x < 0 ? 0.25 * (Math.exp(x) - 1) : x),
-    sign: (x) => (x < 0 ? -1 : 1),
+    sign: (x) => (x < 0 ? 0.25 : 3),
   };
   test.each(Object.keys(CURVES) as (keyof typeof CURVES)[])('%s', (name) => {
     const x = Float32Array.of(

@@ -56,7 +56,7 @@ function elu(x: v128, alpha: v128): v128 {
 
 /**
  * In place: 0 sigmoid; 1 tanh; 2 leaky ReLU; 3 ELU; 4 hard sigmoid, cut(0.2 x + 0.5, 0, 1); 5 softsign,
- * x / (1 + |x|); 6 swish, x sigmoid(alpha x); 7 beta elu(x); 8 -1 where x < 0, else 1.
+ * x / (1 + |x|); 6 swish, x sigmoid(alpha x); 7 beta elu(x); 8 alpha where x < 0, else beta.
  */
 export function activate(x: usize, n: i32, kind: i32, alpha: f32, beta: f32): void {
   const a = f32x4.splat(alpha);
@@ -74,7 +74,7 @@ export function activate(x: usize, n: i32, kind: i32, alpha: f32, beta: f32): vo
     else if (kind == 5) y = f32x4.div(v, f32x4.add(one, f32x4.abs(v)));
     else if (kind == 6) y = f32x4.mul(v, sigmoid(f32x4.mul(a, v)));
     else if (kind == 7) y = f32x4.mul(b, elu(v, a));
-    else y = v128.bitselect(f32x4.neg(one), one, f32x4.lt(v, zero));
+    else y = v128.bitselect(a, b, f32x4.lt(v, zero));
     v128.store(x, y);
   }
 }

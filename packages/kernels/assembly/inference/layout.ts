@@ -174,6 +174,39 @@ export function seal(
   }
 }
 
+/**
+ * Values from anywhere: y[r][h][w] = x[rows[r] + columns[h width + w]], offsets in bytes; 0 where one of them is
+ * negative. `yStep` bytes lie from r to r, `yPitch` from h to h.
+ */
+export function gather(
+  x: usize,
+  rows: usize,
+  columns: usize,
+  y: usize,
+  yStep: usize,
+  yPitch: usize,
+  count: i32,
+  height: i32,
+  width: i32,
+): void {
+  for (; count > 0; count--) {
+    const from = load<i32>(rows);
+    let column = columns;
+    let row = y;
+    for (let h = height; h > 0; h--) {
+      const end = row + ((width as usize) << 2);
+      for (let to = row; to < end; to += 4) {
+        const at = load<i32>(column);
+        store<f32>(to, (from | at) < 0 ? 0 : load<f32>(x + (from as usize) + (at as usize)));
+        column += 4;
+      }
+      row += yPitch;
+    }
+    rows += 4;
+    y += yStep;
+  }
+}
+
 /** Writes at `steps` the step that brings the largest magnitude of x to `most`; 1 where all is zero. */
 export function stepOf(
   x: usize,

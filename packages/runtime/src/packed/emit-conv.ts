@@ -121,6 +121,6 @@ function signed(program: Program, { input, signs }: Conv): Planes {
     'scalePlanes',
     ...[input.start, start, input.step, channels, layout.step, table, ...infinite],
   );
-  program.call('activate', start, layout.step * channels, CURVES.sign, 1, 1);
+  program.call('activate', start, layout.step * channels, CURVES.sign, -1, 1);
   return { ...planesOf(input), start, origin: { ...start, offset: input.origin.offset } };
 }

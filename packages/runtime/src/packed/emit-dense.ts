@@ -109,6 +109,6 @@ function signed(program: Program, { input, inputs, signs }: Dense): Place {
   };
   const table = [padded(signs!.scale), padded(signs!.shift)] as const;
   program.call('scaleVector', input.start, x, length, ...table, ...INFINITE);
-  program.call('activate', x, length, CURVES.sign, 1, 1);
+  program.call('activate', x, length, CURVES.sign, -1, 1);
   return x;
 }
