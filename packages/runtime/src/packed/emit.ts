@@ -1,5 +1,5 @@
 // Operations as calls of kernels, and how their values must lie.
-
+import { emitRearrange, layRearrange } from './emit-rearrange.ts';
 import type { Combine, Concatenate, Operation, Pad, Pool, Reshape, Scale } from './operations.ts';
 import { tableOf } from './planes.ts';
 import type { Place, Program } from './program.ts';
@@ -11,6 +11,7 @@ const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
 
 /** Says how the values of an operation must lie: before any layout is asked for. */
 export function layOut(operation: Plain): void {
+  if (operation.kind === 'rearrange') layRearrange(operation);
   if (operation.kind !== 'combine' && operation.kind !== 'concatenate') return;
   if (!operation.output.planes) return;
   for (const input of operation.inputs) operation.output.joinTo(input);
@@ -36,6 +37,9 @@ export function emitPlain(program: Program, operation: Plain): void {
       return;
     case 'pad':
       emitPad(program, operation);
+      return;
+    case 'rearrange':
+      emitRearrange(program, operation);
       return;
   }
 }

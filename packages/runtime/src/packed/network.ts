@@ -17,8 +17,10 @@ import {
   withOptional,
 } from './node-parts.ts';
 import { biasOf, normalizationOf, signsOf, weightOf } from './node-weights.ts';
-import type { Combine, Conv, Dense, Ending, Network, Reshape, Signs } from './operations.ts';
+import type { Combine, Conv, Dense, Ending, Network, Signs } from './operations.ts';
+import { REARRANGING } from './rearranging.ts';
 import { Value } from './values.ts';
+import type { View } from './view.ts';
 import { isPadded, type Window, windowOf } from './windows.ts';
 import { Wiring } from './wiring.ts';
 
@@ -67,6 +69,10 @@ class Reading {
       this.#wiring.give(node, this.#wiring.asPlanes(value, shape, node));
       return;
     }
+    if (op in REARRANGING) {
+      this.#rearrange(node, shape);
+      return;
+    }
     const given = node.inputs.map((source, i) => this.#coded(node, i, source));
     if (SAME.includes(op)) this.#wiring.pass(node, given[0]!);
     else if (CUT_ONLY.includes(op)) this.#finish(node, given[0]!);
@@ -76,9 +82,7 @@ class Reading {
       this.#convolution(node, given[0]!, shape);
     } else if (op === 'batchNormalization') this.#batchNormalization(node, given[0]!, shape);
     else if (/pooling[12]d$/i.test(op)) this.#pool(node, given[0]!, shape);
-    else if (op === 'flatten' || op === 'reshape') this.#reshape(node, given[0]!, shape);
     else if (op === 'concatenate') this.#concatenate(node, given, shape);
-    else if (op === 'zeroPadding2d') this.#pad(node, given[0]!, shape);
     else if (op in COMBINATIONS || op === 'average') this.#combine(node, given, shape);
     else throw unsupported(node);
   }
@@ -276,20 +280,26 @@ class Reading {
     });
   }
 
-  #reshape(node: GraphNode, value: Value, shape: number[]): void {
-    const output = this.#wiring.value(shape);
-    if (!value.planes && !output.planes) {
-      this.#wiring.pass(node, value);
+  /** A value in another order: a view, unless there is a kernel of its own. */
+  #rearrange(node: GraphNode, shape: number[]): void {
+    const [source] = node.inputs as [Source];
+    const { op, attributes, codes } = node;
+    const plain = op === 'zeroPadding2d' && attributes.dataFormat !== 'channelsFirst';
+    if (plain && this.#wiring.of(source).planes) {
+      this.#pad(node, this.#coded(node, 0, source), shape);
       return;
     }
-    const operation: Reshape = {
-      kind: 'reshape',
-      layer: node.layer,
-      input: value,
-      output,
-      ...none(),
-    };
-    this.#wiring.answer(node, operation);
+    const whole = (): View => ({
+      base: this.#coded(node, 0, source),
+      shape: this.#wiring.view(source).shape,
+    });
+    const change = REARRANGING[op]!;
+    const view =
+      (codes?.inputs ? undefined : change(this.#wiring.view(source), node, shape)) ??
+      change(whole(), node, shape);
+    if (!view) throw unsupported(node, `${attributes.interpolation} interpolation`);
+    if (view.shape.join() !== shape.join()) throw unsupported(node, `an output of [${shape}]`);
+    this.#wiring.see(node, view);
   }
 
   #concatenate(node: GraphNode, given: Value[], shape: number[]): void {
@@ -312,9 +322,7 @@ class Reading {
   }
 
   #pad(node: GraphNode, value: Value, shape: number[]): void {
-    const padding = node.attributes.padding as number[][];
-    if (node.attributes.dataFormat === 'channelsFirst' || !value.planes) throw unsupported(node);
-    const [[top], [left]] = padding as [[number], [number]];
+    const [[top], [left]] = node.attributes.padding as [[number], [number]];
     const output = new Value(shape, true);
     this.#wiring.answer(node, {
       kind: 'pad',

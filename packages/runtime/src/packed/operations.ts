@@ -109,7 +109,24 @@ export interface Pad extends Common {
   left: number;
 }
 
-export type Operation = Conv | Dense | Pool | Scale | Combine | Concatenate | Reshape | Pad;
+/** Values in another order: places of the input by channel and by pixel, see `View`. */
+export interface Rearrange extends Common {
+  kind: 'rearrange';
+  input: Value;
+  channels: Int32Array;
+  pixels: Int32Array;
+}
+
+export type Operation =
+  | Conv
+  | Dense
+  | Pool
+  | Scale
+  | Combine
+  | Concatenate
+  | Reshape
+  | Pad
+  | Rearrange;
 
 /** A network of operations, in the order in which they run. */
 export interface Network {

@@ -1,14 +1,18 @@
 // The values of a network while its graph is read: which operation made each, who reads it, and its layout.
 import type { Graph, GraphNode, Source } from '@thimble/graph';
 import { isPlain } from './activations.ts';
-import { keyOf, none } from './node-parts.ts';
+import { fixed, keyOf, none } from './node-parts.ts';
 import type { Network, Operation } from './operations.ts';
 import { Value } from './values.ts';
+import { placesByPixel, type View } from './view.ts';
 
 /** The operations so far, and the values between them. */
 export class Wiring {
   readonly network: Network = { operations: [], inputs: [], outputs: [] };
   readonly #values = new Map<string, Value>();
+  /** Values in another order that nobody has read yet, and the nodes that say so. */
+  readonly #views = new Map<string, { node: GraphNode; view: View }>();
+  readonly #shapes = new Map<string, readonly (number | null)[]>();
   readonly #uses = new Map<string, number>();
   /** Values that are read under more than one name. */
   readonly #shared = new Set<Value>();
@@ -16,7 +20,12 @@ export class Wiring {
   readonly #makers = new Map<Value, Operation>();
 
   constructor({ nodes, outputs }: Graph) {
-    for (const { inputs } of nodes) for (const source of inputs) this.#use(source);
+    for (const { name, inputs, outputs: shapes } of nodes) {
+      for (const source of inputs) this.#use(source);
+      shapes.forEach((shape, output) => {
+        this.#shapes.set(keyOf({ node: name, output }), shape);
+      });
+    }
     for (const source of outputs) this.#use(source);
   }
 
@@ -27,7 +36,36 @@ export class Wiring {
 
   /** The value of an output. */
   of(source: Source): Value {
-    return this.#values.get(keyOf(source))!;
+    const key = keyOf(source);
+    const seen = this.#views.get(key);
+    if (seen) {
+      this.#views.delete(key);
+      this.#compute(seen.node, seen.view);
+    }
+    return this.#values.get(key)!;
+  }
+
+  /** An output as a view. */
+  view(source: Source): View {
+    const key = keyOf(source);
+    const shape = fixed(this.#shapes.get(key)!, source.node);
+    return this.#views.get(key)?.view ?? { base: this.of(source), shape };
+  }
+
+  /** Lets the value of a node be a view, which is computed when it is read. */
+  see(node: GraphNode, view: View): void {
+    if (node.codes?.output) this.#compute(node, view);
+    else this.#views.set(keyOf({ node: node.name, output: 0 }), { node, view });
+  }
+
+  #compute(node: GraphNode, view: View): void {
+    const { base, shape, places } = view;
+    const output = this.value(shape);
+    const { layer } = node;
+    const common = { layer, input: base, output, ...none() };
+    if (places) this.answer(node, { kind: 'rearrange', ...common, ...placesByPixel(view) });
+    else if (base.planes || output.planes) this.answer(node, { kind: 'reshape', ...common });
+    else this.pass(node, base);
   }
 
   give(node: GraphNode, value: Value): void {
@@ -94,7 +132,10 @@ export class Wiring {
     const maker = this.#makers.get(value);
     if (!maker) return false;
     if (maker.low === 0) return true;
-    const passes = maker.kind === 'reshape' || (maker.kind === 'pool' && !maker.mean);
+    const passes =
+      maker.kind === 'reshape' ||
+      maker.kind === 'rearrange' ||
+      (maker.kind === 'pool' && !maker.mean);
     return passes && this.hasZeros(maker.input);
   }
 
