@@ -80,18 +80,21 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
   const roles = new Map(
     Object.entries(weightsOf(layer)).map(([role, weight]) => [weight.originalName, role]),
   );
-  return variablesOf(layer)
-    .filter((variable) => !brought.has(variable))
-    .map((variable) => {
-      const role = roles.get(variable.originalName) ?? localName(variable);
-      const chain = chains.find(({ stored }) => stored === variable);
-      const store = (): GraphWeight => {
-        if (!chain) return plain(layer, role, variable);
-        const data = tf.tidy(() => Float32Array.from(chain.bake().dataSync()));
-        return { encoding: chain.encoding(), data };
-      };
-      return { role, variable, store };
-    });
+  const stored = variablesOf(layer).filter((variable) => !brought.has(variable));
+  const names = new Map(stored.map((variable) => [localName(variable), variable]));
+  return stored.map((variable) => {
+    const called = roles.get(variable.originalName);
+    // What a layer calls "gamma" at one of its widths may not be the weight that was made under that name.
+    const taken = called === undefined || (names.get(called) ?? variable) !== variable;
+    const role = taken ? localName(variable) : called;
+    const chain = chains.find(({ stored }) => stored === variable);
+    const store = (): GraphWeight => {
+      if (!chain) return plain(layer, role, variable);
+      const data = tf.tidy(() => Float32Array.from(chain.bake().dataSync()));
+      return { encoding: chain.encoding(), data };
+    };
+    return { role, variable, store };
+  });
 }
 
 /**
@@ -103,7 +106,7 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
  */
 export function storedVariable(layer: Layer, role: string): LayerVariable | undefined {
   return (
-    layerWeight(layer, role) ?? variablesOf(layer).find((variable) => localName(variable) === role)
+    variablesOf(layer).find((variable) => localName(variable) === role) ?? layerWeight(layer, role)
   );
 }
 

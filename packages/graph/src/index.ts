@@ -11,4 +11,5 @@ export type {
 } from './graph.ts';
 export { type IntegerRun, type IntegerRunOptions, runInteger } from './integer-executor.ts';
 export type { CodedValue, IntegerValue, RealValue } from './integer-value.ts';
+export { plainGraph } from './plain/plain-graph.ts';
 export { validateGraph } from './validate.ts';

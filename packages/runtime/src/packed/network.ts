@@ -1,6 +1,6 @@
 // From a graph to operations, with batch normalisation folded and activations and residual sums fused.
 import type { Encoding } from '@thimble/base';
-import { type Graph, type GraphNode, type Source, validateGraph } from '@thimble/graph';
+import { type Graph, type GraphNode, plainGraph, type Source, validateGraph } from '@thimble/graph';
 import { COMBINATIONS } from '@thimble/kernels/inference';
 import { endingOf, isPlain } from './activations.ts';
 import type { Kernel } from './lists.ts';
@@ -37,7 +37,7 @@ const CUT_ONLY: readonly string[] = ['activation', 'reLU', 'leakyReLU', 'elu', '
 /** The operations of a graph. */
 export function networkOf(graph: Graph): Network {
   validateGraph(graph);
-  return new Reading(graph).network;
+  return new Reading(plainGraph(graph)).network;
 }
 
 class Reading {
@@ -297,8 +297,10 @@ class Reading {
     const view =
       (codes?.inputs ? undefined : change(this.#wiring.view(source), node, shape)) ??
       change(whole(), node, shape);
-    if (!view) throw unsupported(node, `${attributes.interpolation} interpolation`);
-    if (view.shape.join() !== shape.join()) throw unsupported(node, `an output of [${shape}]`);
+    if (view?.shape.join() !== shape.join()) {
+      const { interpolation = 'this' } = attributes;
+      throw unsupported(node, `${interpolation} interpolation, or an output of [${shape}]`);
+    }
     this.#wiring.see(node, view);
   }
 
