@@ -7,17 +7,13 @@ import {
   DataError,
   type Encoding,
   OptionError,
+  type Perforation,
+  perforationOf,
   ShapeError,
 } from '@thimble/base';
 import { type Conv2dArgs, requireChannelsLast } from './block.ts';
 import { type AddWeight, Conv2D, type Geometry, geometryOf, onlyInput } from './conv-inside.ts';
-import {
-  type Perforation,
-  type PerforationMask,
-  type PoolingWindow,
-  perforationMask,
-  perforationOf,
-} from './perforation.ts';
+import { type PerforationMask, type PoolingWindow, perforationMask } from './perforation.ts';
 
 /** Arguments of {@link perforatedConv2d}: those of `tf.layers.conv2d`, and its own. */
 export type PerforatedConv2dArgs = Conv2dArgs & {

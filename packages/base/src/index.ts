@@ -20,6 +20,7 @@ export {
 } from './errors.ts';
 export { hashedPlaces, xxHash32 } from './hash.ts';
 export { joined } from './joined.ts';
+export { type Perforation, perforationOf } from './perforation.ts';
 export { type ProgressOption, type ProgressReporter, startProgress } from './progress.ts';
 export { formatDuration, type ProgressEvent } from './progress-event.ts';
 export { hashSeed, Random, type RandomState, withSeed } from './random.ts';

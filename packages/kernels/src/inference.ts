@@ -343,6 +343,10 @@ export const CURVES = {
   swish: 6,
   selu: 7,
   sign: 8,
+  gelu: 9,
+  geluNew: 10,
+  mish: 11,
+  softplus: 12,
 } as const;
 
 /** What {@link InferenceKernels.combine} computes. */

@@ -552,6 +552,24 @@ describe.each(BUILDS)('layouts, $build', ({ k }) => {
     }));
 });
 
+/** P(N < x) for a normal N: the sum of its series, or the tail as a continued fraction. */
+function normal(x: number): number {
+  const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+  if (Math.abs(x) > 3) {
+    let fraction = 0;
+    for (let k = 60; k > 0; k--) fraction = k / (Math.abs(x) + fraction);
+    const tail = density / (Math.abs(x) + fraction);
+    return x < 0 ? tail : 1 - tail;
+  }
+  let sum = 0;
+  let term = x;
+  for (let k = 1; k < 120; k += 2) {
+    sum += term;
+    term *= (x * x) / (k + 2);
+  }
+  return 0.5 + density * sum;
+}
+
 describe.each(BUILDS)('value by value, $build', ({ k }) => {
   const curves: Record<keyof typeof CURVES, (x: number) => number> = {
     sigmoid: (x) => 1 / (1 + Math.exp(-x)),
@@ -563,6 +581,11 @@ describe.each(BUILDS)('value by value, $build', ({ k }) => {
     swish: (x) => x / (1 + Math.exp(-0.25 * x)),
     selu: (x) => 3 * (x < 0 ? 0.25 * (Math.exp(x) - 1) : x),
     sign: (x) => (x < 0 ? 0.25 : 3),
+    gelu: (x) => x * normal(x),
+    geluNew: (x) =>
+      (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * Math.fround(x * x * x)))),
+    mish: (x) => x * Math.tanh(Math.log1p(Math.exp(x))),
+    softplus: (x) => (x > 0 ? x + Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x))),
   };
   test.each(Object.keys(CURVES) as (keyof typeof CURVES)[])('%s', (name) => {
     const x = Float32Array.of(

@@ -42,11 +42,6 @@ const CASES: Partial<Record<keyof typeof layers, [() => tfl.layers.Layer, number
   earlyExitHead: [() => layers.earlyExitHead({ classes: 3 }), image],
 };
 
-/** What packed kernels do not run, and say so; of a slimmable layer they run the plain one that `finalize` gives. */
-const UNPACKED = /^(binaryActivation|groupConv2d|versatileConv2d|perforatedConv2d|slimmable.*)$/;
-/** Layers of two inputs, or that need others around them; dynamic-composition.test.ts has them in models. */
-const ELSEWHERE = ['gatedBlock', 'gatedConv2d', 'policyGate'];
-
 it('covers every layer', () => {
   expect([...Object.keys(CASES), ...ELSEWHERE].sort()).toEqual(Object.keys(layers).sort());
 });

@@ -54,9 +54,58 @@ function elu(x: v128, alpha: v128): v128 {
   return v128.bitselect(below, x, f32x4.lt(x, f32x4.splat(0)));
 }
 
+/** x P(N < x) for a normal N: max(x, 0) - |x| erfc(|x| / sqrt 2) / 2; Abramowitz and Stegun 7.1.26, error 2e-7. */
+@inline
+function gelu(x: v128): v128 {
+  const one = f32x4.splat(1);
+  const size = f32x4.abs(x);
+  const z = f32x4.mul(size, f32x4.splat(0.7071067811865476));
+  const t = f32x4.div(one, f32x4.add(one, f32x4.mul(z, f32x4.splat(0.3275911))));
+  let p = f32x4.splat(1.061405429);
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(-1.453152027));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(1.421413741));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(-0.284496736));
+  p = f32x4.add(f32x4.mul(p, t), f32x4.splat(0.254829592));
+  p = f32x4.mul(f32x4.mul(p, t), exp(f32x4.neg(f32x4.mul(z, z))));
+  const tail = f32x4.mul(f32x4.mul(size, p), f32x4.splat(0.5));
+  return f32x4.sub(f32x4.pmax(x, f32x4.splat(0)), tail);
+}
+
+/** x (1 + tanh u) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
+@inline
+function geluNew(x: v128): v128 {
+  const cube = f32x4.mul(f32x4.mul(f32x4.mul(x, x), x), f32x4.splat(0.044715));
+  return f32x4.mul(x, sigmoid(f32x4.mul(f32x4.add(x, cube), f32x4.splat(1.5957691216057308))));
+}
+
+/** x tanh(ln(1 + e^x)) = x n / (n + 2), n = e^x (e^x + 2). */
+@inline
+function mish(x: v128): v128 {
+  const power = exp(f32x4.pmin(x, f32x4.splat(20)));
+  const n = f32x4.mul(power, f32x4.add(power, f32x4.splat(2)));
+  return f32x4.div(f32x4.mul(x, n), f32x4.add(n, f32x4.splat(2)));
+}
+
+/** ln(1 + e^x) = max(x, 0) + ln(1 + t), t = e^-|x|; ln(1 + t) = 2 artanh(t / (2 + t)). */
+@inline
+function softplus(x: v128): v128 {
+  const t = exp(f32x4.neg(f32x4.abs(x)));
+  const s = f32x4.div(t, f32x4.add(t, f32x4.splat(2)));
+  const z = f32x4.mul(s, s);
+  let p = f32x4.splat(2.0 / 13);
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 11));
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 9));
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 7));
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 5));
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 3));
+  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2));
+  return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), f32x4.mul(s, p));
+}
+
 /**
  * In place: 0 sigmoid; 1 tanh; 2 leaky ReLU; 3 ELU; 4 hard sigmoid, cut(0.2 x + 0.5, 0, 1); 5 softsign,
- * x / (1 + |x|); 6 swish, x sigmoid(alpha x); 7 beta elu(x); 8 alpha where x < 0, else beta.
+ * x / (1 + |x|); 6 swish, x sigmoid(alpha x); 7 beta elu(x); 8 alpha where x < 0, else beta; 9 gelu;
+ * 10 gelu by tanh; 11 mish; 12 softplus.
  */
 export function activate(x: usize, n: i32, kind: i32, alpha: f32, beta: f32): void {
   const a = f32x4.splat(alpha);
@@ -74,7 +123,11 @@ export function activate(x: usize, n: i32, kind: i32, alpha: f32, beta: f32): vo
     else if (kind == 5) y = f32x4.div(v, f32x4.add(one, f32x4.abs(v)));
     else if (kind == 6) y = f32x4.mul(v, sigmoid(f32x4.mul(a, v)));
     else if (kind == 7) y = f32x4.mul(b, elu(v, a));
-    else y = v128.bitselect(a, b, f32x4.lt(v, zero));
+    else if (kind == 8) y = v128.bitselect(a, b, f32x4.lt(v, zero));
+    else if (kind == 9) y = gelu(v);
+    else if (kind == 10) y = geluNew(v);
+    else if (kind == 11) y = mish(v);
+    else y = softplus(v);
     v128.store(x, y);
   }
 }

@@ -24,6 +24,10 @@ const BY_NAME: Record<string, Ending> = {
   hardSigmoid: curve(CURVES.hardSigmoid),
   softsign: curve(CURVES.softsign),
   swish: curve(CURVES.swish),
+  gelu: curve(CURVES.gelu),
+  geluNew: curve(CURVES.geluNew),
+  mish: curve(CURVES.mish),
+  softplus: curve(CURVES.softplus),
   softmax: { ...NONE, curve: 'softmax' },
 };
 
@@ -38,6 +42,8 @@ export function endingOf(node: GraphNode): Ending {
       return curve(CURVES.leakyRelu, (alpha as number | undefined) ?? 0.3);
     case 'elu':
       return curve(CURVES.elu, (alpha as number | undefined) ?? 1);
+    case 'binaryActivation':
+      return curve(CURVES.sign, attributes.values === 'zeroOne' ? 0 : -1, 1);
     case 'softmax':
       return { ...NONE, curve: 'softmax' };
   }

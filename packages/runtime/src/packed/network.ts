@@ -4,6 +4,8 @@ import { type Graph, type GraphNode, plainGraph, type Source, validateGraph } fr
 import { COMBINATIONS } from '@thimble/kernels/inference';
 import { endingOf, isPlain } from './activations.ts';
 import type { Kernel } from './lists.ts';
+import { LOWERED } from './lowered/index.ts';
+import type { Builder } from './lowered/lowering.ts';
 import {
   endable,
   fixed,
@@ -32,7 +34,16 @@ const SAME: readonly string[] = [
   'gaussianDropout',
   'alphaDropout',
 ];
-const CUT_ONLY: readonly string[] = ['activation', 'reLU', 'leakyReLU', 'elu', 'softmax'];
+const CUT_ONLY: readonly string[] = [
+  'activation',
+  'binaryActivation',
+  'elu',
+  'leakyReLU',
+  'reLU',
+  'softmax',
+];
+/** Those that compute the same for each place, so that time steps are places. */
+const BY_PLACE: readonly string[] = [...SAME, ...CUT_ONLY, 'dense', 'rescaling'];
 
 /** The operations of a graph. */
 export function networkOf(graph: Graph): Network {
@@ -40,33 +51,34 @@ export function networkOf(graph: Graph): Network {
   return new Reading(plainGraph(graph)).network;
 }
 
-class Reading {
-  readonly #graph: Graph;
-  readonly #wiring: Wiring;
+class Reading implements Builder {
+  readonly graph: Graph;
+  readonly wiring: Wiring;
 
   constructor(graph: Graph) {
-    this.#graph = graph;
-    this.#wiring = new Wiring(graph);
+    this.graph = graph;
+    this.wiring = new Wiring(graph);
     for (const node of graph.nodes) this.#read(node);
     for (const source of graph.outputs) {
       const { node, output } = source;
       const { outputs } = graph.nodes.find(({ name }) => name === node)!;
-      this.#wiring.network.outputs.push({
+      this.wiring.network.outputs.push({
         name: output === 0 ? node : `${node}:${output}`,
         shape: fixed(outputs[output]!, node),
-        value: this.#wiring.of(source),
+        value: this.wiring.of(source),
       });
     }
   }
 
   #read(node: GraphNode): void {
     const { op, name, attributes, outputs } = node;
-    if (attributes.timeDistributed || outputs.length !== 1) throw unsupported(node);
+    const inSteps = attributes.timeDistributed && !BY_PLACE.includes(op);
+    if (inSteps || outputs.length !== 1) throw unsupported(node);
     const shape = fixed(outputs[0]!, name);
     if (op === 'input') {
       const value = new Value(shape, false);
-      this.#wiring.network.inputs.push({ name, shape, value });
-      this.#wiring.give(node, this.#wiring.asPlanes(value, shape, node));
+      this.wiring.network.inputs.push({ name, shape, value });
+      this.wiring.give(node, this.wiring.asPlanes(value, shape, node));
       return;
     }
     if (op in REARRANGING) {
@@ -74,7 +86,7 @@ class Reading {
       return;
     }
     const given = node.inputs.map((source, i) => this.#coded(node, i, source));
-    if (SAME.includes(op)) this.#wiring.pass(node, given[0]!);
+    if (SAME.includes(op)) this.wiring.pass(node, given[0]!);
     else if (CUT_ONLY.includes(op)) this.#finish(node, given[0]!);
     else if (op === 'dense' || op === 'xnorDense') this.#dense(node, given[0]!, shape);
     else if (op === 'separableConv2d') this.#separable(node, given[0]!, shape);
@@ -84,20 +96,21 @@ class Reading {
     else if (/pooling[12]d$/i.test(op)) this.#pool(node, given[0]!, shape);
     else if (op === 'concatenate') this.#concatenate(node, given, shape);
     else if (op in COMBINATIONS || op === 'average') this.#combine(node, given, shape);
+    else if (op in LOWERED) LOWERED[op]!(this, node, given, shape);
     else throw unsupported(node);
   }
 
   get network(): Network {
-    return this.#wiring.network;
+    return this.wiring.network;
   }
 
   /** The value of a source, rounded where the node rounds what it gets and has no kernel for codes. */
   #coded(node: GraphNode, i: number, source: Source): Value {
-    const value = this.#wiring.of(source);
+    const value = this.wiring.of(source);
     const round = node.codes?.inputs?.[i];
     if (!round || 'kernel' in node.weights || 'depthwiseKernel' in node.weights) return value;
-    const output = this.#wiring.like(value);
-    this.#wiring.add({
+    const output = this.wiring.like(value);
+    this.wiring.add({
       kind: 'scale',
       layer: node.layer,
       input: value,
@@ -112,17 +125,17 @@ class Reading {
   #finish(node: GraphNode, value: Value): void {
     const ending = endingOf(node);
     if (isPlain(ending)) {
-      this.#wiring.pass(node, value);
+      this.wiring.pass(node, value);
       return;
     }
-    const maker = node.codes ? undefined : this.#wiring.open(node.inputs[0]!);
+    const maker = node.codes ? undefined : this.wiring.open(node.inputs[0]!);
     if (maker && endable(maker)) {
       Object.assign(maker, ending);
-      this.#wiring.give(node, value);
+      this.wiring.give(node, value);
       return;
     }
-    const output = this.#wiring.like(value);
-    this.#wiring.answer(node, {
+    const output = this.wiring.like(value);
+    this.wiring.answer(node, {
       kind: 'scale',
       layer: node.layer,
       input: value,
@@ -133,16 +146,16 @@ class Reading {
   }
 
   #dense(node: GraphNode, value: Value, shape: number[]): void {
-    const { data, encoding } = weightOf(this.#graph, node, 'kernel')!;
+    const { data, encoding } = weightOf(this.graph, node, 'kernel')!;
     const [inputs, outputs] = encoding.shape as [number, number];
     const ending = endingOf(node);
     if (value.planes) {
       const kernel = { data, height: 1, width: 1, inputs, outputs, separate: false };
-      this.#conv(node, value, kernel, encoding, POINT, shape, ending);
+      this.conv(node, value, kernel, encoding, POINT, shape, ending);
       return;
     }
     if (value.size !== inputs) throw unsupported(node);
-    this.#product(node, value, data, encoding, shape, ending, signsOf(this.#graph, node, inputs));
+    this.#product(node, value, data, encoding, shape, ending, signsOf(this.graph, node, inputs));
   }
 
   /** The product of a vector and a kernel that is a matrix. */
@@ -160,36 +173,32 @@ class Reading {
       kind: 'dense',
       layer: node.layer,
       input,
-      output: this.#wiring.value(shape),
+      output: this.wiring.value(shape),
       data,
       inputs,
       outputs,
       encoding,
       scale: new Float32Array(outputs).fill(1),
-      bias: biasOf(this.#graph, node, outputs),
-      someZero: this.#wiring.hasZeros(input),
+      bias: biasOf(this.graph, node, outputs),
+      someZero: this.wiring.hasZeros(input),
       ...ending,
     };
-    this.#wiring.answer(node, withOptional(operation, node, signs));
+    this.wiring.answer(node, withOptional(operation, node, signs));
   }
 
   #convolution(node: GraphNode, given: Value, shape: number[]): void {
     const separate = node.op === 'depthwiseConv2d';
-    const { data, encoding } = weightOf(
-      this.#graph,
-      node,
-      separate ? 'depthwiseKernel' : 'kernel',
-    )!;
+    const { data, encoding } = weightOf(this.graph, node, separate ? 'depthwiseKernel' : 'kernel')!;
     const kernel = kernelOf(data, encoding, separate);
-    const value = this.#wiring.asPlanes(given, [given.height, given.width, given.channels], node);
+    const value = this.wiring.asPlanes(given, [given.height, given.width, given.channels], node);
     // The depthwise layer of tfjs takes a dilation rate and computes without.
     const attributes = separate ? { ...node.attributes, dilationRate: 1 } : node.attributes;
     const size = [kernel.height, kernel.width] as [number, number];
     const window = windowOf({ ...node, attributes }, size, value, sizeOf(shape));
-    this.#conv(node, value, kernel, encoding, window, shape, endingOf(node));
+    this.conv(node, value, kernel, encoding, window, shape, endingOf(node));
   }
 
-  #conv(
+  conv(
     node: GraphNode,
     value: Value,
     kernel: Kernel,
@@ -205,12 +214,12 @@ class Reading {
     const spaced = window.dilationHeight > 1 || window.dilationWidth > 1;
     if (single && covers && !spaced && !node.op.startsWith('xnor')) {
       const flat = { ...encoding, shape: [height * width * inputs, outputs] };
-      const vector = this.#wiring.asVector(value, node);
+      const vector = this.wiring.asVector(value, node);
       const matrix = withAxis(flat, encoding, outputs);
       this.#product(node, vector, kernel.data, matrix, shape, ending);
       return;
     }
-    const planes = value.planes ? value : this.#wiring.spread(value, node);
+    const planes = value.planes ? value : this.wiring.spread(value, node);
     const operation: Conv = {
       kind: 'conv',
       layer: node.layer,
@@ -220,42 +229,42 @@ class Reading {
       window,
       encoding,
       scale: new Float32Array(outputs).fill(1),
-      bias: biasOf(this.#graph, node, outputs),
+      bias: biasOf(this.graph, node, outputs),
       ...ending,
     };
-    this.#wiring.answer(node, withOptional(operation, node, signsOf(this.#graph, node, inputs)));
+    this.wiring.answer(node, withOptional(operation, node, signsOf(this.graph, node, inputs)));
   }
 
   /** A depthwise convolution, and one of single pixels with the bias and the activation. */
   #separable(node: GraphNode, value: Value, shape: number[]): void {
     if (node.codes) throw unsupported(node);
-    const depthwise = weightOf(this.#graph, node, 'depthwiseKernel')!;
-    const pointwise = weightOf(this.#graph, node, 'pointwiseKernel')!;
+    const depthwise = weightOf(this.graph, node, 'depthwiseKernel')!;
+    const pointwise = weightOf(this.graph, node, 'pointwiseKernel')!;
     const middleShape = [...shape.slice(0, -1), pointwise.encoding.shape.at(-2)!];
     const middle = { ...node, name: `${node.name}/depthwise`, weights: {} };
     const first = kernelOf(depthwise.data, depthwise.encoding, true);
     const window = windowOf(node, [first.height, first.width], value, sizeOf(shape));
-    this.#conv(middle, value, first, depthwise.encoding, window, middleShape, none());
-    const between = this.#wiring.of({ node: middle.name, output: 0 });
+    this.conv(middle, value, first, depthwise.encoding, window, middleShape, none());
+    const between = this.wiring.of({ node: middle.name, output: 0 });
     const second = kernelOf(pointwise.data, pointwise.encoding, false);
-    this.#conv(node, between, second, pointwise.encoding, POINT, shape, endingOf(node));
+    this.conv(node, between, second, pointwise.encoding, POINT, shape, endingOf(node));
   }
 
   #batchNormalization(node: GraphNode, value: Value, shape: number[]): void {
     const { axis, epsilon } = node.attributes;
     if (axis !== -1 && axis !== shape.length) throw unsupported(node);
-    const { scale, shift } = normalizationOf(this.#graph, node, shape.at(-1)!, epsilon as number);
-    const maker = node.codes ? undefined : this.#wiring.open(node.inputs[0]!);
+    const { scale, shift } = normalizationOf(this.graph, node, shape.at(-1)!, epsilon as number);
+    const maker = node.codes ? undefined : this.wiring.open(node.inputs[0]!);
     if ((maker?.kind === 'conv' && !maker.residual) || maker?.kind === 'dense') {
       for (let c = 0; c < scale.length; c++) {
         maker.scale[c]! *= scale[c]!;
         maker.bias[c] = maker.bias[c]! * scale[c]! + shift[c]!;
       }
-      this.#wiring.give(node, value);
+      this.wiring.give(node, value);
       return;
     }
-    const output = this.#wiring.like(value);
-    this.#wiring.answer(node, {
+    const output = this.wiring.like(value);
+    this.wiring.answer(node, {
       kind: 'scale',
       layer: node.layer,
       input: value,
@@ -269,10 +278,10 @@ class Reading {
   #pool(node: GraphNode, value: Value, shape: number[]): void {
     const mean = /average/i.test(node.op);
     const whole = /^global/.test(node.op);
-    this.#wiring.answer(node, {
+    this.wiring.answer(node, {
       kind: 'pool',
       layer: node.layer,
-      input: value.planes ? value : this.#wiring.spread(value, node),
+      input: value.planes ? value : this.wiring.spread(value, node),
       output: new Value(shape, !whole),
       ...(whole ? {} : { window: windowOf(node, undefined, value, sizeOf(shape)) }),
       mean,
@@ -285,23 +294,23 @@ class Reading {
     const [source] = node.inputs as [Source];
     const { op, attributes, codes } = node;
     const plain = op === 'zeroPadding2d' && attributes.dataFormat !== 'channelsFirst';
-    if (plain && this.#wiring.of(source).planes) {
+    if (plain && this.wiring.of(source).planes) {
       this.#pad(node, this.#coded(node, 0, source), shape);
       return;
     }
     const whole = (): View => ({
       base: this.#coded(node, 0, source),
-      shape: this.#wiring.view(source).shape,
+      shape: this.wiring.view(source).shape,
     });
     const change = REARRANGING[op]!;
     const view =
-      (codes?.inputs ? undefined : change(this.#wiring.view(source), node, shape)) ??
+      (codes?.inputs ? undefined : change(this.wiring.view(source), node, shape)) ??
       change(whole(), node, shape);
     if (view?.shape.join() !== shape.join()) {
       const { interpolation = 'this' } = attributes;
       throw unsupported(node, `${interpolation} interpolation, or an output of [${shape}]`);
     }
-    this.#wiring.see(node, view);
+    this.wiring.see(node, view);
   }
 
   #concatenate(node: GraphNode, given: Value[], shape: number[]): void {
@@ -312,9 +321,9 @@ class Reading {
       given.some(({ planes }) => planes),
     );
     const inputs = given.map((value) =>
-      output.planes && !value.planes ? this.#wiring.spread(value, node) : value,
+      output.planes && !value.planes ? this.wiring.spread(value, node) : value,
     );
-    this.#wiring.answer(node, {
+    this.wiring.answer(node, {
       kind: 'concatenate',
       layer: node.layer,
       inputs,
@@ -326,7 +335,7 @@ class Reading {
   #pad(node: GraphNode, value: Value, shape: number[]): void {
     const [[top], [left]] = node.attributes.padding as [[number], [number]];
     const output = new Value(shape, true);
-    this.#wiring.answer(node, {
+    this.wiring.answer(node, {
       kind: 'pad',
       layer: node.layer,
       input: value,
@@ -346,7 +355,7 @@ class Reading {
       const fused =
         this.#fuseResidual(node, first, second) ?? this.#fuseResidual(node, second, first);
       if (fused) {
-        this.#wiring.give(node, fused);
+        this.wiring.give(node, fused);
         return;
       }
     }
@@ -360,16 +369,16 @@ class Reading {
       factor: node.op === 'average' ? Math.fround(1 / given.length) : 1,
       ...none(),
     };
-    this.#wiring.answer(node, combine);
+    this.wiring.answer(node, combine);
   }
 
   /** Lets the convolution that made `value` add `other`, which must be there before it. */
   #fuseResidual(node: GraphNode, value: Value, other: Value): Value | undefined {
-    const source = node.inputs.find((input) => this.#wiring.of(input) === value)!;
-    const maker = this.#wiring.open(source);
+    const source = node.inputs.find((input) => this.wiring.of(input) === value)!;
+    const maker = this.wiring.open(source);
     if (maker?.kind !== 'conv' || maker.residual || maker.signs || maker.kernel.separate)
       return undefined;
-    const { operations } = this.#wiring.network;
+    const { operations } = this.wiring.network;
     const before = operations.findIndex(({ output }) => output === other);
     if (before > operations.indexOf(maker)) return undefined;
     maker.residual = other;

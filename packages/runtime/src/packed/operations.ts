@@ -24,6 +24,8 @@ export interface Ending {
 interface Common extends Ending {
   layer: string;
   output: Value;
+  /** Why it is computed in this way, where that is worth a word. */
+  why?: string;
 }
 
 /** The signs that a binary layer computes with: of scale x + shift, by channel. */

@@ -223,12 +223,12 @@ function emit(
         if (typeof arg !== 'number' && arg.piece.content) pieces.add(arg.piece);
     }
     const bytes = [...pieces].reduce((sum, piece) => sum + piece.bytes, 0);
-    const { layer, kind } = operation;
+    const { layer, kind, why = 'the only one' } = operation;
     plans.push({
       layer,
       kernel: choice?.choice ?? kind,
       bytes,
-      why: choice?.why ?? 'the only one',
+      why: choice?.why ?? why,
       candidates:
         choice?.candidates.map(({ choice, cycles }) => ({ kernel: choice, cost: cycles })) ?? [],
     });
