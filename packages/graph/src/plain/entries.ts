@@ -1,5 +1,5 @@
 // Parts of stored weights.
-import { type Encoding, sizeOf, type ValueCode } from '@thimble/base';
+import { type Encoding, ShapeError, sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '../graph.ts';
 
 /** The entries of a weight at some indices of an axis, in that order; an index may be there more than once. */
@@ -37,8 +37,16 @@ export function entriesAt(
   };
 }
 
-/** The first entries along every axis. */
+/**
+ * The first entries along every axis.
+ *
+ * @throws {ShapeError} where the weight has fewer.
+ */
 export function firstEntries(weight: GraphWeight, shape: readonly number[]): GraphWeight {
+  const whole = weight.encoding.shape;
+  if (!shape.every((size, axis) => Number.isInteger(size) && size > 0 && size <= whole[axis]!)) {
+    throw new ShapeError(`A weight of shape [${whole}] has no part of shape [${shape}].`);
+  }
   return shape.reduce(
     (part, size, axis) =>
       size === part.encoding.shape[axis]

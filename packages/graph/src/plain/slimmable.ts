@@ -1,5 +1,5 @@
 // Layers that are narrowed, as plain layers of their present width.
-import { UnsupportedError } from '@thimble/base';
+import { ShapeError, UnsupportedError } from '@thimble/base';
 import type { GraphNode, GraphWeight, Shape } from '../graph.ts';
 import { entriesAt, firstEntries } from './entries.ts';
 import type { PlainForm } from './plain-graph.ts';
@@ -54,6 +54,11 @@ export const slimmableDense: PlainForm = (node, weight) => {
 function matrix(kernel: GraphWeight, { inputs, outputs, positions }: Active): GraphWeight {
   const [rows] = kernel.encoding.shape as [number, number];
   const channels = rows / positions;
+  if (!Number.isInteger(channels) || !(inputs <= channels)) {
+    throw new ShapeError(
+      `A kernel of ${rows} rows has none for ${inputs} channels at ${positions} positions.`,
+    );
+  }
   const own = Array.from(
     { length: positions * inputs },
     (_, i) => Math.floor(i / inputs) * channels + (i % inputs),

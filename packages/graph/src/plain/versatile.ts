@@ -1,5 +1,5 @@
 // Convolutions whose filters are parts of a few primary ones, as plain convolutions.
-import { sizeOf } from '@thimble/base';
+import { ShapeError, sizeOf } from '@thimble/base';
 import type { GraphNode, GraphWeight } from '../graph.ts';
 import { countNonzero, entriesAt, FLOATS } from './entries.ts';
 import type { PlainForm } from './plain-graph.ts';
@@ -29,8 +29,12 @@ interface Attributes {
   channelStride: number;
 }
 
-function spread(kernel: GraphWeight, { attributes }: GraphNode, channels: number): GraphWeight {
-  const { filters, channelDelta, channelStride } = attributes as unknown as Attributes;
+function spread(
+  kernel: GraphWeight,
+  { layer, attributes }: GraphNode,
+  channels: number,
+): GraphWeight {
+  const { filters, spatial, channelDelta, channelStride } = attributes as unknown as Attributes;
   const [rows, columns, window, primaries] = kernel.encoding.shape as [
     number,
     number,
@@ -38,6 +42,12 @@ function spread(kernel: GraphWeight, { attributes }: GraphNode, channels: number
     number,
   ];
   const windows = Math.ceil(channelDelta / channelStride) + 1;
+  const crops = spatial ? Math.ceil(Math.min(rows, columns) / 2) : 1;
+  if (!(filters <= crops * windows * primaries) || window + channelDelta !== channels) {
+    throw new ShapeError(
+      `layer "${layer}": a kernel of shape [${kernel.encoding.shape}] does not make ${filters} filters of ${channels} channels.`,
+    );
+  }
   const { encoding, data } = entriesAt(
     kernel,
     3,

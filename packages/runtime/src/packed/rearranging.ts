@@ -13,37 +13,56 @@ export const REARRANGING: Record<string, Rearranging> = {
       view,
       (attributes.dims as number[]).map((dim) => dim - 1),
     ),
-  repeatVector: (view, { attributes }) => repeated(view, attributes.n as number),
-  cropping2d: (view, { attributes }) =>
-    inSpace(view, attributes, attributes.cropping as Pair[], (size, [before, after]) =>
-      Array.from({ length: size - before - after }, (_, i) => before + i),
-    ),
-  zeroPadding2d: (view, { attributes }) =>
-    inSpace(view, attributes, attributes.padding as Pair[], (size, [before, after]) => [
-      ...Array<number>(before).fill(NOWHERE),
-      ...Array.from({ length: size }, (_, i) => i),
-      ...Array<number>(after).fill(NOWHERE),
-    ]),
-  upSampling2d: (view, { attributes }) =>
+  repeatVector: (view, { attributes }, [times]) =>
+    attributes.n === times ? repeated(view, times!) : undefined,
+  cropping2d: (view, { attributes }, shape) =>
+    inSpace(view, attributes, shape, attributes.cropping as Pair[], ([before, after]) => ({
+      length: (size) => size - before - after,
+      index: (i) => before + i,
+    })),
+  zeroPadding2d: (view, { attributes }, shape) =>
+    inSpace(view, attributes, shape, attributes.padding as Pair[], ([before, after]) => ({
+      length: (size) => before + size + after,
+      index: (i, size) => (i < before || i >= before + size ? NOWHERE : i - before),
+    })),
+  upSampling2d: (view, { attributes }, shape) =>
     attributes.interpolation === 'nearest'
-      ? inSpace(view, attributes, attributes.size as number[], (size, times) =>
-          Array.from({ length: size * times }, (_, i) => Math.floor(i / times)),
-        )
+      ? inSpace(view, attributes, shape, attributes.size as number[], (times) => ({
+          length: (size) => size * times,
+          index: (i) => Math.floor(i / times),
+        }))
       : undefined,
 };
 
 type Pair = [before: number, after: number];
 
-/** Picks along the two axes that a layer takes for rows and columns. */
+/** What lies along an axis. */
+interface Picking {
+  length(size: number): number;
+  /** The index in an axis of `size` that comes to place i. */
+  index(i: number, size: number): number;
+}
+
+/** Picks along the two axes that a layer takes for rows and columns; undefined where the shape is another. */
 function inSpace<T>(
   view: View,
   { dataFormat }: GraphNode['attributes'],
-  along: readonly T[],
-  indices: (size: number, how: T) => number[],
-): View {
+  shape: readonly number[],
+  ways: readonly T[],
+  picking: (way: T) => Picking,
+): View | undefined {
   const first = dataFormat === 'channelsFirst' ? 1 : 0;
-  return along.reduce(
-    (seen, how, i) => picked(seen, first + i, indices(seen.shape[first + i]!, how)),
-    view,
-  );
+  let seen = view;
+  for (const [i, way] of ways.entries()) {
+    const axis = first + i;
+    const size = view.shape[axis]!;
+    const { length, index } = picking(way);
+    if (length(size) !== shape[axis]) return undefined;
+    seen = picked(
+      seen,
+      axis,
+      Int32Array.from({ length: length(size) }, (_, place) => index(place, size)),
+    );
+  }
+  return seen;
 }
