@@ -98,6 +98,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/file-size.js',
     args: ['--net', 'lenet5'],
   },
+  'recipe-lenet5': {
+    about:
+      'LeNet-5 by `thimble compress` with the recipe deepCompression, three seeds (about 40 minutes; resumable)',
+    program: 'benchmarks/dist/recipe-lenet5.js',
+    args: [],
+  },
   'mnist-quantization': {
     about:
       'LeNet-5 in float and after training in 16, 8 and 4 bits, three seeds (about 10 minutes)',
