@@ -5,11 +5,11 @@ import { checkSchema, type Schema } from './schema.ts';
 
 /** Options of `recipes.deepCompression`. */
 export interface DeepCompressionOptions {
-  /** Share of all weights that is gone; default 0.9. */
+  /** Share of all weights that is gone; default 0.975, for networks with large dense layers. */
   sparsity?: number;
   /** Shared values of each kernel; default 16. */
   clusters?: number;
-  /** Rounds of pruning, each with an epoch of training; default 6. */
+  /** Rounds of pruning, each with an epoch of training; default 4. */
   rounds?: number;
   /** Epochs after the last round, half as many after clustering; default 4. */
   epochs?: number;
@@ -66,7 +66,7 @@ function checked(owner: string, options: object, properties: Record<string, Sche
 function deepCompression(options: DeepCompressionOptions = {}): Recipe {
   const own = { sparsity: share, rounds: positive, epochs: positive };
   checked('deepCompression', options, { ...own, clusters: { type: 'integer', minimum: 2 } });
-  const { sparsity = 0.9, clusters = 16, rounds = 6, epochs = 4 } = options;
+  const { sparsity = 0.975, clusters = 16, rounds = 4, epochs = 4 } = options;
   const tune = Math.max(1, Math.round(epochs / 2));
   const about = { scope: 'global', rounds, epochs: 1, fineTune: epochs - 1 } as const;
   return {
