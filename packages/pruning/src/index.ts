@@ -52,6 +52,7 @@ export {
   type IterativePruning,
   type IterativePruningOptions,
   iterativePruning,
+  type PruningBound,
   type PruningRound,
 } from './iterative-pruning.ts';
 export { type L0Options, type L0State, type L0Transform, l0Gates } from './l0.ts';

@@ -44,13 +44,23 @@ export interface IterativePruningOptions extends PruneRule, EvidenceOptions {
    */
   rewind?: number;
   /**
-   * Stops when a figure of the history (default 'val_accuracy') is below `min` at the end of a round, and
-   * gives the last good model back: that of the round before, or of before the first. A dense network
-   * that is below it after `denseEpochs` is not pruned at all.
+   * Stops when a figure of the history (default 'val_accuracy') is below `min` at the end of a round, or more than
+   * `drop` below what it was at the end of the round before, and gives the last good model back: that of the round
+   * before, or of before the first. A dense network that is below `min` after `denseEpochs` is not pruned at all.
    */
-  bound?: { monitor?: string; min: number };
+  bound?: PruningBound;
   /** Lowers dropout with the number of connections, as Han et al. do; default false. */
   adjustDropout?: boolean;
+}
+
+/** When {@link iterativePruning} has gone too far; at least one of `min` and `drop`. */
+export interface PruningBound {
+  /** A figure of the history; default 'val_accuracy'. */
+  monitor?: string;
+  /** What it must have at least. */
+  min?: number;
+  /** What a round may cost at most, beside the one before. */
+  drop?: number;
 }
 
 /** What one round came to. */
@@ -201,20 +211,33 @@ export class IterativePruning extends ThimbleCallback {
     const tuned = epoch + 1 - denseEpochs;
     if (tuned < 0 || tuned % fineTuneEpochs !== 0 || tuned / fineTuneEpochs > rounds) return;
     this.rounds.push({ round: this.#pruned, sparsity: logs.sparsity, logs: { ...logs } });
-    if (bound && (await this.#isOver(bound, logs))) return;
+    if (bound && (await this.#isOver(bound))) return;
     this.#due = this.#pruned < rounds;
   }
 
-  /** True when the bound is broken: then the last good model is back and training ends. */
-  async #isOver({ monitor = 'val_accuracy', min }: { monitor?: string; min: number }, logs: Logs) {
-    const model = this.model as LayersModel;
-    const value = logs[monitor];
+  /** True where the last round has gone too far, and was taken back. */
+  get takenBack(): boolean {
+    const { bound } = this.#options;
+    const last = this.rounds.at(-1);
+    return bound !== undefined && last !== undefined && last.round > 0 && this.#isBroken(bound);
+  }
+
+  #isBroken({ monitor = 'val_accuracy', min = -Infinity, drop }: PruningBound): boolean {
+    const [last, before] = [this.rounds.at(-1)!.logs, this.rounds.at(-2)?.logs];
+    const value = last[monitor];
     if (value === undefined) {
       throw new NoMatchError(
-        `${OWNER}: bound watches "${monitor}", which is not reported. Reported: ${Object.keys(logs).join(', ')}.`,
+        `${OWNER}: bound watches "${monitor}", which is not reported. Reported: ${Object.keys(last).join(', ')}.`,
       );
     }
-    if (value >= min) {
+    const least = drop === undefined || !before ? min : Math.max(min, before[monitor]! - drop);
+    return !(value >= least);
+  }
+
+  /** True when the bound is broken: then the last good model is back and training ends. */
+  async #isOver(bound: PruningBound): Promise<boolean> {
+    const model = this.model as LayersModel;
+    if (!this.#isBroken(bound)) {
       this.#good = await readWeights(model);
       return false;
     }
@@ -283,8 +306,13 @@ function checkIterative(options: IterativePruningOptions): void {
     checkSparsity(OWNER, value, `perLayer.${name}`);
   }
   if (options.bound) {
-    checkOptions(`${OWNER}, bound`, options.bound, ['monitor', 'min']);
-    checkRange(OWNER, 'bound.min', options.bound.min, -Number.MAX_VALUE);
+    const { min, drop } = options.bound;
+    checkOptions(`${OWNER}, bound`, options.bound, ['monitor', 'min', 'drop']);
+    if (min === undefined && drop === undefined) {
+      throw new OptionError(`${OWNER}: bound needs min or drop, for example { drop: 0.01 }.`);
+    }
+    if (min !== undefined) checkRange(OWNER, 'bound.min', min, -Number.MAX_VALUE);
+    if (drop !== undefined) checkRange(OWNER, 'bound.drop', drop, 0);
   }
   if (rewind === undefined) return;
   checkInteger(OWNER, 'rewind', rewind, 0);

@@ -267,6 +267,23 @@ describe('bound', () => {
     expect(run.rate).toBeCloseTo(0.5 * Math.sqrt(1 / 4), 10);
   });
 
+  it('ends with the round before one that costs too much', async () => {
+    const bound = { monitor: 'figure', drop: 0.1 };
+    const run = await bounded([0.3, 0.9, 0.3, 0.85, 0.3, 0.74], { bound });
+    expect(run.stopped).toBe(true);
+    expect(run.callback.takenBack).toBe(true);
+    expect(snapshot(run.model)).toEqual(run.ends[4]);
+    // Bit by bit it may become worse, and the first round has none before it.
+    const slow = await bounded([0.9, 0.4, 0.9, 0.31, 0.9, 0.22], { bound });
+    expect([slow.epochs, slow.stopped, slow.callback.takenBack]).toEqual([6, false, false]);
+    // Both: never below min.
+    const both = await bounded([0.9, 0.4, 0.9, 0.31, 0.9, 0.22], { bound: { ...bound, min: 0.3 } });
+    expect(both.callback.takenBack).toBe(true);
+    expect(() => iterativePruning({ rounds: 1, ...halves, bound: {} })).toThrow(
+      'bound needs min or drop',
+    );
+  });
+
   it('gives back the model of before pruning where the first round is too bad', async () => {
     const run = await bounded([0.9, 0.1]);
     expect(run.epochs).toBe(2);
