@@ -33,7 +33,7 @@ export {
 } from './policy-gradient.ts';
 export { type EarlyPrediction, type PredictEarlyOptions, predictEarly } from './predict-early.ts';
 export { type RandomGatesOptions, randomGates } from './random-gates.ts';
-export { setWidth, widthOf } from './set-width.ts';
+export { setWidth, widthOf, widthsOf } from './set-width.ts';
 export {
   type SlimmableBatchNormalizationArgs,
   slimmableBatchNormalization,
@@ -53,4 +53,5 @@ export {
   slimmableTraining,
 } from './slimmable-training.ts';
 export type { Widths } from './slimmable-widths.ts';
+export { toSlimmable } from './to-slimmable.ts';
 export { type CalibrateWidthsOptions, calibrateWidths } from './universally-slimmable.ts';

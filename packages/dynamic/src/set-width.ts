@@ -1,10 +1,11 @@
 // Switches the width of a model.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { OptionError } from '@thimble/base';
-import type { SlimmableLayer } from './slimmable.ts';
+import { walkLayers } from '@thimble/core';
+import { isSlimmable, type SlimmableLayer } from './slimmable.ts';
 import { ThimbleSlimmableBatchNormalization } from './slimmable-batch-normalization.ts';
 import { type Setting, settingsFor, slimmableLayers } from './slimmable-flow.ts';
-import { hasWidth, listed } from './slimmable-widths.ts';
+import { hasWidth, listed, type Widths } from './slimmable-widths.ts';
 
 /**
  * Sets the width of every slimmable layer of a model: with it, predictions, training and `summarize` are those
@@ -46,6 +47,17 @@ export function setWidth(model: LayersModel, width: number): void {
  */
 export function widthOf(model: LayersModel): number {
   return Math.min(...slimmableLayers('widthOf', model).map(({ slim }) => slim.width));
+}
+
+/**
+ * The widths that {@link setWidth} can give a model; undefined for one without slimmable layers.
+ *
+ * @example
+ * const layer = slimmableDense({ units: 8, widths: [0.5, 1], inputShape: [4] });
+ * widthsOf(tfl.sequential({ layers: [layer] })); // [0.5, 1]
+ */
+export function widthsOf(model: LayersModel): Widths | undefined {
+  return walkLayers(model).find(isSlimmable)?.slim.widths;
 }
 
 /** Throws for a width that a layer does not have. */

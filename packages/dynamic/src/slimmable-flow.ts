@@ -28,7 +28,8 @@ const KEEPING =
 /** Those that leave one position. */
 const GLOBAL = /^global(Max|Average)Pooling[12]d$/;
 const MAKING = /^slimmable(Dense|Conv2d)$/;
-const PASSING = /^slimmable(DepthwiseConv2d|BatchNormalization)$/;
+/** Those that may follow the layer that makes the outputs, beside those that keep channels. */
+const BEHIND = /^(slimmable(DepthwiseConv2d|BatchNormalization)|batchNormalization|flatten)$/;
 
 /** Of the channels of a value: how many there are as a whole, where they come from, how they are laid out. */
 interface Flow {
@@ -199,7 +200,7 @@ function keptWhole({ graph }: Traced): Set<string> {
   const visit = (name: string): void => {
     const { op, layer, inputs } = nodes.get(name)!;
     if (MAKING.test(op)) found.add(layer);
-    else if (PASSING.test(op) || KEEPING.test(op) || GLOBAL.test(op) || op === 'flatten') {
+    else if (BEHIND.test(op) || KEEPING.test(op) || GLOBAL.test(op)) {
       for (const { node } of inputs) visit(node);
     }
   };
