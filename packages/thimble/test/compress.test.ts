@@ -8,12 +8,18 @@ import {
   type CompressOptions,
   compress,
   data,
+  encode,
+  extractWidth,
   fit,
   load,
   OptionError,
+  predictEarly,
   recipes,
   runtime,
+  setWidth,
   steps,
+  widthOf,
+  widthsOf,
   withSeed,
 } from 'thimble';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -132,7 +138,7 @@ describe('every ready recipe works on a dense network', () => {
     ['lotteryTicket', recipes.lotteryTicket({ sparsity: 0.5, rounds: 1, epochs: 2 }), 0.4],
     ['mobile', recipes.mobile({ ratio: 0.25, epochs: 1 }), 0.7],
     ['binary', recipes.binary({ epochs: 1 }), 0.6],
-    ['anytime', recipes.anytime({ epochs: 1 }), 0.7],
+    ['anytime', recipes.anytime({ epochs: 1, widths: [1] }), 0.7],
   ])('%s', async (_, recipe, least) => {
     const tensors = tf.memory().numTensors;
     const { model: small, report, bytes } = await compressed({ recipe });
@@ -146,6 +152,90 @@ describe('every ready recipe works on a dense network', () => {
     small.dispose();
     expect(tf.memory().numTensors).toBe(tensors);
   });
+});
+
+test('a round of pruning that costs too much is taken back, and what is left trained on', async () => {
+  const pruned = (maxDrop: number) =>
+    compressed({
+      steps: [steps.prune({ sparsity: 0.99, rounds: 3, maxDrop, fineTune: 1, batchSize: 16 })],
+      folder: join(folder, `drop-${maxDrop}`),
+    });
+  // A hundredth of 25,760 entries is too little.
+  const { model: small, report } = await pruned(0.05);
+  const details = report.steps[0]!.details as unknown as {
+    takenBack?: boolean;
+    rounds: { sparsity: number; accuracy: number }[];
+  };
+  const rounds = details.rounds.map(({ accuracy }) => accuracy);
+  expect(details.takenBack).toBe(true);
+  expect(rounds.at(-1)).toBeLessThan(rounds.at(-2)! - 0.05);
+  const { sparsity } = details.rounds.at(-2)!;
+  expect(report.steps[0]!.nonzero / 25_818).toBeCloseTo(1 - sparsity, 1);
+  expect(report.steps[0]!.nonzero).toBeGreaterThan(1000);
+  small.dispose();
+  const whole = await pruned(0.9);
+  expect(whole.report.steps[0]!.details).not.toHaveProperty('takenBack');
+  expect(whole.report.steps[0]!.nonzero).toBeLessThan(258 + 59);
+  whole.model.dispose();
+});
+
+test('anytime: one file for several widths, with an early exit at each of them', async () => {
+  const recipe = recipes.anytime({ epochs: 2, widths: [1, 0.5], accuracyDrop: 0.05 });
+  const { model: small, bytes, report } = await compressed({ recipe });
+  const [slim, exits] = report.steps.map(({ details }) => details) as unknown as [
+    { widths: { width: number; macs: number; validation: { accuracy: number } }[] },
+    { widths: { width: number; exits: { macs: number; accuracy: number }[]; leave: Leave }[] },
+  ];
+  interface Leave {
+    policy: 'confidence';
+    threshold: number;
+    macs: number;
+    accuracy: number;
+  }
+  // 784-32-16-10, and 784-16-8-10.
+  const macs = [784 * 16 + 16 * 8 + 8 * 10, 784 * 32 + 32 * 16 + 16 * 10];
+  expect(slim.widths.map((each) => [each.width, each.macs])).toEqual([
+    [0.5, macs[0]],
+    [1, macs[1]],
+  ]);
+  for (const { validation: scores } of slim.widths) expect(scores.accuracy).toBeGreaterThan(0.5);
+  const again = await load(bytes);
+  expect(widthsOf(again)).toEqual([0.5, 1]);
+  expect(widthOf(again)).toBe(1);
+  for (const [i, { width, exits: found, leave }] of exits.widths.entries()) {
+    setWidth(again, width);
+    // A head on the first hidden layer: 16 or 32 times 10.
+    const head = 320 * width;
+    expect(found.map((exit) => exit.macs)).toEqual([784 * 32 * width + head, macs[i]! + head]);
+    expect(found.at(-1)!.accuracy).toBeGreaterThan(0.5);
+    expect(leave.accuracy).toBeGreaterThanOrEqual(found.at(-1)!.accuracy - 0.05);
+    const { images, labels } = held.tensors();
+    const { scores, exits: left } = await predictEarly(again, images, leave);
+    const right = tf.tidy(() => tf.mean(tf.equal(tf.argMax(scores, -1), tf.argMax(labels, -1))));
+    expect(right.dataSync()[0]).toBeGreaterThan(0.5);
+    expect(new Set(left)).toContain(0);
+    tf.dispose([scores, images, labels, right]);
+    // The packed kernels run the plain network of one width.
+    const plain = await extractWidth(again, width);
+    const net = await runtime.load(await encode(plain, { progress: false }));
+    expect(net.outputs.map(({ size }) => size)).toEqual([10, 10]);
+    net.dispose();
+    plain.dispose();
+  }
+  again.dispose();
+  small.dispose();
+});
+
+test('slimmable takes what pruning has left', async () => {
+  const { model: small, report } = await compressed({
+    steps: [
+      steps.prune({ sparsity: 0.5, epochs: 0 }),
+      steps.slimmable({ widths: [0.5, 1], epochs: 0 }),
+    ],
+  });
+  expect(report.steps[1]!.nonzero).toBe(report.steps[0]!.nonzero);
+  expect(report.steps[1]!.validation).toEqual(report.steps[0]!.validation);
+  small.dispose();
 });
 
 test('an early exit is put after the layer that does most of the work', async () => {

@@ -64,6 +64,16 @@ describe('refuses with a sentence', () => {
       { steps: [{ train: { epochs: 1.5 } }] },
       'epochs must be a whole number from 1, not 1.5.',
     ],
+    [
+      'two bounds of pruning',
+      { steps: [{ prune: { sparsity: 0.5, minAccuracy: 0.9, maxDrop: 0.01 } }] },
+      'either minAccuracy or maxDrop',
+    ],
+    [
+      'a bound without training',
+      { steps: [{ prune: { sparsity: 0.5, maxDrop: 0.01, epochs: 0 } }] },
+      'maxDrop needs training after each round',
+    ],
     ['what says nothing', { steps: [{ prune: {} }] }, 'steps.prune: give sparsity'],
     [
       'what excludes each other',

@@ -5,8 +5,10 @@ import { checkSchema, type Schema } from './schema.ts';
 
 /** Options of `recipes.deepCompression`. */
 export interface DeepCompressionOptions {
-  /** Share of all weights that is gone; default 0.975, for networks with large dense layers. */
+  /** Share of all weights that is gone at most; default 0.975. */
   sparsity?: number;
+  /** A round of pruning that costs more training accuracy than this is taken back, and is the last; default 0.01. */
+  maxDrop?: number;
   /** Shared values of each kernel; default 16. */
   clusters?: number;
   /** Rounds of pruning, each with an epoch of training; default 4. */
@@ -43,11 +45,13 @@ export interface BinaryOptions {
 
 /** Options of `recipes.anytime`. */
 export interface AnytimeOptions {
+  /** Parts of the channels that it can run with, 1 among them; default 0.25, 0.5, 0.75 and 1. [1]: exits alone. */
+  widths?: readonly number[];
   /** Layers after which there is an exit; default two, at thirds of the work. */
   after?: readonly string[];
-  /** Accuracy that leaving early may cost on the validation data; default 0.002. */
+  /** Accuracy that leaving early may cost on the validation data, at each width; default 0.002. */
   accuracyDrop?: number;
-  /** Default 2. */
+  /** Epochs of all widths, and of the exits; default 2. */
   epochs?: number;
 }
 
@@ -60,19 +64,19 @@ function checked(owner: string, options: object, properties: Record<string, Sche
 }
 
 /**
- * Prunes over all layers in rounds while the network as it was teaches, lets what is left share a few values, and
- * writes them with the smallest codes: Han, Mao, Dally, "Deep Compression", 2016, with a teacher.
+ * Prunes over all layers in rounds, as far as the network can bear, while the network as it was teaches, lets what is
+ * left share a few values, and writes them with the smallest codes: Han, Mao, Dally, "Deep Compression", 2016, with a teacher.
  */
 function deepCompression(options: DeepCompressionOptions = {}): Recipe {
-  const own = { sparsity: share, rounds: positive, epochs: positive };
+  const own = { sparsity: share, maxDrop: share, rounds: positive, epochs: positive };
   checked('deepCompression', options, { ...own, clusters: { type: 'integer', minimum: 2 } });
-  const { sparsity = 0.975, clusters = 16, rounds = 4, epochs = 4 } = options;
+  const { sparsity = 0.975, maxDrop = 0.01, clusters = 16, rounds = 4, epochs = 4 } = options;
   const tune = Math.max(1, Math.round(epochs / 2));
   const about = { scope: 'global', rounds, epochs: 1, fineTune: epochs - 1 } as const;
   return {
     name: 'deepCompression',
     steps: [
-      { prune: { sparsity, ...about, teacher: true } },
+      { prune: { sparsity, maxDrop, ...about, teacher: true } },
       { cluster: { clusters, biasBits: 8, epochs: tune, learningRate: 0.0003, teacher: true } },
       { encode: {} },
     ],
@@ -111,14 +115,29 @@ function binary(options: BinaryOptions = {}): Recipe {
   return { name: 'binary', steps: [{ binarize: { epochs, teacher: true } }, { encode: {} }] };
 }
 
-/** Early exits for easy examples, and weights of 8 bits. */
+/**
+ * One file for any hurry: several widths, early exits for easy examples at each of them, and weights of 8 bits. Read
+ * it with `load`, set the width with `setWidth`, leave early with `predictEarly`.
+ */
 function anytime(options: AnytimeOptions = {}): Recipe {
   const after: Schema = { type: 'array', items: { type: 'string' }, minItems: 1 };
   const accuracyDrop: Schema = { type: 'number', minimum: 0, maximum: 1 };
-  checked('anytime', options, { after, accuracyDrop, epochs: positive });
+  const widths: Schema = {
+    type: 'array',
+    items: { type: 'number', exclusiveMinimum: 0, maximum: 1 },
+    minItems: 1,
+  };
+  checked('anytime', options, { widths, after, accuracyDrop, epochs: positive });
+  const { widths: parts = [0.25, 0.5, 0.75, 1], ...exits } = options;
+  const { epochs = 2 } = options;
   return {
     name: 'anytime',
-    steps: [{ exits: { ...options } }, { quantize: { bits: 8 } }, { encode: {} }],
+    steps: [
+      ...(parts.length > 1 ? [{ slimmable: { widths: parts, epochs } }] : []),
+      { exits: { ...exits } },
+      { quantize: { bits: 8 } },
+      { encode: {} },
+    ],
   };
 }
 
@@ -129,7 +148,7 @@ function anytime(options: AnytimeOptions = {}): Recipe {
  * - `lotteryTicket`: a sparse network trained from its own initial weights
  * - `mobile`: fewer channels, 8-bit weights and activations
  * - `binary`: weights of one bit
- * - `anytime`: early exits
+ * - `anytime`: several widths and early exits in one
  *
  * @throws {OptionError} for unknown options, and values out of range.
  * @example

@@ -12,6 +12,7 @@ import {
 } from './steps/plain.ts';
 import { type PruneStepOptions, pruneStep } from './steps/prune.ts';
 import { type QuantizeStepOptions, quantizeStep } from './steps/quantize.ts';
+import { type SlimmableStepOptions, slimmableStep } from './steps/slimmable.ts';
 import {
   type DecomposeStepOptions,
   decomposeStep,
@@ -30,6 +31,7 @@ export interface StepOptions {
   prune: PruneStepOptions;
   quantize: QuantizeStepOptions;
   removeChannels: RemoveChannelsStepOptions;
+  slimmable: SlimmableStepOptions;
   train: TrainStepOptions;
 }
 
@@ -44,6 +46,7 @@ export const kinds: { readonly [Name in keyof StepOptions]: StepKind<StepOptions
   prune: pruneStep,
   quantize: quantizeStep,
   removeChannels: removeChannelsStep,
+  slimmable: slimmableStep,
   train: trainStep,
 };
 
@@ -62,6 +65,7 @@ export const kinds: { readonly [Name in keyof StepOptions]: StepKind<StepOptions
  * | `cluster`        | shared weights (Han et al., 2016)                                                        |
  * | `quantize`       | few bits, after training or trained with (`epochs`); activations too if asked for        |
  * | `binarize`       | weights of one bit (Rastegari et al., 2016; Courbariaux et al., 2015)                    |
+ * | `slimmable`      | one network of several widths (Yu et al., 2018)                                         |
  * | `exits`          | early exits (Teerapittayanon et al., 2016), thresholds chosen on the validation data     |
  * | `encode`         | how the file is written                                                                  |
  *
@@ -84,5 +88,6 @@ export const steps: {
   prune: stepMaker(pruneStep),
   quantize: stepMaker(quantizeStep),
   removeChannels: stepMaker(removeChannelsStep),
+  slimmable: stepMaker(slimmableStep),
   train: stepMaker(trainStep),
 };

@@ -8,9 +8,13 @@ import {
   earlyExits,
   evaluateExits,
   fitExits,
+  slimmableTraining,
+  widthsOf,
 } from '@thimble/dynamic';
+import type { Attribute } from '@thimble/graph';
 import type { StepKind } from '../step.ts';
 import { epochsSchema } from '../training.ts';
+import { atEveryWidth } from './slimmable.ts';
 
 /** Options of `steps.exits`. */
 export interface ExitsStepOptions {
@@ -36,7 +40,8 @@ export interface ExitsStepOptions {
 
 export const exitsStep: StepKind<ExitsStepOptions> = {
   name: 'exits',
-  description: 'Puts early exits on the network, trains them and chooses when to leave.',
+  description:
+    'Puts early exits on the network, trains them and chooses when to leave, at every width.',
   properties: {
     after: {
       description: 'Layers after which there is an exit; default two, at thirds of the work.',
@@ -73,6 +78,7 @@ export const exitsStep: StepKind<ExitsStepOptions> = {
       },
     });
     job.replace(branchy, { sharesLayers: true });
+    const widths = widthsOf(branchy);
     const about = { progress, ...(signal ? { signal } : {}) };
     await fitExits(branchy, job.train, {
       epochs,
@@ -82,23 +88,28 @@ export const exitsStep: StepKind<ExitsStepOptions> = {
       ...objective,
       validationData: validation,
       validationBatchSize: 256,
+      callbacks: widths ? [slimmableTraining()] : [],
       seed,
       ...about,
       ...(checkpoint === undefined ? {} : { checkpoint }),
     });
-    const { exits } = await evaluateExits(branchy, validation, { batchSize: 256, ...about });
-    const accuracy = Math.max(0, exits.at(-1)!.accuracy - (options.accuracyDrop ?? 0.002));
-    const chosen = await chooseThresholds(branchy, validation, {
-      policy,
-      accuracy,
-      batchSize: 256,
-      ...about,
-    });
-    const { threshold, macs, fractions } = chosen;
-    job.note({
-      exits: exits.map((exit) => ({ ...exit })),
-      leave: { policy, threshold, accuracy: chosen.accuracy, macs, fractions },
-    });
+    const leaving = async (): Promise<Record<string, Attribute>> => {
+      const { exits } = await evaluateExits(branchy, validation, { batchSize: 256, ...about });
+      const accuracy = Math.max(0, exits.at(-1)!.accuracy - (options.accuracyDrop ?? 0.002));
+      const chosen = await chooseThresholds(branchy, validation, {
+        policy,
+        accuracy,
+        batchSize: 256,
+        ...about,
+      });
+      const { threshold, macs, fractions } = chosen;
+      return {
+        exits: exits.map((exit) => ({ ...exit })),
+        leave: { policy, threshold, accuracy: chosen.accuracy, macs, fractions },
+      };
+    };
+    job.note(await leaving());
+    if (Array.isArray(widths)) job.note({ widths: await atEveryWidth(branchy, widths, leaving) });
   },
 };
 

@@ -64,8 +64,13 @@ export interface PruneStepOptions extends PruneTargets, TrainingOptions {
   epochs?: number;
   /** Epochs more after the last round; default 0. */
   fineTune?: number;
-  /** Goes back to the round before, and ends, where the accuracy on the validation data falls below this. */
+  /** Goes back to the round before, and prunes no more, where the accuracy on the validation data falls below this. */
   minAccuracy?: number;
+  /**
+   * Or where a round costs more accuracy on the training data than this, beside the round before. The training data
+   * tells it, because the network may have been trained on all the rest, too.
+   */
+  maxDrop?: number;
 }
 
 const share = (description: string): Schema => ({
@@ -170,7 +175,7 @@ export function evidenceOf(
 
 async function run(job: Job, options: PruneStepOptions): Promise<void> {
   const { model } = job;
-  const { sparsity, perLayer, rounds = 1, epochs = 1, fineTune = 0, minAccuracy } = options;
+  const { sparsity, perLayer, rounds = 1, epochs = 1, fineTune = 0 } = options;
   if (epochs === 0) {
     const { total, kept } = await prune(model, {
       ...ruleOf(options),
@@ -187,15 +192,36 @@ async function run(job: Job, options: PruneStepOptions): Promise<void> {
     ...ruleOf(options),
     ...evidenceOf(job),
     ...fractionsOf(options),
+    ...boundOf(job, options),
     fineTuneEpochs: epochs,
-    ...(minAccuracy === undefined ? {} : { bound: { min: minAccuracy } }),
   });
   const held = (rounds - 1) * epochs;
   const callbacks = [callback];
   await train(job, held + epochs + fineTune, options, { callbacks, held });
+  const { takenBack } = callback;
+  if (takenBack) {
+    const { checkpoint } = job;
+    const own = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}-after` };
+    await train({ ...job, ...own }, fineTune, options);
+  }
   job.note({
-    rounds: callback.rounds.map(({ round, sparsity: gone }) => ({ round, sparsity: gone })),
+    rounds: callback.rounds.map(({ round, sparsity: gone, logs }) => ({
+      round,
+      sparsity: gone,
+      ...(logs.accuracy === undefined ? {} : { accuracy: logs.accuracy }),
+    })),
+    ...(takenBack ? { takenBack } : {}),
   });
+}
+
+/** When a round has gone too far. There is no accuracy but of classes. */
+function boundOf(
+  { objective }: Job,
+  { minAccuracy, maxDrop }: PruneStepOptions,
+): Pick<IterativePruningOptions, 'bound'> {
+  if (minAccuracy !== undefined) return { bound: { min: minAccuracy } };
+  if (maxDrop === undefined || objective.metrics !== 'accuracy') return {};
+  return { bound: { monitor: 'accuracy', drop: maxDrop } };
 }
 
 export const pruneStep: StepKind<PruneStepOptions> = {
@@ -211,13 +237,23 @@ export const pruneStep: StepKind<PruneStepOptions> = {
       minimum: 0,
       maximum: 1,
     },
+    maxDrop: {
+      description: 'Back to the round before where a round costs more training accuracy.',
+      type: 'number',
+      minimum: 0,
+      maximum: 1,
+    },
     ...TRAINING,
   },
   check(owner, options) {
     checkTargets(owner, options);
-    if (options.minAccuracy !== undefined && options.epochs === 0) {
-      throw new OptionError(`${owner}: minAccuracy needs training after each round: give epochs.`);
+    const bounds = (['minAccuracy', 'maxDrop'] as const).filter(
+      (name) => options[name] !== undefined,
+    );
+    if (bounds.length > 0 && options.epochs === 0) {
+      throw new OptionError(`${owner}: ${bounds[0]} needs training after each round: give epochs.`);
     }
+    if (bounds.length > 1) throw new OptionError(`${owner}: give either minAccuracy or maxDrop.`);
   },
   run,
 };
