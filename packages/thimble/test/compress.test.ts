@@ -210,7 +210,8 @@ test('anytime: one file for several widths, with an early exit at each of them',
     expect(found.at(-1)!.accuracy).toBeGreaterThan(0.5);
     expect(leave.accuracy).toBeGreaterThanOrEqual(found.at(-1)!.accuracy - 0.05);
     const { images, labels } = held.tensors();
-    const { scores, exits: left } = await predictEarly(again, images, leave);
+    const { policy, threshold } = leave;
+    const { scores, exits: left } = await predictEarly(again, images, { policy, threshold });
     const right = tf.tidy(() => tf.mean(tf.equal(tf.argMax(scores, -1), tf.argMax(labels, -1))));
     expect(right.dataSync()[0]).toBeGreaterThan(0.5);
     expect(new Set(left)).toContain(0);

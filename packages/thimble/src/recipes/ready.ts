@@ -7,7 +7,7 @@ import { checkSchema, type Schema } from './schema.ts';
 export interface DeepCompressionOptions {
   /** Share of all weights that is gone at most; default 0.975. */
   sparsity?: number;
-  /** A round of pruning that costs more training accuracy than this is taken back, and is the last; default 0.01. */
+  /** A round of pruning that costs more training accuracy than this is taken back, and is the last; default 0.015. */
   maxDrop?: number;
   /** Shared values of each kernel; default 16. */
   clusters?: number;
@@ -70,7 +70,7 @@ function checked(owner: string, options: object, properties: Record<string, Sche
 function deepCompression(options: DeepCompressionOptions = {}): Recipe {
   const own = { sparsity: share, maxDrop: share, rounds: positive, epochs: positive };
   checked('deepCompression', options, { ...own, clusters: { type: 'integer', minimum: 2 } });
-  const { sparsity = 0.975, maxDrop = 0.01, clusters = 16, rounds = 4, epochs = 4 } = options;
+  const { sparsity = 0.975, maxDrop = 0.015, clusters = 16, rounds = 4, epochs = 4 } = options;
   const tune = Math.max(1, Math.round(epochs / 2));
   const about = { scope: 'global', rounds, epochs: 1, fineTune: epochs - 1 } as const;
   return {
