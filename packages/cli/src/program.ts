@@ -7,6 +7,7 @@ import type { ConvertOptions } from './commands/convert.ts';
 import type { DemoOptions } from './commands/demo.ts';
 import type { EvalOptions } from './commands/evaluate.ts';
 import type { InspectOptions } from './commands/inspect.ts';
+import type { LotteryCommandOptions } from './commands/lottery.ts';
 import type { ReportCommandOptions } from './commands/report.ts';
 import type { SearchCommandOptions } from './commands/search.ts';
 import type { ServeOptions } from './commands/serve.ts';
@@ -177,15 +178,64 @@ export function programOf(version: string, act: Act): Command {
       ),
     );
 
-  command('worker', 'Makes trials of thimble search --redis, until it is interrupted.')
+  dataOptions(
+    command(
+      'lottery <file>',
+      'Lottery tickets in a network: trained, pruned and rewound in rounds, beside controls.',
+    ),
+  )
+    .option('--validation <data>', 'what tells where to stop; default a tenth of the training data')
+    .option('--test <data>', 'what the errors are of; default those of validation')
+    .option('--seeds <number>', 'experiments, each with other initial weights; default 3', whole(1))
+    .option('--rounds <number>', 'how often to prune; default 7', whole(1))
+    .option(
+      '--fraction <share>',
+      'of what is left of each layer goes in a round; default 0.2',
+      real,
+    )
+    .option(
+      '--rewind-to <step>',
+      'steps that weights are put back to; default 0, the first',
+      whole(0),
+    )
+    .option(
+      '--controls <names...>',
+      'reinit, random, reinitSign, shuffled, shuffledSign, signOnly, loseSign, oneShot; default the first two',
+    )
+    .option('--epochs <number>', 'of each training; default 3', whole(1))
+    .option('--learning-rate <number>', 'of Adam; default 0.0012', real)
+    .option('--redis <url>', 'seeds are done by thimble worker, on machines that share this server')
+    .option('--queue <name>', 'with --redis; default thimble-search')
+    .option(
+      '--output <folder>',
+      'for finished trainings; default the name of the model, ending in .lottery',
+    )
+    .addHelpText(
+      'after',
+      `\n<file> is a ${FILES}: a pattern, whose weights are not used. Interrupted with Ctrl-C, the same command goes on where it was.\n${DATA}\n${examples(
+        'thimble lottery lenet.keras --data mnist --seeds 3 --rounds 12',
+        'thimble lottery lenet.keras --data mnist --controls reinit signOnly --redis redis://server',
+      )}`,
+    )
+    .action((file: string, options: LotteryCommandOptions & CommonOptions) =>
+      act(options, async (context) =>
+        (await import('./commands/lottery.ts')).lottery(file, options, context),
+      ),
+    );
+
+  command(
+    'worker',
+    'Makes trials of thimble search --redis and seeds of thimble lottery --redis, until it is interrupted.',
+  )
     .requiredOption('--redis <url>', 'the server, such as redis://127.0.0.1:6379')
     .option('--queue <name>', 'default thimble-search')
-    .option('--threads <number>', 'trials at a time, each in a thread; default 1', whole(1))
+    .option('--threads <number>', 'pieces of work at a time, each in a thread; default 1', whole(1))
     .addHelpText(
       'after',
       `\nModels and data must have the same paths as where the search is. It needs bullmq and ioredis.${examples(
         'thimble worker --redis redis://server --threads 4',
         'thimble search lenet.keras --data mnist --bytes 20000 --redis redis://server',
+        'thimble lottery lenet.keras --data mnist --seeds 8 --redis redis://server',
       )}`,
     )
     .action((options: WorkerOptions & CommonOptions) =>

@@ -1,19 +1,40 @@
-// Makes the trials of `thimble search --redis` where `thimble worker` runs: what they are comes with the work.
-import type { Outcome, Trial, TrialJob } from 'thimble';
+// Does the work of `thimble search --redis` and `thimble lottery --redis` where `thimble worker` runs: what it is comes
+// with the work.
+import type { LotteryBranch, Outcome, TrialJob } from 'thimble';
+import { type LotteryModuleOptions, lotteryOf } from './lottery-module.ts';
 import trialOf, { type SearchModuleOptions } from './search-module.ts';
 
-/** A trial, and all that there is to know of it. */
+/** A trial of a search, and all that there is to know of it. */
 export interface QueuedTrial {
   options: SearchModuleOptions;
   job: TrialJob;
 }
 
-export default function taskOf(): (input: QueuedTrial) => Promise<Outcome> {
-  // One search after the other: of the last one, model and data are kept.
-  let [known, made]: [string, Promise<Trial> | undefined] = ['', undefined];
-  return async ({ options, job }) => {
+/** A seed of a lottery-ticket study, and all that there is to know of it. */
+export interface QueuedSeed {
+  lottery: LotteryModuleOptions;
+  seed: number;
+}
+
+type Task = (input: QueuedTrial | QueuedSeed) => Promise<Outcome | LotteryBranch[]>;
+
+export default function taskOf(): Task {
+  const trials = lastOf(trialOf);
+  const seeds = lastOf(lotteryOf);
+  return async (input) =>
+    'lottery' in input
+      ? (await seeds(input.lottery))(input.seed)
+      : (await trials(input.options))(input.job);
+}
+
+/** One study after the other: of the last one, model and data are kept. */
+function lastOf<Options, Made>(
+  make: (options: Options) => Promise<Made>,
+): (options: Options) => Promise<Made> {
+  let [known, made]: [string, Promise<Made> | undefined] = ['', undefined];
+  return (options) => {
     const key = JSON.stringify(options);
-    if (key !== known) [known, made] = [key, trialOf(options)];
-    return (await made!)(job);
+    if (made === undefined || key !== known) [known, made] = [key, make(options)];
+    return made;
   };
 }

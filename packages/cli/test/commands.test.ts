@@ -1,7 +1,7 @@
 // The commands in this process; what only a process of its own shows is in process.test.ts.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -467,5 +467,76 @@ describe('search', () => {
       expect(code).toBe(2);
       expect(err).toContain('Give one goal');
     }
+  });
+});
+
+describe('lottery', () => {
+  const words = () => [
+    ...['lottery', at('trained'), '--data', set, '--limit', '1500', '--controls', 'random'],
+    ...['--seeds', '2', '--rounds', '2', '--epochs', '2'],
+  ];
+  type Branch = { seed: number; kind: string; round: number; remaining: number; seconds: number };
+  const told = ({ branches }: { branches: Branch[] }) =>
+    branches.map(({ seconds: _, ...each }) => each);
+
+  test('finds tickets beside controls, and reads what is finished at the second call', async () => {
+    const alone = await json(...words(), '--output', at('alone.lottery'));
+    const kinds = ['ticket 0', 'ticket 1', 'random 1', 'ticket 2', 'random 2'];
+    expect(told(alone).map(({ seed, kind, round }) => `${seed} ${kind} ${round}`)).toEqual(
+      [0, 1].flatMap((seed) => kinds.map((each) => `${seed} ${each}`)),
+    );
+    const again = await run(...words(), '--output', at('alone.lottery'), '--seeds', '1');
+    expect(again.code).toBe(0);
+    expect(again.out).toMatch(/^ticket +\d+\.\d +\d+ +\d+\.\d\d$/m);
+    expect(await readdir(at('alone.lottery'))).toHaveLength(10);
+  });
+
+  const queue = new URL('../dist/queue-module.js', import.meta.url);
+  const unfit = !existsSync(queue) || spawnSync('redis-server', ['--version']).status !== 0;
+  test.skipIf(unfit)(
+    'comes to the same over Redis, with a worker killed at work (needs a build and redis-server)',
+    async () => {
+      const { NODE_OPTIONS: _, ...env } = process.env;
+      const port = 20_001 + (process.pid % 20_000);
+      const local = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', ''];
+      const server = spawn('redis-server', local);
+      const url = `redis://127.0.0.1:${port}`;
+      // What thimble worker does, but soon sure that another one is dead.
+      const settings = { url, queue: 'thimble-search', module: queue.href, threads: 1 };
+      const program = `import { redisWorker } from '@thimble/workers/redis';
+        redisWorker({ ...${JSON.stringify(settings)}, lockSeconds: 1 });`;
+      const started = () =>
+        spawn(process.execPath, ['--input-type=module', '-e', program], {
+          cwd: fileURLToPath(new URL('..', import.meta.url)),
+          env,
+          stdio: 'inherit',
+        });
+      const first = started();
+      let second: ReturnType<typeof started> | undefined;
+      try {
+        const found = json(...words(), '--output', at('far.lottery'), '--redis', url);
+        const finished = async () => (await readdir(at('far.lottery')).catch(() => [])).length;
+        while ((await finished()) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+        first.kill('SIGKILL');
+        await new Promise((resolve) => first.once('exit', resolve));
+        expect(await finished()).toBeLessThan(10);
+        second = started();
+        const one = await json(...words(), '--output', at('near.lottery'));
+        expect(told(await found)).toEqual(told(one));
+        expect(await finished()).toBe(10);
+      } finally {
+        first.kill('SIGKILL');
+        second?.kill('SIGKILL');
+        server.kill();
+      }
+    },
+    180_000,
+  );
+
+  test('refuses with a sentence', async () => {
+    const wrong = await run(...words(), '--controls', 'luck');
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('unknown control "luck"')]);
+    const far = await run(...words(), '--redis', 'nowhere');
+    expect([far.code, far.err]).toEqual([2, expect.stringContaining('url must be like')]);
   });
 });

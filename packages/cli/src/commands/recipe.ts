@@ -5,7 +5,7 @@ import type { Outcome } from '../context.ts';
 import { recipeOf } from '../recipe-file.ts';
 
 const ABOUT: Record<keyof typeof recipes, string> = {
-  anytime: 'early exits for easy examples, weights of 8 bits',
+  anytime: 'several widths and early exits in one file, weights of 8 bits',
   binary: 'weights of one bit',
   deepCompression: 'pruned, shared weights, entropy codes: the smallest file',
   lotteryTicket: 'a sparse network trained from its own initial weights',
