@@ -267,6 +267,7 @@ export function programOf(version: string, act: Act): Command {
     .addOption(
       new Option('--quantize <type>', 'for TensorFlow.js').choices(['uint8', 'uint16', 'float16']),
     )
+    .option('--width <part>', 'of a slimmable network: the plain one of this width', real)
     .addHelpText(
       'after',
       `\nReads .thimble, .keras, .h5, .onnx, model.json or a folder with it; writes .thimble, .onnx, or a folder for model.json.${examples(

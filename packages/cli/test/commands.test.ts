@@ -9,7 +9,19 @@ import '@thimble/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { PNG } from 'pngjs';
-import { data, fit, load, loadKeras, recipes, runtime, save, saveTfjs, withSeed } from 'thimble';
+import {
+  data,
+  fit,
+  load,
+  loadKeras,
+  recipes,
+  runtime,
+  save,
+  saveTfjs,
+  setWidth,
+  toSlimmable,
+  withSeed,
+} from 'thimble';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { main } from '../src/index.ts';
@@ -468,6 +480,24 @@ describe('search', () => {
       expect(err).toContain('Give one goal');
     }
   });
+});
+
+test('convert takes the plain network of one width out of a slimmable one', async () => {
+  const trained = await load(new Uint8Array(await readFile(at('trained.thimble'))));
+  const several = await toSlimmable(trained, { widths: [0.5, 1] });
+  await save(several, `file://${at('several.thimble')}`);
+  setWidth(several, 0.5);
+  const words = ['convert', at('several.thimble'), at('half.thimble'), '--width', '0.5'];
+  expect((await run(...words)).code).toBe(0);
+  const x = tf.randomUniform([3, 28, 28, 1], 0, 1, 'float32', 4);
+  const expected = Array.from(tf.tidy(() => (several.predict(x) as tf.Tensor).dataSync()));
+  const found = await outputs(at('half.thimble'), x);
+  expect(found).toEqual(expected.map((value) => expect.closeTo(value, 5)));
+  const half = await json('inspect', at('half.thimble'));
+  expect(half.total.params).toBe(784 * 8 + 8 + 8 * 10 + 10);
+  const refused = await run('convert', at('half.thimble'), at('x.thimble'), '--width', '0.5');
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('no slimmable layers')]);
+  expect((await run(...words.slice(0, -1), '0.3')).err).toContain('Its widths: 0.5, 1.');
 });
 
 describe('lottery', () => {

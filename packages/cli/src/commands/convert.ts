@@ -3,13 +3,16 @@ import { writeBytes } from '@thimble/base';
 import {
   type EncodeOptions,
   encodeGraph,
+  extractWidth,
   graphToOnnx,
+  lower,
   saveTfjs,
   type TfjsQuantization,
+  widthsOf,
 } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { formatOf, readModel } from '../model-file.ts';
+import { formatOf, type ModelFile, readModel } from '../model-file.ts';
 import { count } from '../text.ts';
 
 export interface ConvertOptions {
@@ -17,12 +20,13 @@ export interface ConvertOptions {
   entropy?: string;
   lambda?: number;
   quantize?: string;
+  width?: number;
 }
 
 export async function convert(
   from: string,
   to: string,
-  { weights, entropy, lambda, quantize }: ConvertOptions,
+  { weights, entropy, lambda, quantize, width }: ConvertOptions,
   { say }: Context,
 ): Promise<Outcome> {
   const format = formatOf(to);
@@ -44,7 +48,8 @@ export async function convert(
       `"${to}": Keras files can be read, not written. Choose .thimble, .onnx or a folder for model.json.`,
     );
   }
-  const file = await readModel(from);
+  const read = await readModel(from);
+  const file = width === undefined ? read : await atWidth(read, width);
   let bytes: number;
   if (format === 'tfjs') {
     if (file.graph.nodes.some(({ codes }) => codes)) {
@@ -64,4 +69,19 @@ export async function convert(
   }
   const json = { from, to, format, bytesBefore: file.bytes, bytes };
   return { text: `${to}: ${format}, ${count(bytes)} bytes (${from}: ${count(file.bytes)}).`, json };
+}
+
+/** The plain network of one width of a slimmable one. */
+async function atWidth(file: ModelFile, width: number): Promise<ModelFile> {
+  const model = await file.model();
+  if (!widthsOf(model)) {
+    throw new UsageError(`--width: ${file.path} has no slimmable layers, and so one width alone.`);
+  }
+  const plain = await extractWidth(model, width);
+  const { labels, preprocessing } = file.notes;
+  const notes = {
+    ...(labels === undefined ? {} : { labels }),
+    ...(preprocessing === undefined ? {} : { preprocessing }),
+  };
+  return { ...file, notes, graph: lower(plain), model: async () => plain };
 }
