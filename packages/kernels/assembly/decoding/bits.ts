@@ -5,8 +5,8 @@
 export const LOW: usize = 0;
 export const HIGH: usize = 4;
 export const CODE: usize = 8;
-const AT: usize = 12;
-const END: usize = 16;
+export const AT: usize = 12;
+export const END: usize = 16;
 
 // Tables: u16 squash[4096], i16 stretch[4096], f64 bounds[12], u32 rates[256] of one in 256 bits, and in 64.
 const STRETCH: usize = 8192;
@@ -66,38 +66,34 @@ export function prepare(tables: usize): void {
   store<f64>(bounds, 2, 88);
 }
 
-/** The next byte; zeros after the last. */
+/** The byte at an address; zeros after the last. */
 @inline
-export function nextByte(coder: usize): u32 {
-  const at = load<u32>(coder, AT);
-  store<u32>(coder, at + 1, AT);
-  return at < load<u32>(coder, END) ? u32(load<u8>(at)) : 0;
+export function byteAt(at: usize, end: usize): u32 {
+  return at < end ? u32(load<u8>(at)) : 0;
+}
+
+/** Whether the first bytes of both ends of the interval are the same: then they are done with. */
+@inline
+export function settled(low: u32, high: u32): bool {
+  return ((low ^ high) & 0xff00_0000) == 0;
+}
+
+/** The end of the part of the interval that stands for a 1, whose probability is `one` / 65536. */
+@inline
+export function splitAt(low: u32, high: u32, one: u32): u32 {
+  return low + u32((u64(high - low) * one) >> 16);
+}
+
+/** Fresh contexts, an even number of them. */
+@inline
+export function fill(from: usize, end: usize): void {
+  for (; from < end; from += 8) store<u64>(from, (u64(FRESH) << 32) | FRESH);
 }
 
 /** How far behind the last byte the coder reads, or less than 0. */
 @inline
 export function beyond(coder: usize): i32 {
   return load<u32>(coder, AT) - load<u32>(coder, END);
-}
-
-/** A bit that is 1 with probability `one` / 65536. */
-export function bit(coder: usize, one: u32): u32 {
-  let low = load<u32>(coder, LOW);
-  let high = load<u32>(coder, HIGH);
-  let code = load<u32>(coder, CODE);
-  const split = low + u32((u64(high - low) * one) >> 16);
-  const set = u32(code <= split);
-  if (set) high = split;
-  else low = split + 1;
-  while (((low ^ high) & 0xff00_0000) == 0) {
-    low <<= 8;
-    high = (high << 8) | 255;
-    code = (code << 8) | nextByte(coder);
-  }
-  store<u32>(coder, low, LOW);
-  store<u32>(coder, high, HIGH);
-  store<u32>(coder, code, CODE);
-  return set;
 }
 
 /** Where `one` moves, by its rate, in the upper 22 bits. */
@@ -119,12 +115,35 @@ export function lowered(rates: usize, context: u32): u32 {
   return context - stepOf(rates, context, context >> 10) + u32((context & SEEN) < MOST_SEEN);
 }
 
-/** A bit in a context of its own. */
+/** A context after a bit, of which `all` is 32 copies: the same without a branch, for bits that nobody can guess. */
+@inline
+export function moved(rates: usize, context: u32, all: u32): u32 {
+  const step = stepOf(rates, context, (context >> 10) ^ (all & WHOLE));
+  return context + ((step ^ ~all) - ~all) + u32((context & SEEN) < MOST_SEEN);
+}
+
+/** A bit in a context of its own; the coder stays in memory. */
 export function adaptive(coder: usize, tables: usize, context: usize): u32 {
+  let low = load<u32>(coder, LOW);
+  let high = load<u32>(coder, HIGH);
+  let code = load<u32>(coder, CODE);
+  let from = <usize>load<u32>(coder, AT);
+  const end = <usize>load<u32>(coder, END);
   const state = load<u32>(context);
-  const set = bit(coder, (state >> 16) | 1);
-  const rates = tables + IN_256;
-  store<u32>(context, set ? raised(rates, state) : lowered(rates, state));
+  const split = splitAt(low, high, (state >> 16) | 1);
+  const set = -u32(code <= split);
+  high = select(split, high, set);
+  low = select(low, split + 1, set);
+  store<u32>(context, moved(tables + IN_256, state, set));
+  while (settled(low, high)) {
+    low <<= 8;
+    high = (high << 8) | 255;
+    code = (code << 8) | byteAt(from++, end);
+  }
+  store<u32>(coder, low, LOW);
+  store<u32>(coder, high, HIGH);
+  store<u32>(coder, code, CODE);
+  store<u32>(coder, u32(from), AT);
   return set;
 }
 

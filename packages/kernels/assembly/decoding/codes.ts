@@ -1,23 +1,28 @@
 // Whole-number codes of a weight, row by row; see packages/io/src/arithmetic/code-model.ts for the model.
 import {
+  AT,
   BOUNDS,
   CODE,
-  FRESH,
+  END,
   HIGH,
   IN_256,
   LOW,
   adaptive,
   beyond,
-  bit,
+  byteAt,
+  fill,
   learned,
   lowered,
-  nextByte,
+  moved,
   raised,
+  settled,
+  splitAt,
   squash,
   stretch,
 } from './bits';
 
-// Words of the model: 3 weights and a spare one, then contexts.
+// Words of the model: 3 weights, a context that nobody reads, then contexts.
+const SPARE: usize = 12;
 const FLAGS: usize = 16;
 const SIGNS: usize = FLAGS + 4 * 32;
 const PREFIXES: usize = SIGNS + 4 * 16;
@@ -95,8 +100,7 @@ function begin(model: usize, columns: i32): void {
   store<i32>(model, WEIGHT);
   store<i32>(model, WEIGHT, 4);
   store<i32>(model, WEIGHT, 8);
-  const end = model + COLUMNS + (columns << 2);
-  for (let at = model + FLAGS; at < end; at += 4) store<u32>(at, FRESH);
+  fill(model + FLAGS, model + COLUMNS + (<usize>columns << 2));
 }
 
 /** The row of kept entries `back` rows above; zeros where there is none. */
@@ -124,7 +128,10 @@ function look(kept: usize, near: usize, row: i32, columns: i32, lag: i32): void 
   }
 }
 
-/** One row that is not empty. Returns its class of density, or -1 for a code that is too large. */
+/**
+ * One row that is not empty. Returns its class of density, or -1 for a code that is too large. The coder is in local
+ * variables from end to end, as they would not stay in registers otherwise; therefore its steps stand here four times.
+ */
 function codeRow(
   coder: usize,
   tables: usize,
@@ -139,6 +146,8 @@ function codeRow(
   let low = load<u32>(coder, LOW);
   let high = load<u32>(coder, HIGH);
   let code = load<u32>(coder, CODE);
+  let from = <usize>load<u32>(coder, AT);
+  const end = <usize>load<u32>(coder, END);
   let w0 = load<i32>(model);
   let w1 = load<i32>(model, 4);
   let w2 = load<i32>(model, 8);
@@ -150,6 +159,7 @@ function codeRow(
   let seen: f64 = 2;
   let density = classOf(bounds, 0, count, seen);
   let lower = lowerEnd(bounds, density);
+  let found = 0;
   for (let c = 0; c < columns; c++) {
     if (count < lower * seen) {
       density = classOf(bounds, density, count, seen);
@@ -164,7 +174,7 @@ function codeRow(
     const s1 = stretch(tables, b);
     const s2 = stretch(tables, d);
     const one = squash(tables, w0 * s0 + w1 * s1 + w2 * s2);
-    const split = low + u32((u64(high - low) * one) >> 16);
+    const split = splitAt(low, high, one);
     seen += 1;
     // In a branch each, so that a processor that guesses the bit need not wait for it.
     const kept = code <= split;
@@ -189,37 +199,94 @@ function codeRow(
       store<u32>(second, lowered(rates, b));
       store<u32>(column, lowered(rates, d));
     }
-    while (((low ^ high) & 0xff00_0000) == 0) {
+    while (settled(low, high)) {
       low <<= 8;
       high = (high << 8) | 255;
-      code = (code << 8) | nextByte(coder);
+      code = (code << 8) | byteAt(from++, end);
     }
     column += 4;
     if (!kept) continue;
     count += 1;
     density = classOf(bounds, density, count, seen);
     lower = lowerEnd(bounds, density);
-    store<u32>(coder, low, LOW);
-    store<u32>(coder, high, HIGH);
-    store<u32>(coder, code, CODE);
     const at = codes + (<usize>c << 2);
     const left = c > 0 ? load<i32>(at - 4) : 0;
     const up = back ? load<i32>(at - back) : 0;
-    const value = keptCode(coder, tables, model, left, up);
-    if (value == 0) return -1;
-    store<i32>(at, value);
+
+    // The sign: nobody can guess it, so there is no branch.
+    const signs = model + SIGNS + ((3 * (sign(left) + 1) + sign(up) + 1) << 2);
+    let context = load<u32>(signs);
+    let half = splitAt(low, high, (context >> 16) | 1);
+    const negative = -u32(code <= half);
+    high = select(half, high, negative);
+    low = select(low, half + 1, negative);
+    store<u32>(signs, moved(rates, context, negative));
+    while (settled(low, high)) {
+      low <<= 8;
+      high = (high << 8) | 255;
+      code = (code << 8) | byteAt(from++, end);
+    }
+
+    // How many bits follow the highest one, in unary.
+    const level = min(2, max(abs(left), abs(up)));
+    let place = model + PREFIXES + (level << 7);
+    const start = place;
+    let more = true;
+    while (more) {
+      context = load<u32>(place);
+      half = splitAt(low, high, (context >> 16) | 1);
+      more = code <= half;
+      if (more) {
+        high = half;
+        store<u32>(place, raised(rates, context));
+        place += 4;
+        if (place == start + (LONGEST << 2)) {
+          found = -1;
+          break;
+        }
+      } else {
+        low = half + 1;
+        store<u32>(place, lowered(rates, context));
+      }
+      while (settled(low, high)) {
+        low <<= 8;
+        high = (high << 8) | 255;
+        code = (code << 8) | byteAt(from++, end);
+      }
+    }
+    if (found < 0) break;
+
+    // Those bits.
+    const length = i32(place - start) >> 2;
+    const leading = model + LEADING + (length << 7);
+    let size = 1;
+    for (let k = 0; k < length; k++) {
+      const known = size < MODELLED;
+      place = known ? leading + (size << 2) : model + SPARE;
+      context = load<u32>(place);
+      half = splitAt(low, high, known ? (context >> 16) | 1 : 32768);
+      const set = -u32(code <= half);
+      high = select(half, high, set);
+      low = select(low, half + 1, set);
+      store<u32>(place, moved(rates, context, set));
+      size = (size << 1) - i32(set);
+      while (settled(low, high)) {
+        low <<= 8;
+        high = (high << 8) | 255;
+        code = (code << 8) | byteAt(from++, end);
+      }
+    }
+    store<i32>(at, negative ? -size : size);
     store<u8>(keeps + c, 1);
-    low = load<u32>(coder, LOW);
-    high = load<u32>(coder, HIGH);
-    code = load<u32>(coder, CODE);
   }
   store<u32>(coder, low, LOW);
   store<u32>(coder, high, HIGH);
   store<u32>(coder, code, CODE);
+  store<u32>(coder, u32(from), AT);
   store<i32>(model, w0);
   store<i32>(model, w1, 4);
   store<i32>(model, w2, 8);
-  return classOf(bounds, density, count, seen);
+  return found < 0 ? found : classOf(bounds, density, count, seen);
 }
 
 /** The class of density of `count` of `seen`, from a class that is near. */
@@ -233,26 +300,6 @@ function classOf(bounds: usize, near: i32, count: f64, seen: f64): i32 {
 @inline
 function lowerEnd(bounds: usize, density: i32): f64 {
   return density > 0 ? load<f64>(bounds + ((density - 1) << 3)) : 0;
-}
-
-/** A code that is not 0, beside `left` and below `up`; 0 for one that is too large. */
-function keptCode(coder: usize, tables: usize, model: usize, left: i32, up: i32): i32 {
-  const sides = 3 * (sign(left) + 1) + sign(up) + 1;
-  const negative = adaptive(coder, tables, model + SIGNS + (sides << 2));
-  const level = min(2, max(abs(left), abs(up)));
-  const prefixes = model + PREFIXES + (level << 7);
-  let length = 0;
-  while (adaptive(coder, tables, prefixes + (length << 2))) {
-    if (++length == LONGEST) return 0;
-  }
-  const leading = model + LEADING + (length << 7);
-  let size = 1;
-  for (let k = 0; k < length; k++) {
-    const next =
-      size < MODELLED ? adaptive(coder, tables, leading + (size << 2)) : bit(coder, 32768);
-    size = 2 * size + i32(next);
-  }
-  return negative ? -size : size;
 }
 
 @inline

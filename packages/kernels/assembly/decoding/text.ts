@@ -1,5 +1,5 @@
 // The bytes of a description; see packages/io/src/arithmetic/text-model.ts for the model.
-import { FRESH, IN_64, bit, learned, lowered, raised, squash, stretch } from './bits';
+import { AT, CODE, END, HIGH, IN_64, LOW, byteAt, fill, learned, lowered, raised, settled, splitAt, squash, stretch } from './bits';
 
 const ORDERS = 3;
 /** Contexts of each order. */
@@ -15,7 +15,12 @@ export function textBytes(coder: usize, tables: usize, model: usize, out: usize,
   let w2 = WEIGHT;
   const contexts = model + CONTEXTS;
   const rates = tables + IN_64;
-  for (let i = 0; i < ORDERS * TABLE; i++) store<u32>(contexts + (i << 2), FRESH);
+  fill(contexts, contexts + ((ORDERS * TABLE) << 2));
+  let low = load<u32>(coder, LOW);
+  let high = load<u32>(coder, HIGH);
+  let code = load<u32>(coder, CODE);
+  let from = <usize>load<u32>(coder, AT);
+  const end = <usize>load<u32>(coder, END);
   let last = 0;
   let before = 0;
   for (let i = 0; i < count; i++) {
@@ -33,15 +38,34 @@ export function textBytes(coder: usize, tables: usize, model: usize, out: usize,
       const s1 = stretch(tables, b);
       const s2 = stretch(tables, c);
       const p = squash(tables, w0 * s0 + w1 * s1 + w2 * s2);
-      const set = bit(coder, p);
-      const miss = i32(set << 16) - i32(p);
-      w0 = learned(w0, miss, s0, LEARNING);
-      w1 = learned(w1, miss, s1, LEARNING);
-      w2 = learned(w2, miss, s2, LEARNING);
-      store<u32>(first, set ? raised(rates, a) : lowered(rates, a));
-      store<u32>(second, set ? raised(rates, b) : lowered(rates, b));
-      store<u32>(third, set ? raised(rates, c) : lowered(rates, c));
-      partial = 2 * partial + i32(set);
+      const split = splitAt(low, high, p);
+      partial <<= 1;
+      // In a branch each, so that a processor that guesses the bit need not wait for it.
+      if (code <= split) {
+        high = split;
+        const miss = 65536 - i32(p);
+        w0 = learned(w0, miss, s0, LEARNING);
+        w1 = learned(w1, miss, s1, LEARNING);
+        w2 = learned(w2, miss, s2, LEARNING);
+        store<u32>(first, raised(rates, a));
+        store<u32>(second, raised(rates, b));
+        store<u32>(third, raised(rates, c));
+        partial++;
+      } else {
+        low = split + 1;
+        const miss = -i32(p);
+        w0 = learned(w0, miss, s0, LEARNING);
+        w1 = learned(w1, miss, s1, LEARNING);
+        w2 = learned(w2, miss, s2, LEARNING);
+        store<u32>(first, lowered(rates, a));
+        store<u32>(second, lowered(rates, b));
+        store<u32>(third, lowered(rates, c));
+      }
+      while (settled(low, high)) {
+        low <<= 8;
+        high = (high << 8) | 255;
+        code = (code << 8) | byteAt(from++, end);
+      }
     }
     before = last;
     last = partial & 255;
