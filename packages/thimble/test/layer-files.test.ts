@@ -33,6 +33,7 @@ import {
   trainedTernary,
   UnsupportedError,
   type WeightTransform,
+  watchGates,
   withSeed,
 } from 'thimble';
 import { describe, expect, it } from 'vitest';
@@ -273,7 +274,7 @@ const REFUSED: Record<string, [why: string, make: () => tfl.LayersModel]> = {
   ],
 };
 
-const inputsOf = (model: tfl.LayersModel, batch = 3) =>
+const inputsOf = (model: tfl.LayersModel, batch = 8) =>
   model.inputs.map(({ shape }, i) =>
     tf.randomNormal([batch, ...(shape.slice(1) as number[])], 0, 1, 'float32', 7 + i),
   );
@@ -479,6 +480,19 @@ describe('a narrowed network', () => {
       expect(outputsOf(again, inputs)).toEqual(outputsOf(model, inputs));
     }
   });
+});
+
+it('has gates that are open for some examples and closed for others', () => {
+  for (const name of ['gatedBlock', 'gatedBlock of vectors', 'gatedConv2d', 'policyGate']) {
+    const model = withSeed(1, () => shaken(OWN[name]!()));
+    const seen = new Set<number>();
+    const note = ({ gates }: { gates: tf.Tensor }) => {
+      for (const gate of gates.dataSync()) seen.add(gate);
+      return undefined;
+    };
+    watchGates(note, () => outputsOf(model, inputsOf(model)));
+    expect([...seen].sort(), name).toEqual([0, 1]);
+  }
 });
 
 it('says what costs more than the layer promises', async () => {
