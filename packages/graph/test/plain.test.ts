@@ -85,9 +85,9 @@ describe('plainGraph', () => {
 
   it('takes the steps of the filters at work', () => {
     const values = {
-      ...{ type: 'affine', bits: 8, axis: 3 },
+      ...({ type: 'affine', bits: 8, axis: 3 } as const),
       ...{ scale: Float32Array.of(1, 2, 4), zeroPoint: Int32Array.of(5, 6, 7) },
-    } as const;
+    };
     const attributes = { filters: 3, width: 0.5, active: active(1, 2) };
     const weights = { kernel: [1, 1, 2, 3] };
     const graph = graphOf('slimmableConv2d', [5, 5, 2], [5, 5, 3], attributes, weights, values);
