@@ -41,6 +41,16 @@ describe('magnitude', () => {
   });
 });
 
+describe('lamp', () => {
+  it('is the share of an entry in all that are not smaller', () => {
+    // Lee et al., equation 2, by hand: squares 9, 1, 4, 0 and the sums 9, 14, 13, 14.
+    const scores = Array.from(score(criteria.lamp(), [3, -1, 2, 0]));
+    expect(scores).toEqual([1, 1 / 14, 4 / 13, 0].map((value) => expect.closeTo(value, 12)));
+    // Of equal ones the first goes first.
+    expect(Array.from(score(criteria.lamp(), [2, -2]))).toEqual([0.5, 1]);
+  });
+});
+
 describe('threshold', () => {
   it('lets go what is below the value, and keeps what is equal to it', () => {
     expect(gone(criteria.threshold({ value: 0.5 }), [0.4, -0.4, 0.5, -0.5, 0.6])).toEqual([0, 1]);

@@ -8,6 +8,7 @@ import { geometricMedian } from './geometric-median.ts';
 import { gradientTimesWeight } from './gradient-times-weight.ts';
 import { informationGain } from './information-gain.ts';
 import { initialMagnitude } from './initial-magnitude.ts';
+import { lamp } from './lamp.ts';
 import { lasso } from './lasso.ts';
 import { lda } from './lda.ts';
 import { magnitude } from './magnitude.ts';
@@ -44,7 +45,7 @@ export type { ThresholdOptions } from './threshold.ts';
  *
  * | what they look at               | criteria                                                            |
  * | ------------------------------- | ------------------------------------------------------------------- |
- * | weights                         | magnitude, threshold, percentile, deviations, random                |
+ * | weights                         | magnitude, lamp, threshold, percentile, deviations, random          |
  * | gradients by weights            | snip, taylorWeight                                                  |
  * | training steps                  | movement, gradientTimesWeight                                       |
  * | weights before and after        | magnitudeIncrease, initialMagnitude, travel, sameSign               |
@@ -64,6 +65,7 @@ export const criteria: {
   gradientTimesWeight: typeof gradientTimesWeight;
   informationGain: typeof informationGain;
   initialMagnitude: typeof initialMagnitude;
+  lamp: typeof lamp;
   lasso: typeof lasso;
   lda: typeof lda;
   magnitude: typeof magnitude;
@@ -91,6 +93,7 @@ export const criteria: {
   gradientTimesWeight,
   informationGain,
   initialMagnitude,
+  lamp,
   lasso,
   lda,
   magnitude,

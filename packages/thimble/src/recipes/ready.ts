@@ -5,7 +5,7 @@ import { checkSchema, type Schema } from './schema.ts';
 
 /** Options of `recipes.deepCompression`. */
 export interface DeepCompressionOptions {
-  /** Share of all weights that is gone at most; default 0.975. */
+  /** Share of all weights that is gone at most; default 0.97. */
   sparsity?: number;
   /** A round of pruning that costs more training accuracy than this is taken back, and is the last; default 0.015. */
   maxDrop?: number;
@@ -65,14 +65,21 @@ function checked(owner: string, options: object, properties: Record<string, Sche
 
 /**
  * Prunes over all layers in rounds, as far as the network can bear, while the network as it was teaches, lets what is
- * left share a few values, and writes them with the smallest codes: Han, Mao, Dally, "Deep Compression", 2016, with a teacher.
+ * left share a few values, and writes them with the smallest codes: Han, Mao, Dally, "Deep Compression", 2016, with a
+ * teacher, and with LAMP to share out what is left.
  */
 function deepCompression(options: DeepCompressionOptions = {}): Recipe {
   const own = { sparsity: share, maxDrop: share, rounds: positive, epochs: positive };
   checked('deepCompression', options, { ...own, clusters: { type: 'integer', minimum: 2 } });
-  const { sparsity = 0.975, maxDrop = 0.015, clusters = 16, rounds = 4, epochs = 4 } = options;
+  const { sparsity = 0.97, maxDrop = 0.015, clusters = 16, rounds = 4, epochs = 4 } = options;
   const tune = Math.max(1, Math.round(epochs / 2));
-  const about = { scope: 'global', rounds, epochs: 1, fineTune: epochs - 1 } as const;
+  const about = {
+    criterion: 'lamp',
+    scope: 'global',
+    rounds,
+    epochs: 1,
+    fineTune: epochs - 1,
+  } as const;
   return {
     name: 'deepCompression',
     steps: [

@@ -13,9 +13,10 @@ import type { Schema } from '../schema.ts';
 import type { Job, StepKind } from '../step.ts';
 import { epochsSchema, TRAINING, type TrainingOptions, train } from '../training.ts';
 
-/** The criteria that a recipe can name: the first four for weights, the others for whole channels. */
+/** The criteria that a recipe can name: the first five for weights, the others for whole channels. */
 export type CriterionName =
   | 'magnitude'
+  | 'lamp'
   | 'random'
   | 'snip'
   | 'taylorWeight'
@@ -29,6 +30,7 @@ export type CriterionName =
 /** What makes them. */
 export const CRITERIA: Readonly<Record<CriterionName, () => Criterion>> = {
   magnitude: () => criteria.magnitude(),
+  lamp: () => criteria.lamp(),
   random: () => criteria.random(),
   snip: () => criteria.snip(),
   taylorWeight: () => criteria.taylorWeight(),
