@@ -117,7 +117,8 @@ function check({ library, inspect, report, errors }: Outcome): void {
   throw new Error(`They differ: ${JSON.stringify({ library, inspect, report, errors }, null, 2)}`);
 }
 
-const settings = [RECIPE, PLANS.lenet5.denseEpochs, RATE];
+const recipe = await thimble('recipe', RECIPE);
+const settings = [recipe, PLANS.lenet5.denseEpochs, RATE];
 const results = await study.compare({ [RECIPE]: compressed }, settings);
 const rows: Row[] = results.flatMap(({ outcomes }) =>
   outcomes.map(({ before, errors, bytes, ratio }, i) => [
@@ -133,7 +134,7 @@ await study.finish(
   {
     data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
     dense: { epochs: PLANS.lenet5.denseEpochs, rate: RATE },
-    recipe: await thimble('recipe', RECIPE),
+    recipe,
     results,
   },
 );
