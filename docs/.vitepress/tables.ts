@@ -528,6 +528,39 @@ const fileSizes = (name: string, network: string): Table =>
     },
   );
 
+interface ByCommand {
+  before: number;
+  errors: number;
+  bytes: number;
+  ratio: number;
+  inspect: { params: number; nonzero: number };
+}
+
+/** What the command line makes of trained networks, seed by seed. */
+function recipeLenet5(): Table {
+  const { run, seeds, results } = readResult<{
+    run: Run;
+    seeds: number[];
+    results: { outcomes: ByCommand[] }[];
+  }>('recipe-lenet5');
+  const share = (errors: number) => `${(errors / 100).toFixed(2)} %`;
+  return {
+    result: 'recipe-lenet5',
+    run,
+    about:
+      'LeNet-5 by `thimble compress` with the recipe deepCompression, MNIST; `inspect`, `report` and the own count of the library say the same of each file',
+    head: ['seed', 'test error before', 'test error of the file', 'left', 'bytes', 'times smaller'],
+    rows: results[0]!.outcomes.map(({ before, errors, bytes, ratio, inspect }, i) => [
+      String(seeds[i]),
+      share(before),
+      share(errors),
+      `${((100 * inspect.nonzero) / inspect.params).toFixed(1)} %`,
+      thousands(bytes),
+      ratio.toFixed(1),
+    ]),
+  };
+}
+
 /** Every table by the name that pages call it by. */
 export const tables: Record<string, () => Table> = {
   distillation: () => distillation('mnist-distillation', 'students see 10,000 images, three seeds'),
@@ -612,6 +645,7 @@ export const tables: Record<string, () => Table> = {
     ),
   'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
   'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
+  'recipe-lenet5': recipeLenet5,
   'distillation-methods': () =>
     study(
       'distillation-methods',

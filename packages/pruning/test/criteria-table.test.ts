@@ -100,6 +100,7 @@ const ranking: WeightCriterion[] = [
   criteria.magnitude({ norm: 'l1' }),
   criteria.magnitude({ norm: 'l2' }),
   criteria.magnitude({ norm: 'max' }),
+  criteria.lamp(),
   criteria.random(),
   criteria.taylorWeight(),
   criteria.snip(),
