@@ -138,7 +138,8 @@ describe('every ready recipe works on a dense network', () => {
     ['lotteryTicket', recipes.lotteryTicket({ sparsity: 0.5, rounds: 1, epochs: 2 }), 0.4],
     ['mobile', recipes.mobile({ ratio: 0.25, epochs: 1 }), 0.7],
     ['binary', recipes.binary({ epochs: 1 }), 0.6],
-    ['anytime', recipes.anytime({ epochs: 1, widths: [1] }), 0.7],
+    ['anytime', recipes.anytime({ epochs: 1, widths: [0.5, 1] }), 0.7],
+    ['anytime, of one width', recipes.anytime({ epochs: 1, widths: [1] }), 0.7],
   ])('%s', async (_, recipe, least) => {
     const tensors = tf.memory().numTensors;
     const { model: small, report, bytes } = await compressed({ recipe });
@@ -216,7 +217,7 @@ test('anytime: one file for several widths, with an early exit at each of them',
     expect(right.dataSync()[0]).toBeGreaterThan(0.5);
     expect(new Set(left)).toContain(0);
     tf.dispose([scores, images, labels, right]);
-    // The packed kernels run the plain network of one width.
+    // For packed kernels, the plain network of one width.
     const plain = await extractWidth(again, width);
     const net = await runtime.load(await encode(plain, { progress: false }));
     expect(net.outputs.map(({ size }) => size)).toEqual([10, 10]);
