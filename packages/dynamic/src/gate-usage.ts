@@ -2,15 +2,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, checkRange, NoMatchError } from '@thimble/base';
-import { type StepContext, summarize, ThimbleCallback } from '@thimble/core';
+import { type Schedule, type StepContext, summarize, ThimbleCallback } from '@thimble/core';
 import { forget, type GateDecision, recordGates } from './gates.ts';
 
 /** Options of {@link gateCost}. */
 export interface GateCostOptions {
-  /** Weight of the penalty; default 1. */
-  strength?: number;
-  /** Part of the gated multiply-accumulates up to which nothing is charged, from 0 to 1; default 0. */
-  target?: number;
+  /** Weight of the penalty, or one of `schedules`; default 1. */
+  strength?: number | Schedule;
+  /**
+   * Part of the gated multiply-accumulates up to which nothing is charged, from 0 to 1, or one of `schedules`;
+   * default 0.
+   */
+  target?: number | Schedule;
 }
 
 /** The layers in the order in which they decided, those alone that stand before something. */
@@ -59,18 +62,29 @@ class GateCost extends ThimbleCallback {
     return result;
   }
 
-  override loss(loss: tf.Scalar, _outputs: tf.Tensor[], _context: StepContext): tf.Scalar {
-    const { strength, target } = this.#options;
+  override loss(loss: tf.Scalar, _outputs: tf.Tensor[], context: StepContext): tf.Scalar {
+    const { strength, target } = this.#now(context);
     const over = tf.sub(tf.mean(openPart(this.#decisions)), target);
     forget(this.#decisions);
     this.#decisions = [];
     return tf.add(loss, tf.mul(strength, tf.relu(over)));
+  }
+
+  #now({ epoch, step }: StepContext): { strength: number; target: number } {
+    const { steps, epochs } = this.params;
+    const at = { epoch, step, stepsPerEpoch: Number(steps), epochs: Number(epochs) };
+    const { strength, target } = this.#options;
+    return {
+      strength: typeof strength === 'number' ? strength : strength(at),
+      target: typeof target === 'number' ? target : target(at),
+    };
   }
 }
 
 /**
  * Charges for open gates: `loss + strength max(0, cost - target)`, with `cost` the mean over the batch of the
  * multiply-accumulates behind open gates, as part of those behind all gates. It takes part in Thimble's `fit` alone.
+ * Gates of a trained network close more gently where the target comes down from 1: `schedules.linear(1, { final: 0.5 })`.
  *
  * Paper: Wang et al., "SkipNet", 2018, section 3.2 (without a target); the target is that of Veit, Belongie, 2018.
  *
@@ -87,8 +101,9 @@ class GateCost extends ThimbleCallback {
 export function gateCost(options: GateCostOptions = {}): ThimbleCallback {
   checkOptions('gateCost', options, ['strength', 'target']);
   const { strength = 1, target = 0 } = options;
-  checkRange('gateCost', 'strength', strength, 0);
-  checkRange('gateCost', 'target', target, 0, 1);
+  // Schedules are asked at every step; numbers can be judged now.
+  if (typeof strength !== 'function') checkRange('gateCost', 'strength', strength, 0);
+  if (typeof target !== 'function') checkRange('gateCost', 'target', target, 0, 1);
   return new GateCost({ strength, target });
 }
 

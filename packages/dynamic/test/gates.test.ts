@@ -7,6 +7,7 @@ import {
   parametrize,
   registerTransform,
   type StepContext,
+  schedules,
   summarize,
   type ThimbleCallback,
   type WeightTransform,
@@ -399,21 +400,31 @@ describe('gateCost', () => {
     const xs = signs([1, -1, 2, 3]);
     const { ys } = examples(4);
     const loss = 'categoricalCrossentropy';
-    const at = async (callbacks: ThimbleCallback[]) => {
+    const losses = async (callbacks: ThimbleCallback[], epochs = 1) => {
       const options = {
+        epochs,
         loss,
         batchSize: 4,
         learningRate: 0,
         optimizer: 'sgd',
         progress: false,
       } as const;
-      return (await fit(model, { xs, ys }, { ...options, callbacks })).logs.loss![0]!;
+      return (await fit(model, { xs, ys }, { ...options, callbacks })).logs.loss!;
     };
+    const at = async (callbacks: ThimbleCallback[]) => (await losses(callbacks))[0]!;
     const plain = await at([]);
     // Three of four samples take the one block there is.
     expect(await at([gateCost({ strength: 2 })])).toBeCloseTo(plain + 2 * 0.75, 5);
     expect(await at([gateCost({ strength: 2, target: 0.5 })])).toBeCloseTo(plain + 2 * 0.25, 5);
     expect(await at([gateCost({ target: 0.9 })])).toBeCloseTo(plain, 5);
+    // One step an epoch: the target comes down from 1 by a quarter a step, the strength is the number of the epoch.
+    const target = schedules.linear(1);
+    const descending = await losses([gateCost({ target })], 4);
+    for (const [i, over] of [0, 0, 0.25, 0.5].entries()) {
+      expect(descending[i]).toBeCloseTo(plain + over, 5);
+    }
+    const growing = await losses([gateCost({ strength: ({ epoch }) => epoch })], 3);
+    for (const epoch of [0, 1, 2]) expect(growing[epoch]).toBeCloseTo(plain + 0.75 * epoch, 5);
     expect(() => gateCost({ strength: -1 })).toThrow(/strength/);
     expect(() => gateCost({ target: 2 })).toThrow(/target/);
     const none = tfl.sequential({
