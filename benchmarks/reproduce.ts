@@ -170,7 +170,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'sample-difficulty': {
     about:
-      'gated blocks, policies and channel groups on distorted MNIST, three seeds (about 50 minutes; resumable)',
+      'gated blocks, a policy and channel groups on distorted MNIST, three seeds (about 45 minutes; resumable)',
     program: 'benchmarks/dist/sample-difficulty.js',
     args: [],
   },

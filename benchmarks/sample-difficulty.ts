@@ -1,12 +1,12 @@
 // Networks that spend less on easy images, on distorted MNIST: gated blocks (SkipNet), a policy for blocks (BlockDrop)
-// and gated channel groups (runtime neural pruning), each beside the same network with all gates open, trained as long.
+// and gated channel groups (runtime neural pruning), each beside the same network with all gates open, trained as long
+// from the same start. That one has no teacher; it is the teacher of the others.
 import { parseArgs } from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
   callbacks,
   copyModel,
-  copyValues,
   type data,
   type FitCallback,
   fit,
@@ -16,6 +16,7 @@ import {
   gateUsage,
   losses,
   policyGate,
+  type Schedule,
   watchGates,
   withSeed,
 } from 'thimble';
@@ -26,30 +27,39 @@ import { beginStudy, percent, realMnist, training } from './study.ts';
 const { values } = parseArgs({
   options: {
     output: { type: 'string' },
-    images: { type: 'string', default: '12000' },
-    epochs: { type: 'string', default: '6' },
+    images: { type: 'string', default: '20000' },
+    epochs: { type: 'string', default: '3' },
   },
 });
 /** Epochs with all gates open, and from there with gates, or with all of them open for the comparison. */
 const EPOCHS = Number(values.epochs);
 const GATED = Math.ceil((EPOCHS * 4) / 3);
 const RATE = 3e-3;
+const GATED_RATE = 2e-3;
 const BATCH = 64;
-const CHANNELS = 12;
+const BLOCKS = 8;
+const CHANNELS = 24;
+/** Gated layers of channel groups, and how many groups each has. */
+const LAYERS = 6;
+const GROUPS = 4;
 /** Initial bias of the gates: open. */
 const BIAS = 1;
-/** Part of the gated multiply-accumulates that is free, and what more costs. */
-const COST = { target: 0.65, strength: 1 };
-const ALPHA = 0.02;
-const GAMMA = 2;
-/** Probability of a block in the first epochs of the network that BlockDrop goes on from. */
-const KEEP = 0.75;
+/** Part of the gated multiply-accumulates that is free in the end, and what more costs. */
+const TARGET = 0.62;
+const STRENGTH = 1;
+/** The network with all gates open teaches those with gates: temperature of its answers, their weight in the loss. */
+const TEMPERATURE = 2;
+const TEACHER = 0.7;
+const ALPHA = 0.1;
+/** BlockDrop: what a wrong answer costs, and how near the draws are to the policy's own probabilities. */
+const GAMMA = 20;
+const BOUND = 0.95;
 
 const study = await beginStudy('sample-difficulty', values.output);
 const { train: all, test } = await realMnist(true);
 const train = all.take(Number(values.images));
 
-const { activation, batchNormalization, conv2d, dense, globalAveragePooling2d, maxPooling2d } =
+const { activation, batchNormalization, conv2d, dense, flatten, globalAveragePooling2d } =
   tfl.layers;
 type Value = tfl.SymbolicTensor;
 const inputShape: [number, number, number] = [28, 28, 1];
@@ -69,73 +79,76 @@ const conv = (filters: number, strides = 1) =>
   });
 const block = (filters: number) => [conv(filters), norm(), relu(), conv(filters), norm()];
 
-/** A residual network of six gated blocks of 12 channels at 7 x 7. */
+/** The image at 4 x 4 in `CHANNELS` channels. */
+const stem = (image: Value): Value =>
+  apply(image, conv(12, 2), norm(), relu(), conv(16, 2), norm(), relu(), conv(CHANNELS, 2), norm());
+const head = (x: Value): Value =>
+  apply(x, relu(), globalAveragePooling2d({}), dense({ units: 10, activation: 'softmax' }));
+
+/** A residual network of gated blocks. With a policy, one look at the image decides for all of them. */
 function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
   return withSeed(seed, () => {
     const image = tfl.input({ shape: inputShape });
-    let decisions: Value | undefined;
-    if (withPolicy) {
-      const bias = tfl.initializers.constant({ value: BIAS });
-      decisions = apply(
-        image,
-        conv2d({ name: 'policy_conv1', filters: 8, kernelSize: 5, strides: 4, activation: 'relu' }),
-        conv2d({ name: 'policy_conv2', filters: 16, kernelSize: 3, activation: 'relu' }),
-        globalAveragePooling2d({ name: 'policy_pool' }),
-        dense({ name: 'policy_logits', units: 6, biasInitializer: bias }),
-        policyGate({ name: 'policy_gate' }),
-      );
-    }
-    let x = apply(image, conv(CHANNELS, 2), norm(), relu(), conv(CHANNELS, 2), norm(), relu());
-    for (let i = 0; i < 6; i++) {
+    let x = apply(stem(image), relu());
+    const decisions = withPolicy ? policy(image) : undefined;
+    for (let i = 0; i < BLOCKS; i++) {
       const layers = block(CHANNELS);
       const name = `block${i}`;
       x = decisions
         ? (gatedBlock({ name, layers, column: i }).apply([x, decisions]) as Value)
         : apply(x, gatedBlock({ name, layers, bias: BIAS }));
     }
-    const outputs = apply(
-      x,
-      relu(),
-      globalAveragePooling2d({}),
-      dense({ units: 10, activation: 'softmax' }),
-    );
-    return tfl.model({ inputs: image, outputs });
+    return tfl.model({ inputs: image, outputs: head(x) });
   });
 }
 
-/** A plain convolutional network whose last two convolutions have four gated groups each. */
+/** A small convolutional network that decides for every block; the names tell its layers from those of the trunk. */
+function policy(image: Value): Value {
+  const shrinking = (i: number, filters: number) => [
+    conv2d({ name: `policy_conv${i}`, filters, kernelSize: 3, strides: 2, padding: 'same' }),
+    batchNormalization({ name: `policy_norm${i}`, momentum: 0.9 }),
+    activation({ name: `policy_relu${i}`, activation: 'relu' }),
+  ];
+  return apply(
+    image,
+    ...shrinking(1, 8),
+    ...shrinking(2, 16),
+    ...shrinking(3, 16),
+    flatten({ name: 'policy_flat' }),
+    dense({ name: 'policy_hidden', units: 32, activation: 'relu' }),
+    dense({
+      name: 'policy_logits',
+      units: BLOCKS,
+      biasInitializer: tfl.initializers.constant({ value: BIAS }),
+    }),
+    policyGate({ name: 'policy' }),
+  );
+}
+
+/** A residual network of single convolutions, each in gated groups of channels, after batch normalisation and ReLU. */
 function grouped(seed: number): tfl.LayersModel {
   return withSeed(seed, () => {
     const image = tfl.input({ shape: inputShape });
-    const gated = (name: string, filters: number) =>
-      gatedConv2d({
-        name,
-        filters,
-        groups: 4,
+    let x = stem(image);
+    for (let i = 0; i < LAYERS; i++) {
+      const gated = gatedConv2d({
+        name: `gated${i}`,
+        filters: CHANNELS,
+        groups: GROUPS,
         kernelSize: 3,
         padding: 'same',
-        activation: 'relu',
+        useBias: false,
+        kernelInitializer: 'heNormal',
         bias: BIAS,
       });
-    const outputs = apply(
-      image,
-      conv(16, 2),
-      norm(),
-      relu(),
-      gated('gated1', 24),
-      maxPooling2d({ poolSize: 2 }),
-      norm(),
-      gated('gated2', 32),
-      globalAveragePooling2d({}),
-      dense({ units: 10, activation: 'softmax' }),
-    );
-    return tfl.model({ inputs: image, outputs });
+      x = tfl.layers.add().apply([x, apply(x, norm(), relu(), gated)]) as Value;
+    }
+    return tfl.model({ inputs: image, outputs: head(apply(x, norm())) });
   });
 }
 
 /** Keeps all gates open: the network without them. */
 const ones = ({ logits, gates }: GateDecision) => (logits ? tf.onesLike(gates) : undefined);
-const open = (): FitCallback => callbacks.randomGates({ keep: 1 });
 
 interface Outcome {
   errors: number;
@@ -196,30 +209,55 @@ function measured(model: tfl.LayersModel, difficulty: Float32Array): Outcome {
   };
 }
 
-const options = (seed: number, epochs: number, rate: number, ...hooks: FitCallback[]) => ({
-  ...training(seed, epochs, rate),
-  batchSize: BATCH,
-  callbacks: hooks,
-});
-
-/** The first epochs, with gates open at random or always; as the network was when an earlier run got there. */
-async function begun(
+const { blockDrop, distillation, gateCost, randomGates, reinforcedGates } = callbacks;
+const trained = (
   model: tfl.LayersModel,
-  name: string,
   seed: number,
-  keep: number,
-): Promise<tfl.LayersModel> {
-  await fit(model, train, {
-    ...options(seed, EPOCHS, RATE, callbacks.randomGates({ keep })),
-    checkpoint: `${study.output}/${name}-${keep}-${seed}.checkpoint`,
+  epochs: number,
+  rate: number,
+  hooks: FitCallback[],
+  checkpoint?: string,
+) =>
+  fit(model, train, {
+    ...training(seed, epochs, rate),
+    batchSize: BATCH,
+    callbacks: hooks,
+    ...(checkpoint ? { checkpoint: `${study.output}/${checkpoint}.checkpoint` } : {}),
   });
-  return model;
+
+/** Comes down from 1 to the target in the first half, so that gates of a trained network close gently. */
+const target: Schedule = ({ step, stepsPerEpoch, epochs }) =>
+  Math.max(TARGET, 1 - (1 - TARGET) * ((2 * step) / (stepsPerEpoch * epochs)));
+
+/** The same network with gates that open for any image: it predicts so without anybody watching. */
+function alwaysOpen(model: tfl.LayersModel): tfl.LayersModel {
+  const copy = copyModel(model);
+  for (const weight of copy.weights) {
+    const [, role] = /_gate\/(kernel|bias)/.exec(weight.originalName) ?? [];
+    if (!role) continue;
+    tf.tidy(() => {
+      weight.write(tf.fill(weight.shape as number[], role === 'bias' ? BIAS : 0));
+    });
+  }
+  return copy;
+}
+
+/** Writes the weights of a network whose blocks decide for themselves into one with a policy. */
+function copyTrunk(from: tfl.LayersModel, to: tfl.LayersModel): void {
+  const trunk = (model: tfl.LayersModel) =>
+    model.layers
+      .filter(({ name }) => !name.startsWith('policy'))
+      .flatMap((layer) => layer.weights.filter(({ originalName }) => !/_gate/.test(originalName)));
+  const weights = trunk(from);
+  trunk(to).forEach((weight, i) => {
+    weight.write(weights[i]!.read());
+  });
 }
 
 interface Way {
-  /** Probability of a gate to be open in the first epochs; default 1. */
-  keep?: number;
-  learn(model: tfl.LayersModel, seed: number): Promise<void>;
+  /** A network with other gates; default: the one that all gates were open in. */
+  make?(seed: number): tfl.LayersModel;
+  learn(model: tfl.LayersModel, seed: number, teacher: FitCallback): Promise<unknown>;
 }
 
 /** The network with all gates open trained on, and with gates for as long. */
@@ -229,57 +267,59 @@ async function compared(
   ways: Record<string, Way>,
   seed: number,
 ): Promise<Record<string, Outcome>> {
-  const start = await begun(make(seed), name, seed, 1);
+  const start = make(seed);
+  const open = randomGates({ keep: 1 });
+  await trained(start, seed, EPOCHS, RATE, [open], `${name}-${seed}-${train.size}-${EPOCHS}`);
   const plain = copyModel(start);
-  await fit(plain, train, options(seed + 100, GATED, RATE, open()));
+  await trained(
+    plain,
+    seed + 100,
+    GATED,
+    GATED_RATE,
+    [open],
+    `${name}-open-${seed}-${train.size}-${GATED}`,
+  );
   const { loss, errors } = tested(test, openly(plain));
   const { total } = measured(plain, loss);
   const outcomes: Record<string, Outcome> = {
     'all gates open': { errors, macs: total, total, histogram: [], correlation: 0 },
   };
-  const model = copyModel(start);
-  for (const [method, { keep = 1, learn }] of Object.entries(ways)) {
-    const from = keep === 1 ? start : await begun(make(seed), name, seed, keep);
-    copyValues(from, model);
-    if (from !== start) from.dispose();
-    await learn(model, seed);
-    outcomes[method] = measured(model, loss);
+  const teacher = alwaysOpen(plain);
+  const taught = distillation({ teacher, temperature: TEMPERATURE, alpha: TEACHER });
+  for (const [method, way] of Object.entries(ways)) {
+    outcomes[method] = await study.once(`${method}, seed ${seed}`, settings, async () => {
+      const model = way.make?.(seed) ?? copyModel(start);
+      if (way.make) copyTrunk(start, model);
+      await way.learn(model, seed, taught);
+      const outcome = measured(model, loss);
+      model.dispose();
+      return outcome;
+    });
   }
-  start.dispose();
-  plain.dispose();
-  model.dispose();
+  for (const model of [start, plain, teacher]) model.dispose();
   return outcomes;
 }
 
-const { blockDrop, gateCost, reinforcedGates } = callbacks;
-const learn = async (model: tfl.LayersModel, seed: number, epochs: number, hook: FitCallback) => {
-  await fit(model, train, options(seed + 200, epochs, RATE, hook));
-};
+const cost = () => gateCost({ target, strength: STRENGTH });
 const straightThrough: Way = {
-  learn: (model, seed) => learn(model, seed, GATED, gateCost(COST)),
+  learn: (model, seed, teacher) => trained(model, seed + 200, GATED, GATED_RATE, [teacher, cost()]),
 };
 
-/** Last part of the training that goes to the second stage of SkipNet and of BlockDrop. */
-const SECOND = Math.max(1, Math.round(GATED / 2));
-const skipNet: Way = {
-  async learn(model, seed) {
-    await learn(model, seed, GATED - SECOND, gateCost(COST));
-    const second = options(seed + 201, SECOND, RATE / 3, reinforcedGates({ alpha: ALPHA }));
-    await fit(model, train, second);
-  },
-};
-const policy: Way = {
-  keep: KEEP,
-  async learn(model, seed) {
-    const hook = () => blockDrop({ gamma: GAMMA, curriculum: false });
-    for (const layer of model.layers) layer.trainable = layer.name.startsWith('policy_');
-    await learn(model, seed, GATED - SECOND, hook());
-    for (const layer of model.layers) layer.trainable = true;
-    await learn(model, seed + 1, SECOND, hook());
-  },
-};
+/** Last part of the training that goes to policy gradients. */
+const SECOND = Math.max(1, Math.round(GATED / 4));
+function thenRewarded(rewarded: () => FitCallback): Way {
+  return {
+    async learn(model, seed, teacher) {
+      await trained(model, seed + 200, GATED - SECOND, GATED_RATE, [teacher, cost()]);
+      await trained(model, seed + 201, SECOND, GATED_RATE / 4, [teacher, rewarded()]);
+    },
+  };
+}
 
-const settings = [train.size, EPOCHS, GATED, RATE, BATCH, CHANNELS, BIAS, COST, ALPHA, GAMMA, KEEP];
+const settings = [
+  [train.size, EPOCHS, GATED, RATE, GATED_RATE, BATCH, BLOCKS, CHANNELS, LAYERS, GROUPS, BIAS],
+  [TARGET, STRENGTH, TEMPERATURE, TEACHER, SECOND, ALPHA, GAMMA, BOUND],
+];
 const results = await study.compare(
   {
     'gated blocks': (seed) =>
@@ -288,11 +328,14 @@ const results = await study.compare(
         (s) => residual(s, false),
         {
           'SkipNet, straight-through': straightThrough,
-          'SkipNet, then REINFORCE': skipNet,
+          'SkipNet, then REINFORCE': thenRewarded(() => reinforcedGates({ alpha: ALPHA })),
+          'BlockDrop, begun straight-through': {
+            make: (s) => residual(s, true),
+            ...thenRewarded(() => blockDrop({ gamma: GAMMA, bound: BOUND, curriculum: false })),
+          },
         },
         seed,
       ),
-    policy: (seed) => compared('policy', (s) => residual(s, true), { BlockDrop: policy }, seed),
     'channel groups': (seed) =>
       compared('groups', grouped, { 'gated channel groups': straightThrough }, seed),
   },
@@ -326,13 +369,14 @@ await study.finish(
     settings: {
       epochs: EPOCHS,
       gated: GATED,
-      rate: RATE,
+      rewarded: SECOND,
+      rates: [RATE, GATED_RATE],
       batch: BATCH,
-      cost: COST,
-      bias: BIAS,
+      network: { blocks: BLOCKS, channels: CHANNELS, layers: LAYERS, groups: GROUPS, bias: BIAS },
+      cost: { target: TARGET, strength: STRENGTH },
+      teacher: { temperature: TEMPERATURE, alpha: TEACHER },
     },
-    reward: { alpha: ALPHA, gamma: GAMMA },
-    keep: KEEP,
+    reward: { alpha: ALPHA, gamma: GAMMA, bound: BOUND },
     results,
   },
 );

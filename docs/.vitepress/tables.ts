@@ -331,7 +331,7 @@ function gates(): Table {
     result: 'sample-difficulty',
     run,
     about:
-      'residual nets of six gated blocks and a net of gated channel groups, distorted MNIST, 12,000 images, three seeds',
+      'residual nets of eight gated blocks and of six layers of gated channel groups, distorted MNIST, 20,000 images, three seeds',
     head: [
       'network: method',
       'test error',
