@@ -307,8 +307,9 @@ interface Gates {
 }
 
 function gates(): Table {
-  const { run, results } = readResult<{
+  const { run, data, results } = readResult<{
     run: Run;
+    data: { train: number };
     results: { method: string; outcomes: Record<string, Gates>[] }[];
   }>('sample-difficulty');
   const rows = results.flatMap(({ method: network, outcomes }) =>
@@ -330,8 +331,7 @@ function gates(): Table {
   return {
     result: 'sample-difficulty',
     run,
-    about:
-      'residual nets of eight gated blocks and of six layers of gated channel groups, distorted MNIST, 20,000 images, three seeds',
+    about: `residual nets of gated blocks and a net of gated channel groups, distorted MNIST, ${thousands(data.train)} images, three seeds`,
     head: [
       'network: method',
       'test error',
