@@ -17,6 +17,7 @@ import {
   losses,
   policyGate,
   type Schedule,
+  schedules,
   watchGates,
   withSeed,
 } from 'thimble';
@@ -37,10 +38,12 @@ const GATED = Math.ceil((EPOCHS * 4) / 3);
 const RATE = 3e-3;
 const GATED_RATE = 2e-3;
 const BATCH = 64;
+/** Gated blocks and their channels. */
 const BLOCKS = 8;
-const CHANNELS = 24;
-/** Gated layers of channel groups, and how many groups each has. */
+const BLOCK = 24;
+/** Layers of gated channel groups, their channels, and how many groups each has. */
 const LAYERS = 6;
+const LAYER = 48;
 const GROUPS = 4;
 /** Initial bias of the gates: open. */
 const BIAS = 1;
@@ -79,20 +82,20 @@ const conv = (filters: number, strides = 1) =>
   });
 const block = (filters: number) => [conv(filters), norm(), relu(), conv(filters), norm()];
 
-/** The image at 4 x 4 in `CHANNELS` channels. */
-const stem = (image: Value): Value =>
-  apply(image, conv(12, 2), norm(), relu(), conv(16, 2), norm(), relu(), conv(CHANNELS, 2), norm());
+/** The image at 4 x 4. */
+const stem = (image: Value, channels: number): Value =>
+  apply(image, conv(12, 2), norm(), relu(), conv(16, 2), norm(), relu(), conv(channels, 2), norm());
 const head = (x: Value): Value =>
   apply(x, relu(), globalAveragePooling2d({}), dense({ units: 10, activation: 'softmax' }));
 
-/** A residual network of gated blocks. With a policy, one look at the image decides for all of them. */
+/** A residual network of gated blocks. With a policy, one look before the first block decides for all. */
 function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
   return withSeed(seed, () => {
     const image = tfl.input({ shape: inputShape });
-    let x = apply(stem(image), relu());
-    const decisions = withPolicy ? policy(image) : undefined;
+    let x = apply(stem(image, BLOCK), relu());
+    const decisions = withPolicy ? policy(x) : undefined;
     for (let i = 0; i < BLOCKS; i++) {
-      const layers = block(CHANNELS);
+      const layers = block(BLOCK);
       const name = `block${i}`;
       x = decisions
         ? (gatedBlock({ name, layers, column: i }).apply([x, decisions]) as Value)
@@ -102,18 +105,13 @@ function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
   });
 }
 
-/** A small convolutional network that decides for every block; the names tell its layers from those of the trunk. */
-function policy(image: Value): Value {
-  const shrinking = (i: number, filters: number) => [
-    conv2d({ name: `policy_conv${i}`, filters, kernelSize: 3, strides: 2, padding: 'same' }),
-    batchNormalization({ name: `policy_norm${i}`, momentum: 0.9 }),
-    activation({ name: `policy_relu${i}`, activation: 'relu' }),
-  ];
+/** Decides for every block from what comes before the first one; the names tell its layers from those of the trunk. */
+function policy(x: Value): Value {
   return apply(
-    image,
-    ...shrinking(1, 8),
-    ...shrinking(2, 16),
-    ...shrinking(3, 16),
+    x,
+    conv2d({ name: 'policy_conv', filters: 16, kernelSize: 3, padding: 'same', useBias: false }),
+    batchNormalization({ name: 'policy_norm', momentum: 0.9 }),
+    activation({ name: 'policy_relu', activation: 'relu' }),
     flatten({ name: 'policy_flat' }),
     dense({ name: 'policy_hidden', units: 32, activation: 'relu' }),
     dense({
@@ -129,11 +127,11 @@ function policy(image: Value): Value {
 function grouped(seed: number): tfl.LayersModel {
   return withSeed(seed, () => {
     const image = tfl.input({ shape: inputShape });
-    let x = stem(image);
+    let x = stem(image, LAYER);
     for (let i = 0; i < LAYERS; i++) {
       const gated = gatedConv2d({
         name: `gated${i}`,
-        filters: CHANNELS,
+        filters: LAYER,
         groups: GROUPS,
         kernelSize: 3,
         padding: 'same',
@@ -209,18 +207,20 @@ function measured(model: tfl.LayersModel, difficulty: Float32Array): Outcome {
   };
 }
 
+const { cosine } = schedules;
 const { blockDrop, distillation, gateCost, randomGates, reinforcedGates } = callbacks;
 const trained = (
   model: tfl.LayersModel,
   seed: number,
   epochs: number,
-  rate: number,
+  rate: Schedule,
   hooks: FitCallback[],
   checkpoint?: string,
 ) =>
   fit(model, train, {
-    ...training(seed, epochs, rate),
+    ...training(seed, epochs, RATE),
     batchSize: BATCH,
+    learningRate: rate,
     callbacks: hooks,
     ...(checkpoint ? { checkpoint: `${study.output}/${checkpoint}.checkpoint` } : {}),
   });
@@ -269,13 +269,20 @@ async function compared(
 ): Promise<Record<string, Outcome>> {
   const start = make(seed);
   const open = randomGates({ keep: 1 });
-  await trained(start, seed, EPOCHS, RATE, [open], `${name}-${seed}-${train.size}-${EPOCHS}`);
+  await trained(
+    start,
+    seed,
+    EPOCHS,
+    cosine(RATE),
+    [open],
+    `${name}-${seed}-${train.size}-${EPOCHS}`,
+  );
   const plain = copyModel(start);
   await trained(
     plain,
     seed + 100,
     GATED,
-    GATED_RATE,
+    cosine(GATED_RATE),
     [open],
     `${name}-open-${seed}-${train.size}-${GATED}`,
   );
@@ -302,23 +309,27 @@ async function compared(
 
 const cost = () => gateCost({ target, strength: STRENGTH });
 const straightThrough: Way = {
-  learn: (model, seed, teacher) => trained(model, seed + 200, GATED, GATED_RATE, [teacher, cost()]),
+  learn: (model, seed, teacher) =>
+    trained(model, seed + 200, GATED, cosine(GATED_RATE), [teacher, cost()]),
 };
 
-/** Last part of the training that goes to policy gradients. */
+/** Last part of the training that goes to policy gradients, and the rate that it begins with: one fall for both. */
 const SECOND = Math.max(1, Math.round(GATED / 4));
+const SECOND_RATE = GATED_RATE / 3;
 function thenRewarded(rewarded: () => FitCallback): Way {
   return {
     async learn(model, seed, teacher) {
-      await trained(model, seed + 200, GATED - SECOND, GATED_RATE, [teacher, cost()]);
-      await trained(model, seed + 201, SECOND, GATED_RATE / 4, [teacher, rewarded()]);
+      const rate = cosine(GATED_RATE, { final: SECOND_RATE });
+      await trained(model, seed + 200, GATED - SECOND, rate, [teacher, cost()]);
+      const second = cosine(SECOND_RATE);
+      await trained(model, seed + 201, SECOND, second, [teacher, rewarded()]);
     },
   };
 }
 
 const settings = [
-  [train.size, EPOCHS, GATED, RATE, GATED_RATE, BATCH, BLOCKS, CHANNELS, LAYERS, GROUPS, BIAS],
-  [TARGET, STRENGTH, TEMPERATURE, TEACHER, SECOND, ALPHA, GAMMA, BOUND],
+  [train.size, EPOCHS, GATED, RATE, GATED_RATE, BATCH, BLOCKS, BLOCK, LAYERS, LAYER, GROUPS],
+  [BIAS, TARGET, STRENGTH, TEMPERATURE, TEACHER, SECOND, ALPHA, GAMMA, BOUND],
 ];
 const results = await study.compare(
   {
@@ -372,7 +383,9 @@ await study.finish(
       rewarded: SECOND,
       rates: [RATE, GATED_RATE],
       batch: BATCH,
-      network: { blocks: BLOCKS, channels: CHANNELS, layers: LAYERS, groups: GROUPS, bias: BIAS },
+      blocks: { blocks: BLOCKS, channels: BLOCK },
+      groups: { layers: LAYERS, channels: LAYER, groups: GROUPS },
+      bias: BIAS,
       cost: { target: TARGET, strength: STRENGTH },
       teacher: { temperature: TEMPERATURE, alpha: TEACHER },
     },
