@@ -53,7 +53,7 @@ const STRENGTH = 1;
 /** The network with all gates open teaches those with gates: temperature of its answers, their weight in the loss. */
 const TEMPERATURE = 2;
 const TEACHER = 0.7;
-const ALPHA = 0.1;
+const ALPHA = 0.25;
 /** BlockDrop: what a wrong answer costs, and how near the draws are to the policy's own probabilities. */
 const GAMMA = 20;
 const BOUND = 0.95;
