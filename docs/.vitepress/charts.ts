@@ -1,6 +1,7 @@
 // Charts as plain SVG, drawn when the site is built, in the colours of the page. A page shows one by a fence:
 // ```chart and its name.
-import { lotteryBranches, readResult } from './tables.ts';
+import { readResult } from './results.ts';
+import { lotteryBranches } from './tables.ts';
 
 const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 

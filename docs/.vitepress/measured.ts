@@ -2,7 +2,8 @@
 // where the pages are not a site; charts are drawn when the site is built.
 import type { MarkdownRenderer } from 'vitepress';
 import { charts } from './charts.ts';
-import { type Table, tables } from './tables.ts';
+import type { Table } from './results.ts';
+import { tables } from './tables.ts';
 
 function find<T>(all: Record<string, () => T>, name: string, what: string): T {
   const make = all[name];

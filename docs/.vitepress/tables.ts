@@ -1,39 +1,17 @@
 // The tables of the pages, made from benchmarks/results, so that no figure is copied by hand: `npm run docs:tables` writes
 // them, measured.ts says where.
-import { readFileSync } from 'node:fs';
-import { median } from '../../benchmarks/statistics.ts';
-
-export interface Run {
-  command: string;
-  commit: string;
-  date: string;
-  machine: { cpu: string; cores: number };
-}
-
-export interface Table {
-  /** The file in benchmarks/results, without .json. */
-  result: string;
-  run: Run;
-  /** What the figures are, in a phrase. */
-  about: string;
-  /** The first column names the row. */
-  head: string[];
-  rows: string[][];
-}
-
-type Outcome = Record<string, number>;
-
-interface Study {
-  run: Run;
-  results: { method: string; outcomes: Outcome[] }[];
-}
-
-interface Times {
-  run: Run;
-  figures: {
-    networks: { network: string; images?: string; milliseconds: Record<string, number[]> }[];
-  };
-}
+import { benchTables } from './bench-tables.ts';
+import {
+  groups,
+  type Outcome,
+  percent,
+  type Run,
+  readResult,
+  type Study,
+  spread,
+  type Table,
+  thousands,
+} from './results.ts';
 
 interface Branch {
   kind: string;
@@ -48,37 +26,6 @@ interface Trained {
   bytes: number;
   errors: number;
   notes: { threes?: number; errorsOnThrees?: number };
-}
-
-export function readResult<T>(name: string): T {
-  const file = new URL(`../../benchmarks/results/${name}.json`, import.meta.url);
-  return JSON.parse(readFileSync(file, 'utf8')) as T;
-}
-
-/** "1.52 ± 0.11": mean and standard deviation of a sample. */
-export function spread(values: readonly number[], digits = 2): string {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (values.length - 1)).toFixed(digits)}`;
-}
-
-const thousands = (value: number) => Math.round(value).toLocaleString('en-US');
-/** Errors of 10,000 test images as percent. */
-const percent = (errors: readonly number[]) => `${spread(errors.map((count) => count / 100))} %`;
-
-/** Medians over the rounds of how one time compares with another of the same round. */
-const ratio = (above: readonly number[], below: readonly number[]) =>
-  median(above.map((ms, round) => ms / below[round]!)).toFixed(2);
-
-/** Groups by a key, in the order of first appearance. */
-function groups<T>(items: readonly T[], key: (item: T) => string): [string, T[]][] {
-  const found = new Map<string, T[]>();
-  for (const item of items) {
-    const name = key(item);
-    if (!found.has(name)) found.set(name, []);
-    found.get(name)!.push(item);
-  }
-  return [...found];
 }
 
 function study(
@@ -96,8 +43,10 @@ function study(
 
 const meanBytes = (outcomes: Outcome[]) =>
   thousands(outcomes.reduce((sum, { bytes }) => sum + bytes!, 0) / outcomes.length);
+
 const errors = (key: string) => (outcomes: Outcome[]) =>
   percent(outcomes.map((outcome) => outcome[key]!));
+
 const share = (key: string) => (outcomes: Outcome[]) =>
   `${((100 * outcomes.reduce((sum, outcome) => sum + outcome[key]!, 0)) / outcomes.length).toFixed(1)} %`;
 
@@ -120,21 +69,6 @@ function distillation(result: string, about: string): Table {
   });
   const head = ['network', 'parameters', 'test errors of 10,000'];
   return { result, run, about, head: threes ? [...head, 'of them threes (1,010)'] : head, rows };
-}
-
-/** Times of a step in turn in the same rounds, as ratios to the first of them. */
-function stepTimes(result: string, about: string): Table {
-  const { run, figures } = readResult<Times>(result);
-  const titles = [...new Set(figures.networks.flatMap((each) => Object.keys(each.milliseconds)))];
-  const rows = figures.networks.map(({ network, images, milliseconds }) => [
-    images ? `${network}, ${images}` : network,
-    ...titles
-      .slice(1)
-      .map((title) =>
-        milliseconds[title] ? ratio(milliseconds[title], milliseconds[titles[0]!]!) : '',
-      ),
-  ]);
-  return { result, run, about, head: ['net', ...titles.slice(1)], rows };
 }
 
 const TICKETS: Record<string, string> = {
@@ -229,26 +163,6 @@ function fixedPoint(): Table {
   return study('fixed-point', 'a perceptron of 784-256-256-10, 16-bit words, MNIST, three seeds', {
     'test error': errors('errors'),
   });
-}
-
-interface Packed {
-  run: Run;
-  figures: { name: string; kernel: string; milliseconds: number; speedUp: number }[];
-}
-
-function packed(): Table {
-  const { run, figures } = readResult<Packed>('packed-kernels');
-  return {
-    result: 'packed-kernels',
-    run,
-    about: 'random weights, one thread, plain SIMD; medians of times taken in turn in one process',
-    head: ['network, kernel', 'milliseconds', 'times as fast as tfjs-wasm'],
-    rows: figures.map(({ name, kernel, milliseconds, speedUp }) => [
-      `${name}: ${kernel}`,
-      milliseconds.toFixed(3),
-      speedUp.toFixed(1),
-    ]),
-  };
 }
 
 interface Exits {
@@ -360,132 +274,6 @@ function slimmableErrors(): Table {
       thousands(macs),
       percent(slimmable),
       percent(alone),
-    ]),
-  };
-}
-
-interface Dynamic {
-  run: Run;
-  figures: {
-    batch: number;
-    width: number;
-    macs: number;
-    slimmable: number[];
-    plain: number[];
-  }[];
-}
-
-function slimmable(): Table {
-  const { run, figures } = readResult<Dynamic>('dynamic');
-  return {
-    result: 'dynamic',
-    run,
-    about: 'time of a prediction as a share of that at full width, and beside a plain net',
-    head: ['batch, width', 'MACs', 'of full width', 'beside the extracted plain net'],
-    rows: figures.map(({ batch, width, macs, slimmable, plain }) => {
-      const full = figures.find((other) => other.batch === batch && other.width === 1)!;
-      return [
-        `${batch}, ${width}`,
-        `${(macs / 1e6).toFixed(1)} M`,
-        ratio(slimmable, full.slimmable),
-        ratio(slimmable, plain),
-      ];
-    }),
-  };
-}
-
-function decomposed(): Table {
-  interface Row {
-    layer: string;
-    form: string;
-    macs: number;
-    milliseconds: number[];
-  }
-  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('decomposed');
-  const rows = groups(figures, ({ layer }) => layer).flatMap(([layer, [whole, ...forms]]) =>
-    forms.map(({ form, macs, milliseconds }) => [
-      `${layer}: ${form}`,
-      (macs / whole!.macs).toFixed(2),
-      ratio(milliseconds, whole!.milliseconds),
-    ]),
-  );
-  return {
-    result: 'decomposed',
-    run,
-    about: 'time of a decomposed layer as a share of that of the whole one, medians',
-    head: ['layer', 'MACs', 'time'],
-    rows,
-  };
-}
-
-interface Decoding {
-  run: Run;
-  figures: {
-    net: string;
-    form: string;
-    entropy: string;
-    bytes: number;
-    coldMBs?: number;
-    warmMBs: number;
-  }[];
-}
-
-function decoding(): Table {
-  const { run, figures } = readResult<Decoding>('decode');
-  const speed = (value?: number) => value?.toFixed(0) ?? '';
-  return {
-    result: 'decode',
-    run,
-    about:
-      'megabytes of floats a second, in the first call of a process and after many; random weights',
-    head: ['network, weights, code', 'bytes', 'cold MB/s', 'warm MB/s'],
-    rows: figures.map(({ net, form, entropy, bytes, coldMBs, warmMBs }) => [
-      `${net}, ${form}, ${entropy}`,
-      thousands(bytes),
-      speed(coldMBs),
-      speed(warmMBs),
-    ]),
-  };
-}
-
-function coldStart(): Table {
-  interface Row {
-    name: string;
-    processor: number;
-    clockBeyond: number;
-  }
-  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('cold-start');
-  const alone = figures[0]!.processor;
-  return {
-    result: 'cold-start',
-    run,
-    about: 'LeNet-5 in Node, from the start of the process to the first result, medians',
-    head: ['program', 'processor time, Node alone being 1', 'ms beyond Node alone'],
-    rows: figures.map(({ name, processor, clockBeyond }) => [
-      name,
-      (processor / alone).toFixed(2),
-      clockBeyond.toFixed(0),
-    ]),
-  };
-}
-
-function training(): Table {
-  const { run, figures } = readResult<Times>('training');
-  const over = (peer: string, times: Record<string, number[]>) =>
-    ['thimble', 'thimble, relaxed SIMD']
-      .map((ours) => ratio(times[peer]!, times[ours]!))
-      .join(' / ');
-  return {
-    result: 'training',
-    run,
-    about:
-      'times as fast as a peer in the same rounds, plain / relaxed SIMD; batch 60, Adam, one thread; stock wasm is lent gradients of convolutions',
-    head: ['net, images', 'stock wasm', 'PyTorch', 'PyTorch, fused Adam'],
-    rows: figures.networks.map(({ network, images, milliseconds }) => [
-      `${network}, ${images}`,
-      over('wasm', milliseconds),
-      over('PyTorch', milliseconds),
-      over('PyTorch, fused Adam', milliseconds),
     ]),
   };
 }
@@ -655,20 +443,8 @@ export const tables: Record<string, () => Table> = {
   'early-exits': earlyExits,
   gates,
   'slimmable-errors': slimmableErrors,
-  decomposed,
-  'cold-start': coldStart,
-  decoding,
   binary,
   'fixed-point': fixedPoint,
-  'quantised-training': () =>
-    stepTimes(
-      'quantised-training',
-      'time of a training step as a multiple of the float step, medians',
-    ),
-  'masked-training': () =>
-    stepTimes('masked-training', 'time of a training step as a multiple of the step without masks'),
-  training,
-  packed,
-  slimmable,
   difficulty,
+  ...benchTables,
 };
