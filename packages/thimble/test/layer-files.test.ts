@@ -15,6 +15,7 @@ import {
   fit,
   fixedPoint,
   float16,
+  fromOnnx,
   hashed,
   incrementalQuantization,
   layers,
@@ -30,6 +31,7 @@ import {
   supermask,
   ternaryWeights,
   thresholdWeights,
+  toOnnx,
   trainedTernary,
   UnsupportedError,
   type WeightTransform,
@@ -390,6 +392,16 @@ describe.each(Object.entries(CODED))('weights of %s', (_, [transform, type, shar
     await expectPacked(model, share);
   });
 });
+
+it.each(Object.entries(OWN).filter(([name]) => /^(slimmable|versatile)/.test(name)))(
+  '%s is a plain layer in an ONNX file',
+  async (_, make) => {
+    const model = withSeed(1, () => shaken(make()));
+    const inputs = inputsOf(model);
+    const again = await fromOnnx(toOnnx(model));
+    expectClose(outputsOf(again, inputs)[0]!, outputsOf(model, inputs)[0]!);
+  },
+);
 
 it('weights that became powers of two run packed', async () => {
   const model = alone(() => stock.dense({ units: 9 }), [40]);

@@ -2,7 +2,7 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import { lower } from '@thimble/core';
-import { type Graph, type GraphNode, type Shape, validateGraph } from '@thimble/graph';
+import { type Graph, type GraphNode, plainGraph, type Shape, validateGraph } from '@thimble/graph';
 import { groupedConvolution } from './export-groups.ts';
 import { exportNode } from './export-nodes.ts';
 import { ELEMENTS, encodeModel, type OnnxValueInfo } from './messages.ts';
@@ -34,7 +34,7 @@ const IR_VERSION = 7;
  * Inside, images have their channels first, as ONNX wants them; dense layers behind a flattened image get
  * their kernels in that order. Inputs and outputs have the names of the model's layers. Weights have the
  * values that the model computes with: masks, codebooks and the like are baked, dropout is gone. Layers made
- * of several, such as `groupConv2d`, are written as their parts.
+ * of several, such as `groupConv2d`, are written as their parts, slimmable and versatile ones as plain layers.
  *
  * A quantised model is written with QuantizeLinear and DequantizeLinear (QDQ): kernels as int8 with a step per
  * output, activations as uint8 ("u8s8", onnxruntime's fast form), biases as int32 with the step of the sums.
@@ -59,9 +59,10 @@ export function toOnnx(model: LayersModel, options: ToOnnxOptions = {}): Uint8Ar
  * @example
  * const bytes = graphToOnnx(lower(model), { layout: 'channelsFirst' });
  */
-export function graphToOnnx(graph: Graph, options: ToOnnxOptions = {}): Uint8Array<ArrayBuffer> {
+export function graphToOnnx(given: Graph, options: ToOnnxOptions = {}): Uint8Array<ArrayBuffer> {
   checkToOnnx(options);
-  validateGraph(graph);
+  validateGraph(given);
+  const graph = plainGraph(given);
   const { layout = 'channelsLast', quantized = true } = options;
   const writer = new OnnxWriter();
   const values = new Map<string, Value>();
