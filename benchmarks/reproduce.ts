@@ -101,8 +101,13 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   'recipe-lenet5': {
     about:
       'LeNet-5 by `thimble compress` with the recipe deepCompression, three seeds (about 40 minutes; resumable)',
-    program: 'benchmarks/dist/recipe-lenet5.js',
+    program: 'benchmarks/dist/recipe.js',
     args: [],
+  },
+  'recipe-lenet300': {
+    about: 'the same with LeNet-300-100, three seeds (about 10 minutes; resumable)',
+    program: 'benchmarks/dist/recipe.js',
+    args: ['--net', 'lenet300'],
   },
   'mnist-quantization': {
     about:

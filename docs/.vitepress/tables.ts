@@ -325,18 +325,17 @@ interface ByCommand {
 }
 
 /** What the command line makes of trained networks, seed by seed. */
-function recipeLenet5(): Table {
+function byCommand(result: string, network: string): Table {
   const { run, seeds, results } = readResult<{
     run: Run;
     seeds: number[];
     results: { outcomes: ByCommand[] }[];
-  }>('recipe-lenet5');
+  }>(result);
   const share = (errors: number) => `${(errors / 100).toFixed(2)} %`;
   return {
-    result: 'recipe-lenet5',
+    result,
     run,
-    about:
-      'LeNet-5 by `thimble compress` with the recipe deepCompression, MNIST; `inspect`, `report` and the own count of the library say the same of each file',
+    about: `${network} by \`thimble compress\` with the recipe deepCompression, MNIST; \`inspect\`, \`report\` and the own count of the library say the same of each file`,
     head: ['seed', 'test error before', 'test error of the file', 'left', 'bytes', 'times smaller'],
     rows: results[0]!.outcomes.map(({ before, errors, bytes, ratio, inspect }, i) => [
       String(seeds[i]),
@@ -433,7 +432,8 @@ export const tables: Record<string, () => Table> = {
     ),
   'file-size': () => fileSizes('file-size', 'LeNet-300-100'),
   'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
-  'recipe-lenet5': recipeLenet5,
+  'recipe-lenet5': () => byCommand('recipe-lenet5', 'LeNet-5'),
+  'recipe-lenet300': () => byCommand('recipe-lenet300', 'LeNet-300-100'),
   'distillation-methods': () =>
     study(
       'distillation-methods',

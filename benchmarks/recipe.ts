@@ -1,5 +1,5 @@
 // The command line as a user has it: `thimble compress` with the recipe deepCompression, as it is shipped, on trained
-// LeNet-5 networks and real MNIST. Then what `thimble inspect` and `thimble report` say of the file, beside a count of
+// LeNet-5 networks (or, with --net lenet300, LeNet-300-100) and real MNIST. Then what `thimble inspect` and `thimble report` say of the file, beside a count of
 // the library's own: the bytes on disk, the parameters and entries of the network that is read back, the errors that
 // it makes. They must be the same; if they are not, this fails.
 import { execFile } from 'node:child_process';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { type CompressReport, load, type Report, saveTfjs } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
-import { denseNetwork, PLANS, RATE } from './han-pruning.ts';
+import { denseNetwork, PLANS, type Pruned, RATE } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 const RECIPE = 'deepCompression';
@@ -41,8 +41,12 @@ interface Outcome {
   seconds: number;
 }
 
-const { values } = parseArgs({ options: { output: { type: 'string' } } });
-const study = await beginStudy('recipe-lenet5', values.output);
+const { values } = parseArgs({
+  options: { net: { type: 'string', default: 'lenet5' }, output: { type: 'string' } },
+});
+const net = values.net as Pruned;
+const { denseEpochs } = PLANS[net];
+const study = await beginStudy(`recipe-${net}`, values.output);
 const { train, validation, test } = await realMnist();
 const place = { output: study.output, train, validation };
 
@@ -69,8 +73,8 @@ async function counted(file: string): Promise<Tried> {
 }
 
 async function compressed(seed: number): Promise<Outcome> {
-  const folder = `${study.output}/lenet5-${seed}`;
-  const model = await denseNetwork(place, 'lenet5', seed);
+  const folder = `${study.output}/${net}-${seed}`;
+  const model = await denseNetwork(place, net, seed);
   await mkdir(folder, { recursive: true });
   await saveTfjs(model, `file://${folder}`);
   model.dispose();
@@ -118,7 +122,7 @@ function check({ library, inspect, report, errors }: Outcome): void {
 }
 
 const recipe = await thimble('recipe', RECIPE);
-const settings = [recipe, PLANS.lenet5.denseEpochs, RATE];
+const settings = [recipe, denseEpochs, RATE];
 const results = await study.compare({ [RECIPE]: compressed }, settings);
 const rows: Row[] = results.flatMap(({ outcomes }) =>
   outcomes.map(({ before, errors, bytes, ratio }, i) => [
@@ -129,12 +133,10 @@ const rows: Row[] = results.flatMap(({ outcomes }) =>
     ratio.toFixed(1),
   ]),
 );
-await study.finish(
-  [['LeNet-5', 'test error before %', 'after %', 'bytes', 'times smaller'], ...rows],
-  {
-    data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
-    dense: { epochs: PLANS.lenet5.denseEpochs, rate: RATE },
-    recipe,
-    results,
-  },
-);
+await study.finish([[net, 'test error before %', 'after %', 'bytes', 'times smaller'], ...rows], {
+  data: { source: 'MNIST', train: train.size, validation: validation.size, test: test.size },
+  net,
+  dense: { epochs: denseEpochs, rate: RATE },
+  recipe,
+  results,
+});
