@@ -11,11 +11,8 @@ import {
   type FitCallback,
   fit,
   type GateDecision,
-  gatedBlock,
-  gatedConv2d,
   gateUsage,
   losses,
-  policyGate,
   type Schedule,
   schedules,
   summarize,
@@ -23,6 +20,17 @@ import {
   withSeed,
 } from 'thimble';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
+import {
+  BIAS,
+  BLOCK,
+  BLOCKS,
+  copyTrunk,
+  GROUPS,
+  grouped,
+  LAYER,
+  LAYERS,
+  residual,
+} from './gated-nets.ts';
 import { rankCorrelation } from './statistics.ts';
 import { beginStudy, percent, realMnist, training } from './study.ts';
 
@@ -39,15 +47,6 @@ const GATED = Math.ceil((EPOCHS * 4) / 3);
 const RATE = 3e-3;
 const GATED_RATE = 2e-3;
 const BATCH = 64;
-/** Gated blocks and their channels. */
-const BLOCKS = 8;
-const BLOCK = 24;
-/** Layers of gated channel groups, their channels, and how many groups each has. */
-const LAYERS = 6;
-const LAYER = 48;
-const GROUPS = 4;
-/** Initial bias of the gates: open. */
-const BIAS = 1;
 /** Part of the gated multiply-accumulates that is free in the end (a policy costs something too), what more costs. */
 const TARGET = { blocks: 0.62, policy: 0.57, groups: 0.65 };
 const STRENGTH = 1;
@@ -62,89 +61,6 @@ const BOUND = 0.95;
 const study = await beginStudy('sample-difficulty', values.output);
 const { train: all, test } = await realMnist(true);
 const train = all.take(Number(values.images));
-
-const { activation, batchNormalization, conv2d, dense, flatten, globalAveragePooling2d } =
-  tfl.layers;
-type Value = tfl.SymbolicTensor;
-const inputShape: [number, number, number] = [28, 28, 1];
-const apply = (x: Value, ...layers: tfl.layers.Layer[]) =>
-  layers.reduce((value, layer) => layer.apply(value) as Value, x);
-/** A short memory: training is short too. */
-const norm = () => batchNormalization({ momentum: 0.9 });
-const relu = () => activation({ activation: 'relu' });
-const conv = (filters: number, strides = 1) =>
-  conv2d({
-    filters,
-    kernelSize: 3,
-    strides,
-    padding: 'same',
-    useBias: false,
-    kernelInitializer: 'heNormal',
-  });
-const block = (filters: number) => [conv(filters), norm(), relu(), conv(filters), norm()];
-
-/** The image at 4 x 4. */
-const stem = (image: Value, channels: number): Value =>
-  apply(image, conv(12, 2), norm(), relu(), conv(16, 2), norm(), relu(), conv(channels, 2), norm());
-const head = (x: Value): Value =>
-  apply(x, relu(), globalAveragePooling2d({}), dense({ units: 10, activation: 'softmax' }));
-
-/** A residual network of gated blocks. With a policy, one look before the first block decides for all. */
-function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
-  return withSeed(seed, () => {
-    const image = tfl.input({ shape: inputShape });
-    let x = apply(stem(image, BLOCK), relu());
-    const decisions = withPolicy ? policy(x) : undefined;
-    for (let i = 0; i < BLOCKS; i++) {
-      const layers = block(BLOCK);
-      const name = `block${i}`;
-      x = decisions
-        ? (gatedBlock({ name, layers, column: i }).apply([x, decisions]) as Value)
-        : apply(x, gatedBlock({ name, layers, bias: BIAS }));
-    }
-    return tfl.model({ inputs: image, outputs: head(x) });
-  });
-}
-
-/** Decides for every block from what comes before the first one; the names tell its layers from those of the trunk. */
-function policy(x: Value): Value {
-  return apply(
-    x,
-    conv2d({ name: 'policy_conv', filters: 16, kernelSize: 3, padding: 'same', useBias: false }),
-    batchNormalization({ name: 'policy_norm', momentum: 0.9 }),
-    activation({ name: 'policy_relu', activation: 'relu' }),
-    flatten({ name: 'policy_flat' }),
-    dense({ name: 'policy_hidden', units: 32, activation: 'relu' }),
-    dense({
-      name: 'policy_logits',
-      units: BLOCKS,
-      biasInitializer: tfl.initializers.constant({ value: BIAS }),
-    }),
-    policyGate({ name: 'policy' }),
-  );
-}
-
-/** A residual network of single convolutions, each in gated groups of channels, after batch normalisation and ReLU. */
-function grouped(seed: number): tfl.LayersModel {
-  return withSeed(seed, () => {
-    const image = tfl.input({ shape: inputShape });
-    let x = stem(image, LAYER);
-    for (let i = 0; i < LAYERS; i++) {
-      const gated = gatedConv2d({
-        name: `gated${i}`,
-        filters: LAYER,
-        groups: GROUPS,
-        kernelSize: 3,
-        padding: 'same',
-        useBias: false,
-        kernelInitializer: 'heNormal',
-        bias: BIAS,
-      });
-      x = tfl.layers.add().apply([x, apply(x, norm(), relu(), gated)]) as Value;
-    }
-    return tfl.model({ inputs: image, outputs: head(apply(x, norm())) });
-  });
-}
 
 /** Keeps all gates open: the network without them. */
 const ones = ({ logits, gates }: GateDecision) => (logits ? tf.onesLike(gates) : undefined);
@@ -239,22 +155,11 @@ function alwaysOpen(model: tfl.LayersModel): tfl.LayersModel {
   return copy;
 }
 
-/** Writes the weights of a network whose blocks decide for themselves into one with a policy. */
-function copyTrunk(from: tfl.LayersModel, to: tfl.LayersModel): void {
-  const trunk = (model: tfl.LayersModel) =>
-    model.layers
-      .filter(({ name }) => !name.startsWith('policy'))
-      .flatMap((layer) => layer.weights.filter(({ originalName }) => !/_gate/.test(originalName)));
-  const weights = trunk(from);
-  trunk(to).forEach((weight, i) => {
-    weight.write(weights[i]!.read());
-  });
-}
-
 /** Begins the policy as a classifier, for an epoch on the layers that are the trunk's, so that it sees digits. */
 async function taughtDigits(model: tfl.LayersModel, seed: number): Promise<void> {
-  const hidden = model.getLayer('policy_hidden').output as Value;
-  const outputs = withSeed(seed, () => apply(hidden, dense({ units: 10, activation: 'softmax' })));
+  const hidden = model.getLayer('policy_hidden').output as tfl.SymbolicTensor;
+  const digits = () => tfl.layers.dense({ units: 10, activation: 'softmax' }).apply(hidden);
+  const outputs = withSeed(seed, digits) as tfl.SymbolicTensor;
   const reader = tfl.model({ inputs: model.inputs, outputs });
   const trunk = model.layers.filter(({ name }) => !name.startsWith('policy'));
   for (const layer of trunk) layer.trainable = false;
