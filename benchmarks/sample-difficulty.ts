@@ -54,9 +54,9 @@ const STRENGTH = 1;
 const TEMPERATURE = 2;
 const TEACHER = 0.7;
 const ALPHA = 0.25;
-/** BlockDrop: what a wrong answer costs, and how near the draws are to the policy's own probabilities. */
-const GAMMA = 20;
-const BOUND = 0.95;
+/** BlockDrop: what a wrong answer costs, and the paper's bound, so that something is always tried. */
+const GAMMA = 10;
+const BOUND = 0.8;
 
 const study = await beginStudy('sample-difficulty', values.output);
 const { train: all, test } = await realMnist(true);
@@ -232,23 +232,22 @@ const straightThrough = (last: number): Way => ({
     trained(model, seed + 200, GATED, cosine(GATED_RATE), [teacher, cost(last)]),
 });
 
-/** Last part of the training that goes to policy gradients, and the rate that it begins with: one fall for both. */
+/** Last part of the training that goes to policy gradients; its rate goes on where the first part's ended. */
 const SECOND = Math.max(1, Math.round(GATED / 4));
-const SECOND_RATE = GATED_RATE / 3;
-function thenRewarded(last: number, rewarded: () => FitCallback): Way {
+const SECOND_RATES = { reinforce: GATED_RATE / 3, blockDrop: 0.75 * GATED_RATE };
+function thenRewarded(last: number, final: number, rewarded: () => FitCallback): Way {
   return {
     async learn(model, seed, teacher) {
-      const rate = cosine(GATED_RATE, { final: SECOND_RATE });
+      const rate = cosine(GATED_RATE, { final });
       await trained(model, seed + 200, GATED - SECOND, rate, [teacher, cost(last)]);
-      const second = cosine(SECOND_RATE);
-      await trained(model, seed + 201, SECOND, second, [teacher, rewarded()]);
+      await trained(model, seed + 201, SECOND, cosine(final), [teacher, rewarded()]);
     },
   };
 }
 
 const settings = [
   [train.size, EPOCHS, GATED, RATE, GATED_RATE, BATCH, BLOCKS, BLOCK, LAYERS, LAYER, GROUPS],
-  [BIAS, TARGET, STRENGTH, TEMPERATURE, TEACHER, SECOND, ALPHA, GAMMA, BOUND],
+  [BIAS, TARGET, STRENGTH, TEMPERATURE, TEACHER, SECOND, SECOND_RATES, ALPHA, GAMMA, BOUND],
 ];
 const results = await study.compare(
   {
@@ -258,7 +257,7 @@ const results = await study.compare(
         (s) => residual(s, false),
         {
           'SkipNet, straight-through': straightThrough(TARGET.blocks),
-          'SkipNet, then REINFORCE': thenRewarded(TARGET.blocks, () =>
+          'SkipNet, then REINFORCE': thenRewarded(TARGET.blocks, SECOND_RATES.reinforce, () =>
             reinforcedGates({ alpha: ALPHA }),
           ),
           'BlockDrop, begun straight-through': {
@@ -266,7 +265,8 @@ const results = await study.compare(
             async learn(model, s, teacher) {
               await taughtDigits(model, s);
               const rewarded = blockDrop({ gamma: GAMMA, bound: BOUND, curriculum: false });
-              await thenRewarded(TARGET.policy, () => rewarded).learn(model, s, teacher);
+              const way = thenRewarded(TARGET.policy, SECOND_RATES.blockDrop, () => rewarded);
+              await way.learn(model, s, teacher);
             },
           },
         },
@@ -306,7 +306,7 @@ await study.finish(
       epochs: EPOCHS,
       gated: GATED,
       rewarded: SECOND,
-      rates: [RATE, GATED_RATE],
+      rates: [RATE, GATED_RATE, SECOND_RATES],
       batch: BATCH,
       blocks: { blocks: BLOCKS, channels: BLOCK },
       groups: { layers: LAYERS, channels: LAYER, groups: GROUPS },
