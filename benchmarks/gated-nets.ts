@@ -59,7 +59,7 @@ export function residual(seed: number, withPolicy: boolean): tfl.LayersModel {
 function policy(x: Value): Value {
   return apply(
     x,
-    conv2d({ name: 'policy_conv', filters: 16, kernelSize: 3, padding: 'same', useBias: false }),
+    conv2d({ name: 'policy_conv', filters: 8, kernelSize: 3, padding: 'same', useBias: false }),
     batchNormalization({ name: 'policy_norm', momentum: 0.9 }),
     activation({ name: 'policy_relu', activation: 'relu' }),
     flatten({ name: 'policy_flat' }),

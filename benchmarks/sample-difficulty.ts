@@ -55,7 +55,7 @@ const TEMPERATURE = 2;
 const TEACHER = 0.7;
 const ALPHA = 0.25;
 /** BlockDrop: what a wrong answer costs, and the paper's bound, so that something is always tried. */
-const GAMMA = 10;
+const GAMMA = 15;
 const BOUND = 0.8;
 
 const study = await beginStudy('sample-difficulty', values.output);
