@@ -150,6 +150,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/few-bits.js',
     args: [],
   },
+  'mobile-quantization': {
+    about:
+      'MobileNet-v1 small at 96 pixels in 8 bits after training, and the repairs, one network (about 4 minutes; resumable)',
+    program: 'benchmarks/dist/mobile-quantization.js',
+    args: [],
+  },
   'mixed-precision': {
     about:
       'bits for each layer under budgets of bytes, and fewer bits in stages, three seeds (about 10 minutes; resumable)',

@@ -408,6 +408,12 @@ export const tables: Record<string, () => Table> = {
       'a depthwise-separable net, distorted MNIST, trained on from the same float net, three seeds; bytes before entropy coding',
       { bytes: meanBytes, 'test error': errors('errors') },
     ),
+  'mobile-quantization': () =>
+    study(
+      'mobile-quantization',
+      'MobileNet-v1 small for images of 96 x 96, distorted MNIST, 8 bits after training, one network; bytes before entropy coding',
+      { bytes: meanBytes, 'test error': ([found]) => `${(found!.errors! / 100).toFixed(2)} %` },
+    ),
   'mixed-precision': () =>
     study(
       'mixed-precision',
