@@ -1,6 +1,7 @@
 export { cacheFolder, environment, readBytes, removeFile, writeBytes } from '#platform';
 export { crc32 } from './checksum.ts';
 export { alignColumns, textTable } from './columns.ts';
+export { countNonzero } from './count-nonzero.ts';
 export { type Encoding, encodedBits, sizeOf, type ValueCode } from './encoding.ts';
 export {
   BackendError,

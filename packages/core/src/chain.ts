@@ -1,7 +1,14 @@
 // One weight of one layer, and the chain of transforms through which the layer sees it.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
-import { type Encoding, encodedBits, OptionError, ShapeError, type ValueCode } from '@thimble/base';
+import {
+  countNonzero,
+  type Encoding,
+  encodedBits,
+  OptionError,
+  ShapeError,
+  type ValueCode,
+} from '@thimble/base';
 import { axesOf } from './axes.ts';
 import { codebookOf } from './codebook-of.ts';
 import { type Context, currentContext } from './context.ts';
@@ -268,11 +275,4 @@ export function addedWeight(
   } finally {
     owner.fastWeightInitDuringBuild = fastWeightInitDuringBuild;
   }
-}
-
-/** Number of entries that are not zero. */
-export function countNonzero(values: ArrayLike<number>): number {
-  let count = 0;
-  for (let i = 0; i < values.length; i++) if (values[i] !== 0) count++;
-  return count;
 }

@@ -1,8 +1,8 @@
 // What of one layer goes into a graph: its operation, its arguments, its weights.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
+import { countNonzero } from '@thimble/base';
 import type { Attribute, GraphNode, GraphWeight } from '@thimble/graph';
-import { countNonzero } from './chain.ts';
 import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
 import { layerWeight } from './kernel-names.ts';
 import { callLinks, callWeights, chainsOf, classNameOf } from './parametrize.ts';

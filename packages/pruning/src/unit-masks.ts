@@ -1,5 +1,5 @@
 // From scores to masks: units, exact counts, local or global, never back to life.
-import { NonFiniteError, UnsupportedError } from '@thimble/base';
+import { joined, NonFiniteError, UnsupportedError } from '@thimble/base';
 import type { Reduction } from './criterion.ts';
 import { type Granularity, patternOf, type Units, unitsOf } from './granularity.ts';
 import type { MaskedWeight } from './masked-weights.ts';
@@ -142,7 +142,7 @@ function keepGlobally(
   units: Units[],
   sparsity: number,
 ): Uint8Array[] {
-  const all = joined(scored);
+  const all = scored.length === 1 ? scored[0]! : joined(Float64Array, scored);
   const sizes = sizesOf(units, all.length);
   const kept = sizes
     ? keepHighestSized(all, sizes, Math.round(sparsity * sizes.reduce((a, b) => a + b, 0)), owner)
@@ -152,18 +152,6 @@ function keepGlobally(
     at += length;
     return kept.subarray(at - length, at);
   });
-}
-
-/** All scores, one weight after the other. */
-function joined(scored: Float64Array[]): Float64Array {
-  if (scored.length === 1) return scored[0]!;
-  const all = new Float64Array(scored.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const scores of scored) {
-    all.set(scores, at);
-    at += scores.length;
-  }
-  return all;
 }
 
 /** The size of every unit of all weights, one after the other; undefined where all are equal. */

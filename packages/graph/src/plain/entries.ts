@@ -1,5 +1,5 @@
 // Parts of stored weights.
-import { type Encoding, ShapeError, sizeOf, type ValueCode } from '@thimble/base';
+import { countNonzero, type Encoding, ShapeError, sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '../graph.ts';
 
 /** The entries of a weight at some indices of an axis, in that order; an index may be there more than once. */
@@ -62,12 +62,6 @@ export function firstEntries(weight: GraphWeight, shape: readonly number[]): Gra
 
 /** Values that are no codes. */
 export const FLOATS: ValueCode = { type: 'float', bits: 32 };
-
-export function countNonzero(data: Float32Array): number {
-  let count = 0;
-  for (const value of data) if (value !== 0) count++;
-  return count;
-}
 
 /** How the picked entries are coded: tables along the axis are picked too. */
 function valuesAt(values: ValueCode, axis: number, indices: readonly number[]): Encoding['values'] {

@@ -1,7 +1,7 @@
 // Convolutions whose filters are parts of a few primary ones, as plain convolutions.
-import { ShapeError, sizeOf } from '@thimble/base';
+import { countNonzero, ShapeError, sizeOf } from '@thimble/base';
 import type { GraphNode, GraphWeight } from '../graph.ts';
-import { countNonzero, entriesAt, FLOATS } from './entries.ts';
+import { entriesAt, FLOATS } from './entries.ts';
 import type { PlainForm } from './plain-graph.ts';
 
 /**
