@@ -2,6 +2,7 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import type { ProgressOption } from '@thimble/base';
 import {
+  endsInSoftmax,
   type LossName,
   type LotteryBranch,
   type LotteryTicketOptions,
@@ -61,8 +62,7 @@ export async function lotteryOf(options: LotteryModuleOptions): Promise<LotteryS
 
 /** What a network of classes is trained for. */
 function lossOf(model: LayersModel): LossName {
-  const { sourceLayer } = model.outputs.at(-1)!;
-  const softmax =
-    sourceLayer.getConfig().activation === 'softmax' || sourceLayer.getClassName() === 'Softmax';
-  return softmax ? 'categoricalCrossentropy' : 'categoricalCrossentropyFromLogits';
+  return endsInSoftmax(model.outputs.at(-1)!)
+    ? 'categoricalCrossentropy'
+    : 'categoricalCrossentropyFromLogits';
 }

@@ -53,6 +53,7 @@ export {
 export { type CopyModelOptions, copyModel, copyValues } from './copy-model.ts';
 export { detached } from './detached.ts';
 export type { EarlyStoppingOptions } from './early-stopping.ts';
+export { endsInSoftmax } from './ends-in-softmax.ts';
 export {
   type EvaluateOptions,
   eachBatch,
@@ -103,6 +104,7 @@ export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { Registry } from './registry.ts';
 export { type NewLayer, replaceLayers } from './replace-layers.ts';
+export { rowsOf } from './rows-of.ts';
 export { type Schedule, schedules, type TrainingProgress } from './schedules.ts';
 export { type Summary, summarize } from './summarize.ts';
 export { lossAndGradients, supervisedStep } from './supervised-step.ts';

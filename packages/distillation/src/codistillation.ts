@@ -15,7 +15,7 @@ import {
 import { fitPeers, type PeerOptions, type Peers } from './peers.ts';
 import { checkScheduled, type Scheduled, valueAt } from './scheduled.ts';
 import { resolveSoftTargets, softTargetDivergence } from './soft-targets.ts';
-import { endsInSoftmax, teacherLogits, toLogits } from './teacher.ts';
+import { givesProbabilities, teacherLogits, toLogits } from './teacher.ts';
 
 const OWNER = 'codistillation';
 
@@ -83,7 +83,7 @@ class Codistillation extends ThimbleCallback {
       tf.tensor2d(rows, outputs[i]!.shape as [number, number]),
     );
     const terms = outputs.map((output, i) => {
-      const own = toLogits(output, endsInSoftmax(this.#models[i]!));
+      const own = toLogits(output, givesProbabilities(this.#models[i]!));
       const others = answers.filter((_, j) => j !== i);
       return tf.mean(softTargetDivergence(own, others, temperature));
     });

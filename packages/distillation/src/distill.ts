@@ -15,7 +15,7 @@ import {
   distillationCallback,
   type ScheduledSoftTargets,
 } from './distillation-callback.ts';
-import { checkPair, endsInSoftmax, tabulate } from './teacher.ts';
+import { checkPair, givesProbabilities, tabulate } from './teacher.ts';
 
 /** Options of {@link distill}: those of the loss, and all of `fit`'s. */
 export interface DistillOptions extends ScheduledSoftTargets, FitOptions {
@@ -70,5 +70,7 @@ export async function distill(options: DistillOptions): Promise<Distilled> {
 
 /** The cross-entropy with one-hot labels, of probabilities or of logits as the model gives them. */
 export function labelLoss(model: LayersModel): LossName {
-  return endsInSoftmax(model) ? 'categoricalCrossentropy' : 'categoricalCrossentropyFromLogits';
+  return givesProbabilities(model)
+    ? 'categoricalCrossentropy'
+    : 'categoricalCrossentropyFromLogits';
 }

@@ -11,7 +11,13 @@ import {
   type SoftTargetOptions,
   softTargetDivergence,
 } from './soft-targets.ts';
-import { checkPair, endsInSoftmax, type TeacherTable, teacherLogits, toLogits } from './teacher.ts';
+import {
+  checkPair,
+  givesProbabilities,
+  type TeacherTable,
+  teacherLogits,
+  toLogits,
+} from './teacher.ts';
 
 const OWNER = 'callbacks.distillation';
 
@@ -65,7 +71,7 @@ export class DistillationCallback extends ThimbleCallback {
   override async onTrainBegin(): Promise<void> {
     const student = this.model as LayersModel;
     checkPair(this.#teachers, student);
-    this.#probabilities = endsInSoftmax(student);
+    this.#probabilities = givesProbabilities(student);
     // Still there when tfjs's last fit ended in an error.
     this.#restoreStock?.();
     this.#stock = { epoch: 0, step: 0 };

@@ -5,7 +5,7 @@ import { detached, type StepContext, ThimbleCallback } from '@thimble/core';
 import { fitPeers, type PeerOptions, type Peers } from './peers.ts';
 import { checkScheduled, type Scheduled, valueAt } from './scheduled.ts';
 import { resolveSoftTargets, softTargetDivergence } from './soft-targets.ts';
-import { endsInSoftmax, toLogits } from './teacher.ts';
+import { givesProbabilities, toLogits } from './teacher.ts';
 
 const OWNER = 'mutualLearning';
 
@@ -55,7 +55,9 @@ class MutualLearning extends ThimbleCallback {
   override loss(loss: tf.Scalar, outputs: tf.Tensor[], context: StepContext): tf.Scalar {
     const weight = valueAt(this.#weight, context, this.params);
     checkScheduled(OWNER, 'weight', weight);
-    const logits = outputs.map((output, i) => toLogits(output, endsInSoftmax(this.#models[i]!)));
+    const logits = outputs.map((output, i) =>
+      toLogits(output, givesProbabilities(this.#models[i]!)),
+    );
     return tf.add(loss, tf.mul(weight, mutualDivergence(logits, this.#temperature)));
   }
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, checkRange, type Random, UnsupportedError } from '@thimble/base';
 import { type StepContext, ThimbleCallback } from '@thimble/core';
-import { checkPair, endsInSoftmax, teacherLogits, toLogits } from './teacher.ts';
+import { checkPair, givesProbabilities, teacherLogits, toLogits } from './teacher.ts';
 
 const OWNER = 'noisyTeacher';
 
@@ -53,7 +53,7 @@ export class NoisyTeacher extends ThimbleCallback {
     const [logits] = teacherLogits([this.#teacher], context.batch.xs);
     const classes = output.shape[1]!;
     perturbLogits(logits!, classes, { deviation, fraction }, context.random(OWNER));
-    const probabilities = endsInSoftmax(context.model);
+    const probabilities = givesProbabilities(context.model);
     const target = tf.tensor2d(logits!, output.shape as [number, number]);
     // Out of a softmax come logits whose exponentials sum to 1; the target must be of that kind.
     const attainable = probabilities ? tf.logSoftmax(target) : target;

@@ -2,17 +2,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NonFiniteError, OptionError, ShapeError, UnsupportedError } from '@thimble/base';
-import { type BatchSource, type PassOptions, predictAll } from '@thimble/core';
+import { type BatchSource, endsInSoftmax, type PassOptions, predictAll } from '@thimble/core';
 
 /** Probabilities below this are taken for this, so that their logarithm is finite. */
 const SMALLEST_PROBABILITY = 1e-30;
 
 /** True when the model's only output comes out of a softmax: then its logarithm serves as logits. */
-export function endsInSoftmax(model: LayersModel): boolean {
-  const layer = model.outputs[0]!.sourceLayer;
-  if ('outputs' in layer) return endsInSoftmax(layer as LayersModel);
-  const { activation } = layer.getConfig() as { activation?: string };
-  return activation === 'softmax' || layer.getClassName() === 'Softmax';
+export function givesProbabilities(model: LayersModel): boolean {
+  return endsInSoftmax(model.outputs[0]!);
 }
 
 /**
@@ -100,7 +97,7 @@ export function teacherLogits(
       const output = teacher.apply([...xs], { training: false }) as tf.Tensor | tf.Tensor[];
       return (Array.isArray(output) ? output[0]! : output).dataSync().slice() as Float32Array;
     });
-    return logitValues(values, endsInSoftmax(teacher), teacher);
+    return logitValues(values, givesProbabilities(teacher), teacher);
   });
 }
 
@@ -136,7 +133,7 @@ export async function tabulate(
   const tables: Float32Array[] = [];
   for (const teacher of teachers) {
     const [output] = await predictAll(teacher, source, { batchSize: 256, ...options });
-    tables.push(logitValues(output!.values, endsInSoftmax(teacher), teacher));
+    tables.push(logitValues(output!.values, givesProbabilities(teacher), teacher));
   }
   return new TeacherTable(tables, teachers[0]!.outputs[0]!.shape[1]!);
 }

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError, UnsupportedError } from '@thimble/base';
-import { type StepContext, type StepResult, ThimbleCallback } from '@thimble/core';
+import { endsInSoftmax, type StepContext, type StepResult, ThimbleCallback } from '@thimble/core';
 import { presentSettings } from './extract-width.ts';
 import { applySettings, setWidth } from './set-width.ts';
 import { settingsFor, slimmableLayers, type WidthGroup, widthGroups } from './slimmable-flow.ts';
@@ -215,12 +215,6 @@ function checkClasses(shape: (number | null)[]): void {
     `${OWNER}: in-place distillation needs outputs with a score for each class, not one unit. Give ` +
       'distill: false.',
   );
-}
-
-/** True for an output that is probabilities already. */
-function endsInSoftmax({ sourceLayer }: LayersModel['outputs'][number]): boolean {
-  const { activation } = sourceLayer.getConfig();
-  return activation === 'softmax' || sourceLayer.getClassName() === 'Softmax';
 }
 
 /** `- sum p log q`, the mean over the examples. */

@@ -1,6 +1,6 @@
 // Examples to choose by, where none are given.
 import { DataError, Random } from '@thimble/base';
-import type { BatchSource } from 'thimble';
+import { type BatchSource, rowsOf } from 'thimble';
 
 const HELD_OUT = 0.1;
 
@@ -14,16 +14,4 @@ export function heldOut(source: BatchSource, seed: number): [BatchSource, BatchS
   }
   const order = new Random(seed, 'validation').permutation(source.size);
   return [rowsOf(source, order.slice(size)), rowsOf(source, order.slice(0, size))];
-}
-
-function rowsOf(source: BatchSource, rows: Uint32Array): BatchSource {
-  return {
-    size: rows.length,
-    ...(source.varies === undefined ? {} : { varies: source.varies }),
-    batch: (indices, random) =>
-      source.batch(
-        Uint32Array.from(indices, (index) => rows[index]!),
-        random,
-      ),
-  };
 }

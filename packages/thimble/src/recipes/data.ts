@@ -1,7 +1,7 @@
 // Training, validation and test data from whatever `compress` is given.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, DataError, Random } from '@thimble/base';
-import { type BatchSource, type FitData, toSource } from '@thimble/core';
+import { type BatchSource, type FitData, rowsOf, toSource } from '@thimble/core';
 
 /** Data for `compress`. */
 export interface CompressParts {
@@ -88,17 +88,4 @@ function heldOut(
   }
   const order = new Random(seed, 'validation').permutation(source.size);
   return [rowsOf(source, order.slice(size)), rowsOf(source, order.slice(0, size))];
-}
-
-/** Some of the examples, in this order. */
-export function rowsOf(source: BatchSource, rows: Uint32Array): BatchSource {
-  return {
-    size: rows.length,
-    ...(source.varies === undefined ? {} : { varies: source.varies }),
-    batch: (indices, random) =>
-      source.batch(
-        Uint32Array.from(indices, (index) => rows[index]!),
-        random,
-      ),
-  };
 }

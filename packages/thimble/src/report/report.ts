@@ -5,11 +5,12 @@ import {
   eachBatch,
   type FitData,
   type ObjectiveOptions,
+  rowsOf,
   toSource,
 } from '@thimble/core';
 import { distorted, ImageDataset } from '@thimble/data';
 import { cost } from '@thimble/graph';
-import { exampleShapes, rowsOf } from '../recipes/data.ts';
+import { exampleShapes } from '../recipes/data.ts';
 import { ENERGY_SOURCE, energyOf } from './energy.ts';
 import { BATCH, outputsOf } from './outputs.ts';
 import { calibration, classScores, regressionScores } from './quality.ts';

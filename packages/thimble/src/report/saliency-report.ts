@@ -1,7 +1,6 @@
 // Saliency maps of some images, for a report.
 import * as tf from '@tensorflow/tfjs-core';
-import { type BatchSource, eachBatch } from '@thimble/core';
-import { rowsOf } from '../recipes/data.ts';
+import { type BatchSource, eachBatch, rowsOf } from '@thimble/core';
 import { saliencyMaps } from './saliency.ts';
 import type { Network } from './subject.ts';
 import { probabilitiesOf, type Task } from './task.ts';

@@ -1,10 +1,10 @@
 // The search for a recipe's values, and maybe for the network itself, under a budget.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, OptionError, Random } from '@thimble/base';
-import { type BatchSource, lower, type ObjectiveOptions } from '@thimble/core';
+import { type BatchSource, lower, type ObjectiveOptions, rowsOf } from '@thimble/core';
 import { pack } from '@thimble/runtime';
 import { type Compressed, compress } from '../recipes/compress.ts';
-import { type CompressData, rowsOf, type Sources, sourcesOf } from '../recipes/data.ts';
+import { type CompressData, type Sources, sourcesOf } from '../recipes/data.ts';
 import { median, timesInTurn } from '../report/times.ts';
 import { limitOf, type Outcome } from './goal.ts';
 import {
