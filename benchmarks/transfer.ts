@@ -11,7 +11,7 @@ import {
   withSeed,
 } from 'thimble';
 import { meanAndSpread, type Row } from 'thimble-examples/shared/table';
-import { beginStudy, realMnist, testErrors } from './study.ts';
+import { beginStudy, realMnist, testErrors, training } from './study.ts';
 
 const { values } = parseArgs({ options: { output: { type: 'string' } } });
 /** Images of the digits 5 to 9 that are seen. */
@@ -46,22 +46,11 @@ function network(seed: number): tfl.LayersModel {
   );
 }
 
-/** What stays the same in all training. */
-const common = (seed: number, epochs: number, rate: number): FitOptions => ({
-  epochs,
-  optimizer: 'adam',
-  learningRate: schedules.cosine(rate),
-  loss: 'categoricalCrossentropy',
-  seed,
-  progress: false,
-});
-
 /** The network of a seed that knows 0 to 4; trained once. */
 async function trained(seed: number): Promise<tfl.LayersModel> {
   const model = network(seed);
   await fit(model, small, {
-    ...common(seed, BEFORE.epochs, BEFORE.rate),
-    batchSize: 128,
+    ...training(seed, BEFORE.epochs, BEFORE.rate),
     checkpoint: `${study.output}/small-digits-${seed}.checkpoint`,
   });
   return model;
@@ -106,7 +95,7 @@ for (const images of IMAGES) {
   for (const [name, way] of Object.entries(WAYS)) {
     methods[`${name}, ${images} images`] = async (seed) => {
       const [model, more] = await way(seed, images);
-      await fit(model, seen, { ...common(seed, epochsOf(images), RATE), batchSize, ...more });
+      await fit(model, seen, { ...training(seed, epochsOf(images), RATE), batchSize, ...more });
       const errors = await testErrors(model, test);
       model.dispose();
       return { errors };

@@ -1,5 +1,5 @@
 // The commands with their arguments and options. What they do is loaded when they are called, so that --help is quick.
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import type { BenchOptions } from './commands/bench.ts';
 import { completion, SHELLS } from './commands/completion.ts';
 import type { CompressCommandOptions } from './commands/compress.ts';
@@ -13,6 +13,16 @@ import type { SearchCommandOptions } from './commands/search.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { WorkerOptions } from './commands/worker.ts';
 import type { Context, Outcome } from './context.ts';
+import {
+  collect,
+  DATA,
+  dataOptions,
+  examples,
+  FILES,
+  real,
+  trainingOptions,
+  whole,
+} from './options.ts';
 
 /** Runs what a command does, and prints what comes of it. */
 export type Act = (
@@ -28,39 +38,6 @@ export interface CommonOptions {
 }
 
 const RECIPES = ['anytime', 'binary', 'deepCompression', 'lotteryTicket', 'mobile'];
-const FILES = 'model: .thimble, .keras, .h5, .onnx, model.json or a folder with it';
-
-const DATA = `
-Data (--data, --validation, --test):
-  mnist, fashion-mnist, kmnist, cifar10   from THIMBLE_DATA_DIR, the cache or the network; with test images
-  digits                                  drawn by a program
-  folder/                                 the four IDX files of MNIST; or a folder of PNG or JPEG images for each
-                                          class; or such folders in train/, validation/, test/
-  images,labels                           two IDX or NPY files; unsigned bytes are divided by 255
-  table.csv                               numbers, and a column of labels (--label)`;
-
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
-}
-
-function whole(min: number, max: number = Number.POSITIVE_INFINITY): (text: string) => number {
-  const range = max < Number.POSITIVE_INFINITY ? `from ${min} to ${max}` : `from ${min} on`;
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`It must be a whole number ${range}.`);
-  };
-}
-
-function real(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== '' && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('It must be a number.');
-}
-
-function collect(text: string, list: string[] = []): string[] {
-  return [...list, text];
-}
 
 /** The program; `act` does what is the same for all commands. */
 export function programOf(version: string, act: Act): Command {
@@ -394,26 +371,4 @@ export function programOf(version: string, act: Act): Command {
       act(options, async () => completion(program, shell)),
     );
   return program;
-}
-
-function dataOptions(command: Command): Command {
-  return command
-    .requiredOption('--data <data>', 'see below')
-    .option(
-      '--label <column>',
-      'of a table; default one named label, class, target or y, else the last',
-    )
-    .option('--limit <number>', 'at most so many examples of each part', whole(1));
-}
-
-/** What is trained on, chosen by and looked at in the end. */
-function trainingOptions(command: Command): Command {
-  return dataOptions(command)
-    .option('--validation <data>', 'what choices are made by; default a tenth of the training data')
-    .option('--test <data>', 'what is looked at once, at the end')
-    .option(
-      '--loss <name>',
-      'default what the model was compiled with, or its last activation tells',
-    )
-    .option('--seed <number>', 'of everything random', whole(0));
 }
