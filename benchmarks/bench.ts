@@ -10,6 +10,7 @@ import { coldStart } from './tasks/cold-start.bench.ts';
 import { decoding } from './tasks/decode.bench.ts';
 import { decomposed } from './tasks/decomposed.bench.ts';
 import { dynamic } from './tasks/dynamic.bench.ts';
+import { gates } from './tasks/gates.bench.ts';
 import { inference } from './tasks/inference.bench.ts';
 import { kernels } from './tasks/kernels.bench.ts';
 import { maskedTraining } from './tasks/masked-training.bench.ts';
@@ -23,6 +24,7 @@ const TASKS: Record<string, Task> = {
   decode: decoding,
   decomposed,
   dynamic,
+  gates,
   kernels,
   training,
   'packed-kernels': packedKernels,

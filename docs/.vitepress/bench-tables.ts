@@ -1,4 +1,5 @@
 // Tables of `npm run bench`.
+import { median } from '../../benchmarks/statistics.ts';
 import {
   groups,
   type Run,
@@ -71,6 +72,32 @@ function slimmable(): Table {
         ratio(slimmable, plain),
       ];
     }),
+  };
+}
+
+function gateTimes(): Table {
+  interface Row {
+    open: number;
+    macs: number;
+    packed: number[];
+    model: number[];
+  }
+  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('gates');
+  const [whole] = figures as [Row];
+  return {
+    result: 'gates',
+    run,
+    about:
+      'a residual network of gated blocks with random weights, one example, in the packed runtime and as a model on the backend thimble, medians',
+    head: ['gates open', 'MACs', 'packed', 'of all open', 'model', 'of all open'],
+    rows: figures.map(({ open, macs, packed, model }) => [
+      `${open} of ${whole.open}`,
+      (macs / whole.macs).toFixed(2),
+      `${median(packed).toFixed(3)} ms`,
+      ratio(packed, whole.packed),
+      `${median(model).toFixed(2)} ms`,
+      ratio(model, whole.model),
+    ]),
   };
 }
 
@@ -255,6 +282,7 @@ function sizes(): Table {
 }
 
 export const benchTables: Record<string, () => Table> = {
+  'gate-times': gateTimes,
   decomposed,
   'cold-start': coldStart,
   decoding,

@@ -21,6 +21,7 @@ import {
 import { biasOf, normalizationOf, signsOf, weightOf } from './node-weights.ts';
 import type { Combine, Conv, Dense, Ending, Network, Signs } from './operations.ts';
 import { REARRANGING } from './rearranging.ts';
+import { skipping } from './skipping.ts';
 import { Value } from './values.ts';
 import type { View } from './view.ts';
 import { isPadded, type Window, windowOf } from './windows.ts';
@@ -48,7 +49,7 @@ const BY_PLACE: readonly string[] = [...SAME, ...CUT_ONLY, 'dense', 'rescaling']
 /** The operations of a graph. */
 export function networkOf(graph: Graph): Network {
   validateGraph(graph);
-  return new Reading(plainGraph(graph)).network;
+  return skipping(new Reading(plainGraph(graph)).network);
 }
 
 class Reading implements Builder {

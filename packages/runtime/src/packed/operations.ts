@@ -21,9 +21,19 @@ export interface Ending {
   round?: ActivationCode;
 }
 
+/** A gate that must be open, or closed. */
+export interface Condition {
+  /** A vector of gates, open where a value is above 0. */
+  gates: Value;
+  entry: number;
+  open: boolean;
+}
+
 interface Common extends Ending {
   layer: string;
   output: Value;
+  /** It is computed for those examples alone for which all of these hold; default for all. */
+  when?: Condition[];
   /** Why it is computed in this way, where that is worth a word. */
   why?: string;
 }
@@ -135,4 +145,13 @@ export interface Network {
   operations: Operation[];
   inputs: { name: string; shape: number[]; value: Value }[];
   outputs: { name: string; shape: number[]; value: Value }[];
+  /** Values that are only needed where a gate is open. */
+  gated: Gated[];
+}
+
+/** A value that is zero where a gate is closed. */
+export interface Gated {
+  value: Value;
+  gates: Value;
+  entry: number;
 }

@@ -177,7 +177,7 @@ async function measure(
     return {
       choice,
       memory,
-      run: runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory)),
+      run: runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory), memory),
     };
   });
   const best = runs.map(() => Number.POSITIVE_INFINITY);
@@ -217,8 +217,13 @@ function emit(
       emitLinear(program, operation, choice!.choice);
     } else emitPlain(program, operation);
     emitEnding(program, operation);
+    const made = program.steps.slice(before);
+    const when = operation.when?.map(({ gates: { start }, entry, open }) => {
+      return { at: { ...start, offset: start.offset + 4 * entry }, open };
+    });
+    if (when) for (const step of made) step.when = when;
     const pieces = new Set<Piece>();
-    for (const { args } of program.steps.slice(before)) {
+    for (const { args } of made) {
       for (const arg of args)
         if (typeof arg !== 'number' && arg.piece.content) pieces.add(arg.piece);
     }

@@ -94,7 +94,7 @@ export class PackedModel {
     const module = await moduleFor(relaxedSimd, others > 0);
     const bytes = new Uint8Array(memory.buffer);
     for (const [piece, at] of placed.offsets) if (piece.content) bytes.set(piece.content, at);
-    const run = runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory));
+    const run = runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory), memory);
     const workers =
       others > 0 ? await Threads.start(module, memory, calls, sizes, others, end) : undefined;
     return new PackedModel(parts, memory, run, workers);

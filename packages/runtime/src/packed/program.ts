@@ -21,17 +21,19 @@ export interface Place {
 
 export type Argument = number | Place;
 
-/** A call of a kernel. */
+/** A call of a kernel, for those examples alone of which the floats at some places are above 0, or are not. */
 export interface Step {
   kernel: KernelName;
   args: Argument[];
+  when?: readonly { at: Place; open: boolean }[];
 }
 
-/** A call with addresses; those of values, at `moved`, are relative to the arena. */
+/** A call with addresses; those of values, at `moved`, and of conditions are relative to the arena. */
 export interface Call {
   kernel: KernelName;
   args: number[];
   moved: number[];
+  when?: readonly { at: number; open: boolean }[];
 }
 
 /** Where a program lies in memory: weights first, then the arena of the values. */
@@ -96,20 +98,21 @@ export class Program {
       else lives.set(piece, [piece.before ? -1 : at, piece.after ? this.steps.length : at]);
     };
     for (const piece of kept) meet(piece, 0);
-    for (const [at, { args }] of this.steps.entries()) {
+    for (const [at, { args, when = [] }] of this.steps.entries()) {
       for (const arg of args) if (typeof arg !== 'number') meet(arg.piece, at);
+      for (const gate of when) meet(gate.at.piece, at);
     }
     for (const [piece, life] of lives) if (piece.after) life[1] = this.steps.length;
     const weightBytes = end;
     const arenaBytes = fit(lives, offsets) + roundUp(this.#farthest) + BEYOND;
-    const calls = this.steps.map(({ kernel, args }): Call => {
+    const address = ({ piece, offset }: Place): number => offsets.get(piece)! + offset;
+    const calls = this.steps.map(({ kernel, args, when }): Call => {
       const moved = args.flatMap((arg, i) =>
         typeof arg !== 'number' && !arg.piece.content ? [i] : [],
       );
-      const numbers = args.map((arg) =>
-        typeof arg === 'number' ? arg : offsets.get(arg.piece)! + arg.offset,
-      );
-      return { kernel, args: numbers, moved };
+      const numbers = args.map((arg) => (typeof arg === 'number' ? arg : address(arg)));
+      const conditions = when?.map(({ at, open }) => ({ at: address(at), open }));
+      return { kernel, args: numbers, moved, ...(conditions ? { when: conditions } : {}) };
     });
     return { calls, weightBytes, arenaBytes: roundUp(arenaBytes), offsets };
   }
@@ -136,20 +139,32 @@ function fit(lives: Map<Piece, [number, number]>, offsets: Map<Piece, number>): 
 
 /** The calls with the arena at `arena`. */
 export function moveTo(calls: readonly Call[], arena: number): Call[] {
-  return calls.map(({ kernel, args, moved }) => {
+  return calls.map(({ kernel, args, moved, when }) => {
     const at = [...args];
     for (const i of moved) at[i]! += arena;
-    return { kernel, args: at, moved };
+    const conditions = when?.map((gate) => ({ ...gate, at: gate.at + arena }));
+    return { kernel, args: at, moved, ...(conditions ? { when: conditions } : {}) };
   });
 }
 
-/** A runnable form of the calls. */
-export function runnable(calls: readonly Call[], kernels: InferenceKernels): () => void {
-  const bound = calls.map(({ kernel, args }) => ({
+/** A runnable form of the calls, on a memory that does not grow any more. */
+export function runnable(
+  calls: readonly Call[],
+  kernels: InferenceKernels,
+  memory: WebAssembly.Memory,
+): () => void {
+  const bound = calls.map(({ kernel, args, when }) => ({
     run: kernels[kernel] as (...args: number[]) => void,
     args,
+    when,
   }));
+  const values = new Float32Array(memory.buffer);
   return () => {
-    for (const { run, args } of bound) run(...args);
+    for (const { run, args, when } of bound) if (!when || hold(when, values)) run(...args);
   };
+}
+
+function hold(conditions: NonNullable<Call['when']>, values: Float32Array): boolean {
+  for (const { at, open } of conditions) if (values[at >> 2]! > 0 !== open) return false;
+  return true;
 }

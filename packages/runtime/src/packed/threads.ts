@@ -41,7 +41,7 @@ export function canShare(): boolean {
 const WORKER = `
 const start = ({ module, memory, calls, desk, inputs, outputs }, ready) => {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const bound = calls.map(({ kernel, args }) => [exports[kernel], args]);
+  const bound = calls.map(({ kernel, args, when = [] }) => [exports[kernel], args, when]);
   const words = new Int32Array(memory.buffer);
   const values = new Float32Array(memory.buffer);
   const control = desk.control >> 2;
@@ -61,7 +61,9 @@ const start = ({ module, memory, calls, desk, inputs, outputs }, ready) => {
         values.copyWithin(arena + (offset >> 2), from, from + size);
         from += size;
       }
-      for (const [run, args] of bound) run(...args);
+      for (const [run, args, when] of bound) {
+        if (when.every(({ at, open }) => values[at >> 2] > 0 === open)) run(...args);
+      }
       for (const { size, offset } of outputs) {
         const at = arena + (offset >> 2);
         values.copyWithin(to, at, at + size);
@@ -164,7 +166,7 @@ export class Threads {
     const ports = { inputs: plain(sizes.inputs), outputs: plain(sizes.outputs) };
     const ends = await Promise.all(
       desks.map((desk) => {
-        const own = moveTo(calls, desk.arena).map(({ kernel, args }) => ({ kernel, args }));
+        const own = moveTo(calls, desk.arena).map(({ moved, ...call }) => call);
         return startWorker({ module, memory, calls: own, desk, ...ports });
       }),
     );

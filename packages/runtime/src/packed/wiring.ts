@@ -8,7 +8,7 @@ import { placesByPixel, type View } from './view.ts';
 
 /** The operations so far, and the values between them. */
 export class Wiring {
-  readonly network: Network = { operations: [], inputs: [], outputs: [] };
+  readonly network: Network = { operations: [], inputs: [], outputs: [], gated: [] };
   readonly #values = new Map<string, Value>();
   /** Values in another order that nobody has read yet, and the nodes that say so. */
   readonly #views = new Map<string, { node: GraphNode; view: View }>();
@@ -125,6 +125,11 @@ export class Wiring {
     if (this.#uses.get(keyOf(source)) !== 1 || this.#shared.has(value)) return undefined;
     const maker = this.#makers.get(value);
     return maker && isPlain(maker) ? maker : undefined;
+  }
+
+  /** Whether nothing else reads a value that a node is given. */
+  isSole(source: Source, value: Value): boolean {
+    return this.#uses.get(keyOf(source)) === 1 && !this.#shared.has(value);
   }
 
   /** Whether a value comes from a ReLU, directly or by way of a change of shape or pooling. */
