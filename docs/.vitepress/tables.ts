@@ -172,24 +172,33 @@ interface Exits {
   fractions: number[];
   macs: number;
   plainMacs: number;
-  timings: { batch: number; plain: number; early: number; ideal: number }[];
+  timings: (Timing & { batch: number })[];
+  packed: Timing;
+}
+
+interface Timing {
+  plain: number;
+  early: number;
+  ideal: number;
 }
 
 function earlyExits(): Table {
   const { run, results } = readResult<{ run: Run; results: Exits[] }>('early-exits');
   const errors = (of: (outcome: Exits) => number) => percent(results.map(of));
   const figure = (of: (outcome: Exits) => number, digits = 2) => spread(results.map(of), digits);
-  const at = (i: number) => (outcome: Exits) => outcome.timings[i]!;
-  const times = results[0]!.timings.flatMap(({ batch }, i) => [
+  const both = (where: string, at: (outcome: Exits) => Timing) => [
     [
-      `times as fast as the plain network, batch ${batch}`,
-      figure((outcome) => at(i)(outcome).plain / at(i)(outcome).early),
+      `times as fast as the plain network, ${where}`,
+      figure((outcome) => at(outcome).plain / at(outcome).early),
     ],
-    [
-      `time over the ideal, batch ${batch}`,
-      figure((outcome) => at(i)(outcome).early / at(i)(outcome).ideal),
-    ],
-  ]);
+    [`time over the ideal, ${where}`, figure((outcome) => at(outcome).early / at(outcome).ideal)],
+  ];
+  const times = [
+    ...results[0]!.timings.flatMap(({ batch }, i) =>
+      both(`batch ${batch}`, ({ timings }) => timings[i]!),
+    ),
+    ...both('packed runtime', ({ packed }) => packed),
+  ];
   return {
     result: 'early-exits',
     run,

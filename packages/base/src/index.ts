@@ -19,6 +19,15 @@ export {
   ThimbleError,
   UnsupportedError,
 } from './errors.ts';
+export {
+  checkPolicy,
+  type ExitPolicy,
+  ExitRule,
+  type ExitRuleOptions,
+  largestOf,
+  softmaxRows,
+  thresholdsOf,
+} from './exit-rules.ts';
 export { hashedPlaces, xxHash32 } from './hash.ts';
 export { joined } from './joined.ts';
 export { type Perforation, perforationOf } from './perforation.ts';

@@ -1,19 +1,23 @@
 // Exits measured on data, and thresholds chosen by what was measured.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkOptions, checkRange, NoMatchError, OptionError, ShapeError } from '@thimble/base';
-import { eachBatch, type FitData, type PassOptions, toSource } from '@thimble/core';
-import { type ExitCost, exitCosts } from './early-exits.ts';
-import { exitPlan } from './exit-plan.ts';
 import {
+  checkOptions,
   checkPolicy,
+  checkRange,
   type ExitPolicy,
   ExitRule,
   type ExitRuleOptions,
   largestOf,
+  NoMatchError,
+  OptionError,
+  ShapeError,
   softmaxRows,
   thresholdsOf,
-} from './exit-rules.ts';
+} from '@thimble/base';
+import { eachBatch, type FitData, type PassOptions, toSource } from '@thimble/core';
+import { type ExitCost, exitCosts } from './early-exits.ts';
+import { exitPlan } from './exit-plan.ts';
 
 /** What a way of leaving comes to, over the examples of a data set. */
 export interface EarlyExitResult {

@@ -1,3 +1,4 @@
+export type { ExitPolicy, ExitRuleOptions } from '@thimble/base';
 export { type AutoSlimOptions, autoSlim, type SlimmedModel } from './auto-slim.ts';
 export { type BLeNetOptions, bLeNet } from './b-lenet.ts';
 export {
@@ -10,7 +11,6 @@ export {
 } from './choose-thresholds.ts';
 export { type EarlyExitHeadArgs, type ExitHeadOptions, earlyExitHead } from './early-exit-head.ts';
 export { type EarlyExitsOptions, type ExitCost, earlyExits, exitCosts } from './early-exits.ts';
-export type { ExitPolicy, ExitRuleOptions } from './exit-rules.ts';
 export { extractWidth } from './extract-width.ts';
 export { type FitExitsOptions, fitExits, forEveryExit } from './fit-exits.ts';
 export { type GateCostOptions, type GateUsage, gateCost, gateUsage } from './gate-usage.ts';

@@ -4,12 +4,15 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   checkInteger,
   checkOptions,
+  ExitRule,
+  type ExitRuleOptions,
   type ProgressOption,
   ShapeError,
+  softmaxRows,
   startProgress,
+  thresholdsOf,
 } from '@thimble/base';
 import { type ExitPlan, exitPlan, runSegment, takeRows, type Values } from './exit-plan.ts';
-import { ExitRule, type ExitRuleOptions, softmaxRows, thresholdsOf } from './exit-rules.ts';
 
 /** Options of {@link predictEarly}. */
 export interface PredictEarlyOptions extends ExitRuleOptions {

@@ -19,6 +19,7 @@ import { networkOf } from './network.ts';
 import type { Conv, Dense, Network, Operation } from './operations.ts';
 import { type LayerPlan, PackedModel, type Port } from './packed-model.ts';
 import { moveTo, type Piece, Program, runnable } from './program.ts';
+import { inStages } from './stages.ts';
 
 /** Options of {@link pack}. */
 export interface PackOptions {
@@ -64,11 +65,11 @@ export async function pack(graph: Graph, options: PackOptions = {}): Promise<Pac
   if (plan !== 'model' && plan !== 'measure') {
     throw new OptionError(`pack: plan must be 'model' or 'measure', not "${plan}".`);
   }
-  const network = networkOf(graph);
+  const network = inStages(networkOf(graph));
   lay(network);
   const chosen = await choose(network, plan, kernels, relaxedSimd);
   const program = new Program();
-  const layers = emit(program, network, chosen);
+  const { plans: layers, stages } = emit(program, network, chosen);
   const outputs = network.outputs.map(({ name, shape, value }): Port & { piece: Piece } => {
     const size = value.size;
     if (!value.planes) return { name, shape, size, offset: 0, piece: value.piece };
@@ -98,7 +99,14 @@ export async function pack(graph: Graph, options: PackOptions = {}): Promise<Pac
     offset: placed.offsets.get(piece)!,
   });
   return PackedModel.start(
-    { placed, inputs: inputs.map(port), outputs: outputs.map(port), layers },
+    {
+      ...{ placed, stages, layers },
+      inputs: inputs.map(port),
+      outputs: outputs.map(port),
+      probabilities: network.outputs.map(({ value }) => {
+        return network.operations.findLast(({ output }) => output === value)?.curve === 'softmax';
+      }),
+    },
     { threads, ...(relaxedSimd === undefined ? {} : { relaxedSimd }) },
   );
 }
@@ -203,13 +211,17 @@ function emitLinear(program: Program, operation: Conv | Dense, choice: Choice): 
   else emitDense(program, operation, choice as DenseChoice);
 }
 
-/** Emits all operations; tells of each layer what was chosen and what its packed weights take. */
+/**
+ * Emits all operations; tells of each layer what was chosen and what its packed weights take, and of each output how
+ * many calls lead to it.
+ */
 function emit(
   program: Program,
-  { operations }: Network,
+  { operations, stages }: ReturnType<typeof inStages>,
   chosen: ReadonlyMap<Operation, Chosen>,
-): LayerPlan[] {
+): { plans: LayerPlan[]; stages: number[] } {
   const plans: LayerPlan[] = [];
+  const steps: number[] = [];
   for (const operation of operations) {
     const before = program.steps.length;
     const choice = chosen.get(operation);
@@ -229,6 +241,7 @@ function emit(
     }
     const bytes = [...pieces].reduce((sum, piece) => sum + piece.bytes, 0);
     const { layer, kind, why = 'the only one' } = operation;
+    steps.push(program.steps.length);
     plans.push({
       layer,
       kernel: choice?.choice ?? kind,
@@ -238,5 +251,5 @@ function emit(
         choice?.candidates.map(({ choice, cycles }) => ({ kernel: choice, cost: cycles })) ?? [],
     });
   }
-  return plans;
+  return { plans, stages: stages.map((count) => steps[count - 1] ?? 0) };
 }

@@ -1,5 +1,15 @@
 // A packed network that runs.
-import { alignColumns, checkOptions, DataError, ShapeError, UnsupportedError } from '@thimble/base';
+import {
+  alignColumns,
+  checkOptions,
+  DataError,
+  ExitRule,
+  type ExitRuleOptions,
+  ShapeError,
+  softmaxRows,
+  thresholdsOf,
+  UnsupportedError,
+} from '@thimble/base';
 import { inferenceKernels } from '@thimble/kernels/inference';
 import { giveMemory, moduleFor, sharedMemory, takeMemory } from './memory.ts';
 import { moveTo, type Placed, runnable } from './program.ts';
@@ -47,6 +57,9 @@ export interface PredictOptions {
 
 interface Parts {
   placed: Placed;
+  /** Of each output how many calls lead to it, and whether it is probabilities. */
+  stages: number[];
+  probabilities: boolean[];
   inputs: Port[];
   outputs: Port[];
   layers: LayerPlan[];
@@ -65,13 +78,13 @@ export class PackedModel {
   readonly #parts: Parts;
   #memory: WebAssembly.Memory | undefined;
   #values: Float32Array;
-  readonly #run: () => void;
+  readonly #stages: readonly (() => void)[];
   readonly #threads: Threads | undefined;
 
   private constructor(
     parts: Parts,
     memory: WebAssembly.Memory,
-    run: () => void,
+    stages: readonly (() => void)[],
     threads: Threads | undefined,
   ) {
     this.inputs = parts.inputs;
@@ -79,7 +92,7 @@ export class PackedModel {
     this.#parts = parts;
     this.#memory = memory;
     this.#values = new Float32Array(memory.buffer);
-    this.#run = run;
+    this.#stages = stages;
     this.#threads = threads;
   }
 
@@ -94,10 +107,16 @@ export class PackedModel {
     const module = await moduleFor(relaxedSimd, others > 0);
     const bytes = new Uint8Array(memory.buffer);
     for (const [piece, at] of placed.offsets) if (piece.content) bytes.set(piece.content, at);
-    const run = runnable(moveTo(calls, weightBytes), inferenceKernels(module, memory), memory);
+    const kernels = inferenceKernels(module, memory);
+    const moved = moveTo(calls, weightBytes);
+    const last = outputs.length - 1;
+    const stages = outputs.map((_, i) => {
+      const end = i === last ? moved.length : parts.stages[i];
+      return runnable(moved.slice(i === 0 ? 0 : parts.stages[i - 1], end), kernels, memory);
+    });
     const workers =
       others > 0 ? await Threads.start(module, memory, calls, sizes, others, end) : undefined;
-    return new PackedModel(parts, memory, run, workers);
+    return new PackedModel(parts, memory, stages, workers);
   }
 
   /**
@@ -117,18 +136,7 @@ export class PackedModel {
     options: PredictOptions = {},
   ): Float32Array | Record<string, Float32Array> {
     checkOptions('predict', options, ['batch']);
-    if (!this.#memory) {
-      throw new UnsupportedError('This packed model was disposed. Load it again to use it.');
-    }
-    const inputs = this.#inputsOf(given);
-    const batch = options.batch ?? inputs[0]!.length / this.inputs[0]!.size;
-    for (const [i, { name, size }] of this.inputs.entries()) {
-      if (inputs[i]!.length === batch * size && Number.isInteger(batch) && batch > 0) continue;
-      throw new ShapeError(
-        `predict: input "${name}" has ${inputs[i]!.length} values; an example takes ${size}` +
-          `${options.batch === undefined ? '' : `, a batch of ${batch} takes ${batch * size}`}.`,
-      );
-    }
+    const { inputs, batch } = this.#given('predict', given, options.batch);
     const outputs = this.outputs.map(({ size }) => new Float32Array(batch * size));
     this.#all(inputs, outputs, batch);
     if (outputs.length === 1) return outputs[0]!;
@@ -156,15 +164,77 @@ export class PackedModel {
     }
   }
 
+  /**
+   * Predicts with a network of several outputs, from the shallowest to the deepest, and computes for each example only
+   * what leads to the one at which it leaves. The examples go through one by one, on the thread of the caller.
+   * Logits are made probabilities for the decision.
+   *
+   * Paper: Teerapittayanon, McDanel, Kung, "BranchyNet", 2016, section III-C (algorithm 1).
+   *
+   * @param options how an example leaves, as `predictEarly` of `@thimble/dynamic` has it
+   * @returns `scores`: of each example those of the output at which it left; `exits`: the number of that output, from 0
+   * @throws {OptionError} for an unknown policy, and for thresholds below 0, of the wrong number, or with patience
+   *   not whole; {ShapeError} where the outputs are not scores of the same classes, and as `predict` does.
+   * @example
+   * const net = await pack(graph);
+   * const { scores, exits } = net.predictEarly(new Float32Array(28 * 28), { threshold: 0.1 });
+   */
+  predictEarly(
+    given: Float32Array | Readonly<Record<string, Float32Array>>,
+    options: ExitRuleOptions,
+  ): { scores: Float32Array; exits: Int32Array } {
+    const owner = 'predictEarly';
+    checkOptions(owner, options, ['policy', 'threshold']);
+    const { inputs, batch } = this.#given(owner, given);
+    const [{ size: classes }] = this.outputs as [Port];
+    if (this.outputs.some(({ shape }) => shape.length !== 1 || shape[0] !== classes)) {
+      const shapes = this.outputs.map(({ shape }) => `[${shape.join(', ')}]`);
+      throw new ShapeError(
+        `${owner}: every output must be scores of the same classes, but they are ${shapes.join(', ')}.`,
+      );
+    }
+    const thresholds = thresholdsOf(owner, options, this.outputs.length);
+    const rule = new ExitRule(options.policy ?? 'entropy', batch);
+    const scores = new Float32Array(batch * classes);
+    const exits = new Int32Array(batch);
+    const probabilities = new Float32Array(classes);
+    const { placed, probabilities: areProbabilities } = this.#parts;
+    for (let n = 0; n < batch; n++) {
+      this.#put(inputs, n);
+      for (const [exit, stage] of this.#stages.entries()) {
+        stage();
+        const at = (placed.weightBytes + this.outputs[exit]!.offset) >> 2;
+        const found = this.#values.subarray(at, at + classes);
+        const threshold = thresholds[exit];
+        if (threshold !== undefined) {
+          probabilities.set(found);
+          if (!areProbabilities[exit]) softmaxRows(probabilities, classes);
+          const measure = rule.measure(n, probabilities, 0, classes);
+          if (!rule.leaves(measure, threshold)) continue;
+        }
+        scores.set(found, n * classes);
+        exits[n] = exit;
+        break;
+      }
+    }
+    return { scores, exits };
+  }
+
+  /** Puts an example where the network reads it. */
+  #put(inputs: readonly Float32Array[], n: number): void {
+    const arena = this.#parts.placed.weightBytes;
+    for (const [i, { size, offset }] of this.inputs.entries()) {
+      const all = inputs[i]!;
+      const example = all.length === size ? all : all.subarray(n * size, (n + 1) * size);
+      this.#values.set(example, (arena + offset) >> 2);
+    }
+  }
+
   #examples(inputs: Float32Array[], outputs: Float32Array[], from: number, to: number): void {
     const arena = this.#parts.placed.weightBytes;
     for (let n = from; n < to; n++) {
-      for (const [i, { size, offset }] of this.inputs.entries()) {
-        const all = inputs[i]!;
-        const example = all.length === size ? all : all.subarray(n * size, (n + 1) * size);
-        this.#values.set(example, (arena + offset) >> 2);
-      }
-      this.#run();
+      this.#put(inputs, n);
+      for (const stage of this.#stages) stage();
       for (const [i, { size, offset }] of this.outputs.entries()) {
         const at = (arena + offset) >> 2;
         outputs[i]!.set(this.#values.subarray(at, at + size), n * size);
@@ -172,22 +242,46 @@ export class PackedModel {
     }
   }
 
-  #inputsOf(given: Float32Array | Readonly<Record<string, Float32Array>>): Float32Array[] {
+  /** The inputs in their order, and how many examples there are. */
+  #given(
+    owner: string,
+    given: Float32Array | Readonly<Record<string, Float32Array>>,
+    wanted?: number,
+  ): { inputs: Float32Array[]; batch: number } {
+    if (!this.#memory) {
+      throw new UnsupportedError('This packed model was disposed. Load it again to use it.');
+    }
+    const inputs = this.#inputsOf(owner, given);
+    const batch = wanted ?? inputs[0]!.length / this.inputs[0]!.size;
+    for (const [i, { name, size }] of this.inputs.entries()) {
+      if (inputs[i]!.length === batch * size && Number.isInteger(batch) && batch > 0) continue;
+      throw new ShapeError(
+        `${owner}: input "${name}" has ${inputs[i]!.length} values; an example takes ${size}` +
+          `${wanted === undefined ? '' : `, a batch of ${batch} takes ${batch * size}`}.`,
+      );
+    }
+    return { inputs, batch };
+  }
+
+  #inputsOf(
+    owner: string,
+    given: Float32Array | Readonly<Record<string, Float32Array>>,
+  ): Float32Array[] {
     const names = this.inputs.map(({ name }) => name);
     if (given instanceof Float32Array) {
       if (names.length === 1) return [given];
       throw new DataError(
-        `predict: the network has the inputs ${names.join(', ')}; give them by name.`,
+        `${owner}: the network has the inputs ${names.join(', ')}; give them by name.`,
       );
     }
     const unknown = Object.keys(given).find((name) => !names.includes(name));
     if (unknown !== undefined) {
-      throw new DataError(`predict: no input is named "${unknown}". Inputs: ${names.join(', ')}.`);
+      throw new DataError(`${owner}: no input is named "${unknown}". Inputs: ${names.join(', ')}.`);
     }
     return names.map((name) => {
       const values = given[name];
       if (values) return values;
-      throw new DataError(`predict: the input "${name}" is missing.`);
+      throw new DataError(`${owner}: the input "${name}" is missing.`);
     });
   }
 

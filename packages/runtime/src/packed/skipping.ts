@@ -48,10 +48,12 @@ function onlyFor(value: Value, { operations, outputs }: Network): Set<Operation>
   return found;
 }
 
-function inputsOf(operation: Operation): Value[] {
+/** The values that an operation reads, gates included. */
+export function inputsOf(operation: Operation): Value[] {
   const gates = operation.when?.map((condition) => condition.gates) ?? [];
-  if ('inputs' in operation && Array.isArray(operation.inputs))
+  if (operation.kind === 'combine' || operation.kind === 'concatenate') {
     return [...operation.inputs, ...gates];
+  }
   const { input, residual } = operation as { input: Value; residual?: Value };
   return [input, ...(residual ? [residual] : []), ...gates];
 }

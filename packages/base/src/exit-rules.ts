@@ -1,5 +1,5 @@
 // When a sample leaves: by entropy, confidence or patience.
-import { checkRange, OptionError } from '@thimble/base';
+import { checkRange, OptionError } from './errors.ts';
 
 /** How an exit decides. */
 export type ExitPolicy = 'entropy' | 'confidence' | 'patience';
