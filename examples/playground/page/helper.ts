@@ -1,8 +1,8 @@
 // The worker as the page sees it: a question, news while it works, an answer.
-import type { Early, Made, News, Reply, Request } from './messages.ts';
+import type { Made, News, Reply, Request } from './messages.ts';
 
 interface Waiting {
-  resolve(answer: Early | Made | undefined): void;
+  resolve(answer: Made | undefined): void;
   reject(problem: Error): void;
   news?: (news: News) => void;
 }
@@ -22,13 +22,12 @@ export class Helper {
     });
   }
 
-  ask(request: Extract<Request, { ask: 'early' }>): Promise<Early>;
   ask(
     request: Extract<Request, { ask: 'train' | 'prune' | 'convert' }>,
     news?: (news: News) => void,
   ): Promise<Made>;
-  ask(request: Extract<Request, { ask: 'stop' | 'exits' }>): Promise<undefined>;
-  ask(request: Request, news?: (news: News) => void): Promise<Early | Made | undefined> {
+  ask(request: Extract<Request, { ask: 'stop' }>): Promise<undefined>;
+  ask(request: Request, news?: (news: News) => void): Promise<Made | undefined> {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject, ...(news ? { news } : {}) });

@@ -5,7 +5,7 @@ import { Curve, drawScores } from './charts.ts';
 import { fromBase64, SIDE, toDigit } from './digit.ts';
 import { Helper } from './helper.ts';
 import type { Backend, Made, News } from './messages.ts';
-import { packed, timedAnswer } from './packed.ts';
+import { packed, timedAnswer, timedEarly } from './packed.ts';
 import { Pad } from './pad.ts';
 import { inBytes, Row } from './rows.ts';
 
@@ -20,8 +20,6 @@ const helper = new Helper(worker);
 const nets = new Map<Row, PackedModel>();
 let image: Float32Array | undefined;
 let chosen: Row | undefined;
-/** What the row of early exits waits for: only the newest drawing matters. */
-let asked = 0;
 
 const rows = by<HTMLTableSectionElement>('rows');
 const pad = new Pad(by<HTMLCanvasElement>('pad'), by('pen'), () => scheduled());
@@ -64,7 +62,7 @@ function show(next: Float32Array | undefined): void {
     if (next) row.show(timedAnswer(net, next));
     else row.clear();
   }
-  void askEarly();
+  showEarly();
   if (chosen) drawScores(by('scores'), chosen.title, chosen.scores);
 }
 
@@ -80,25 +78,24 @@ function drawSeen(): void {
 
 // Networks that come with the page
 
-let exitRow: Row | undefined;
-let exitCard: Card | undefined;
+/** The network with early exits. */
+let early: { row: Row; net: PackedModel } | undefined;
 
-async function askEarly(): Promise<void> {
-  const turn = ++asked;
-  if (!exitRow) return;
+function showEarly(): void {
+  if (!early) return;
+  const { row, net } = early;
   if (!image) {
-    exitRow.clear();
+    row.clear();
     say('exit-text', '');
     return;
   }
   const threshold = Number(by<HTMLInputElement>('threshold').value);
-  const answer = await helper.ask({ ask: 'early', image, threshold });
-  if (turn !== asked) return;
-  exitRow.show(answer);
-  const where =
-    answer.exit + 1 < answer.exits ? `at exit ${answer.exit + 1} of ${answer.exits}` : 'at the end';
+  const answer = timedEarly(net, image, threshold);
+  row.show(answer);
+  const exits = net.outputs.length;
+  const where = answer.exit + 1 < exits ? `at exit ${answer.exit + 1} of ${exits}` : 'at the end';
   say('exit-text', `The network with early exits answered ${where}.`);
-  if (chosen === exitRow) drawScores(by('scores'), chosen.title, chosen.scores);
+  if (chosen === row) drawScores(by('scores'), row.title, row.scores);
 }
 
 async function start(): Promise<void> {
@@ -113,16 +110,15 @@ async function start(): Promise<void> {
     if (!chosen) choose(row);
   }
   if (slim.length > 0) await startSlim(slim, error);
-  exitCard = cards.find(({ errors }) => errors.length > 1);
-  if (exitCard) {
-    const file = await (await fetch(`./networks/${exitCard.id}.thimble`)).arrayBuffer();
-    await helper.ask({ ask: 'exits', file: new Uint8Array(file) });
-    exitRow = addRow({ ...exitCard, error: error(exitCard.errors.at(-1)!) });
+  const card = cards.find(({ errors }) => errors.length > 1);
+  if (card) {
+    const net = await packed(`./networks/${card.id}.thimble`, true);
+    early = { row: addRow({ ...card, error: error(card.errors.at(-1)!) }), net };
   }
   say(
     'note',
     `Errors are on the ${testSize.toLocaleString('en')} test images of ${data}. Time is one image on one thread, here ` +
-      'and now, on packed kernels; early exits run on TensorFlow.js in a worker.',
+      'and now, on packed kernels.',
   );
   let clicks = 0;
   by('sample').addEventListener('click', () => {
@@ -262,7 +258,7 @@ function shown(id: string, text: (value: number) => string, then: () => void = (
     then();
   });
 }
-shown('threshold', (value) => value.toFixed(2), askEarly);
+shown('threshold', (value) => value.toFixed(2), showEarly);
 shown('sparsity', (value) => `${Math.round(100 * value)} %`);
 by('clear').addEventListener('click', () => pad.clear());
 by('undo').addEventListener('click', () => pad.undo());

@@ -4,22 +4,11 @@ export type Backend = 'thimble' | 'webgl';
 
 /** What the page asks for; each is answered once, but for news of training. */
 export type Request =
-  /** Keeps the network with early exits. */
-  | { ask: 'exits'; file: Uint8Array }
-  | { ask: 'early'; image: Float32Array; threshold: number }
   | { ask: 'train'; digits: 'synthetic' | 'mnist'; backend: Backend; epochs: number }
   | { ask: 'prune'; sparsity: number; epochs: number }
   /** A tfjs model as a .thimble file. */
   | { ask: 'convert'; files: File[] }
   | { ask: 'stop' };
-
-export interface Early {
-  scores: Float32Array;
-  /** From 0. */
-  exit: number;
-  exits: number;
-  milliseconds: number;
-}
 
 /** A network that the worker made. */
 export interface Made {
@@ -41,6 +30,6 @@ export interface News {
 }
 
 export type Reply =
-  | { id: number; done: Early | Made | undefined }
+  | { id: number; done: Made | undefined }
   | { id: number; news: News }
   | { id: number; failed: string };

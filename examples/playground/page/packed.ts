@@ -11,31 +11,47 @@ export interface Answer {
   milliseconds: number;
 }
 
-/** Reads a file; refuses what is not a network for these digits. */
-export async function packed(file: Uint8Array | string): Promise<PackedModel> {
+/** Reads a file; refuses what is not a network for these digits, with one output or, with `exits`, with several. */
+export async function packed(file: Uint8Array | string, exits = false): Promise<PackedModel> {
   const net = await load(file);
   const [input, ...moreInputs] = net.inputs;
-  const [output, ...moreOutputs] = net.outputs;
-  const fits = input!.size === SIDE * SIDE && output!.size === 10;
-  if (fits && moreInputs.length === 0 && moreOutputs.length === 0) return net;
+  const ofDigits = net.outputs.every(({ size }) => size === 10);
+  const fits = input!.size === SIDE * SIDE && moreInputs.length === 0 && ofDigits;
+  if (fits && net.outputs.length > 1 === exits) return net;
   net.dispose();
+  const given = net.outputs.map(({ shape }) => `[${shape}]`).join(', ');
   throw new Error(
-    `The network takes [${input!.shape}] and gives [${output!.shape}]; it must take 28 x 28 values and give 10.`,
+    `The network takes [${input!.shape}] and gives ${given}; it must take 28 x 28 values and give 10.`,
   );
 }
 
 /** The network's answer, and the mean time of some runs. */
 export function timedAnswer(net: PackedModel, image: Float32Array): Answer {
-  const scores = net.predict(image);
+  const { answer, milliseconds } = timed(() => net.predict(image));
+  return { scores: asProbabilities(answer), milliseconds };
+}
+
+/** The answer of a network with early exits, the number of the exit, and the mean time of some runs. */
+export function timedEarly(
+  net: PackedModel,
+  image: Float32Array,
+  threshold: number,
+): Answer & { exit: number } {
+  const { answer, milliseconds } = timed(() => net.predictEarly(image, { threshold }));
+  return { scores: asProbabilities(answer.scores), exit: answer.exits[0]!, milliseconds };
+}
+
+function timed<T>(run: () => T): { answer: T; milliseconds: number } {
+  const answer = run();
   const begun = performance.now();
   let runs = 0;
   let elapsed = 0;
   while (elapsed < LEAST && runs < MOST_RUNS) {
-    net.predict(image);
+    run();
     runs++;
     elapsed = performance.now() - begun;
   }
-  return { scores: asProbabilities(scores), milliseconds: elapsed / runs };
+  return { answer, milliseconds: elapsed / runs };
 }
 
 /** Scores that are none yet, such as those of a loaded model, as probabilities. */

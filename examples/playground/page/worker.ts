@@ -1,14 +1,13 @@
-// What needs TensorFlow.js, away from the page's own thread: training, pruning, early exits, tfjs models.
+// What needs TensorFlow.js, away from the page's own thread: training, pruning, tfjs models.
 import '@thimble/backend';
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import * as thimble from 'thimble';
-import type { Backend, Early, Made, News, Reply, Request } from './messages.ts';
+import type { Backend, Made, News, Reply, Request } from './messages.ts';
 
 type Tell = (news: News) => void;
 
-let branchy: tfl.LayersModel | undefined;
 /** The network that was trained here, and what it was trained on. */
 let own: { model: tfl.LayersModel; data: thimble.data.TrainAndTest } | undefined;
 let stopping: AbortController | undefined;
@@ -17,26 +16,6 @@ async function use(backend: Backend): Promise<void> {
   if (tf.getBackend() === backend) return;
   if (!(await tf.setBackend(backend))) {
     throw new Error(`The backend ${backend} does not start in this browser. Choose the other one.`);
-  }
-}
-
-async function early(image: Float32Array, threshold: number): Promise<Early> {
-  if (!branchy) throw new Error('The network with early exits is not loaded.');
-  const x = tf.tensor4d(image, [1, 28, 28, 1]);
-  try {
-    const begun = performance.now();
-    const { scores, exits } = await thimble.predictEarly(branchy, x, { threshold });
-    const milliseconds = performance.now() - begun;
-    const values = (await scores.data()) as Float32Array;
-    scores.dispose();
-    return {
-      scores: Float32Array.from(values),
-      exit: exits[0]!,
-      exits: branchy.outputs.length,
-      milliseconds,
-    };
-  } finally {
-    x.dispose();
   }
 }
 
@@ -144,7 +123,7 @@ async function convert(files: File[]): Promise<Made> {
   }
 }
 
-async function answer(request: Request, tell: Tell): Promise<Early | Made | undefined> {
+async function answer(request: Request, tell: Tell): Promise<Made | undefined> {
   if (request.ask === 'stop') {
     stopping?.abort();
     return undefined;
@@ -152,11 +131,7 @@ async function answer(request: Request, tell: Tell): Promise<Early | Made | unde
   if (request.ask === 'train') return train(request, tell);
   if (request.ask === 'prune') return prune(request, tell);
   if (tf.getBackend() === undefined || tf.getBackend() === '') await use('thimble');
-  if (request.ask === 'early') return early(request.image, request.threshold);
-  if (request.ask === 'convert') return convert(request.files);
-  branchy?.dispose();
-  branchy = await thimble.load(request.file);
-  return undefined;
+  return convert(request.files);
 }
 
 const post = (reply: Reply) => postMessage(reply);
