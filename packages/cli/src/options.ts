@@ -36,6 +36,10 @@ export function real(text: string): number {
   throw new InvalidArgumentError('It must be a number.');
 }
 
+export function reals(text: string, list: number[] = []): number[] {
+  return [...list, real(text)];
+}
+
 export function collect(text: string, list: string[] = []): string[] {
   return [...list, text];
 }

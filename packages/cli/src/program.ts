@@ -20,6 +20,7 @@ import {
   examples,
   FILES,
   real,
+  reals,
   trainingOptions,
   whole,
 } from './options.ts';
@@ -279,11 +280,23 @@ export function programOf(version: string, act: Act): Command {
         'default packed for .thimble files where it can, else tfjs',
       ).choices(['packed', 'tfjs']),
     )
+    .option(
+      '--threshold <numbers...>',
+      'of a network with early exits: where examples leave, one for all exits or one for each but the last',
+      reals,
+    )
+    .addOption(
+      new Option(
+        '--policy <name>',
+        'entropy (default): they leave below the threshold, in nats; confidence: at or above it; patience: as many exits agree',
+      ).choices(['entropy', 'confidence', 'patience']),
+    )
     .addHelpText(
       'after',
       `\n<file> is a ${FILES}. Where the data has test examples, those are used.\n${DATA}\n${examples(
         'thimble eval model.thimble --data mnist',
         'thimble eval model.keras --data x.npy,y.npy --json',
+        'thimble eval exits.thimble --data mnist --threshold 0.3',
       )}`,
     )
     .action((file: string, options: EvalOptions & CommonOptions) =>

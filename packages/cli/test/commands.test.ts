@@ -11,9 +11,11 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { PNG } from 'pngjs';
 import {
   data,
+  earlyExits,
   fit,
   load,
   loadKeras,
+  predictEarly,
   recipes,
   runtime,
   save,
@@ -194,6 +196,37 @@ describe('convert', () => {
   });
 });
 
+describe('eval', () => {
+  test('of early exits says where examples leave, as predictEarly does', async () => {
+    const trunk = await load(new Uint8Array(await readFile(at('trained.thimble'))));
+    const branchy = earlyExits(trunk, { after: ['hidden'] });
+    await save(branchy, `file://${at('exits.thimble')}`);
+    const { test: digits } = await data.mnist({
+      source: set === 'mnist' ? 'auto' : 'synthetic',
+      onProgress: false,
+    });
+    const { images, labels } = digits.take(300).tensors();
+    const { scores, exits } = await predictEarly(branchy, images, { threshold: 2 });
+    const words = ['eval', at('exits.thimble'), '--data', set, '--limit', '300'];
+    const found = await json(...words, '--threshold', '2');
+    const right = tf.tidy(() => tf.equal(tf.argMax(scores, 1), tf.argMax(labels, 1)).dataSync());
+    const count = (test: (n: number) => boolean) => [...exits].filter((_, n) => test(n)).length;
+    expect(found.accuracy).toBeCloseTo(count((n) => right[n] === 1) / 300, 10);
+    expect(found.perExit).toEqual(
+      [0, 1].map((exit) => ({
+        examples: count((n) => exits[n] === exit),
+        right: count((n) => exits[n] === exit && right[n] === 1),
+      })),
+    );
+    expect(found.perExit[0].examples).toBeGreaterThan(0);
+    expect(found.perExit[1].examples).toBeGreaterThan(0);
+    const { out } = await run(...words, '--threshold', '2', '--policy', 'confidence');
+    expect(out).toMatch(/exit +examples +accuracy\n.*\n1 +0 *\n2 +300/);
+    tf.dispose([images, labels, scores]);
+    branchy.dispose();
+  });
+});
+
 describe('compress', () => {
   test('a recipe from the command line; the file says what eval says, and makes itself again', async () => {
     const base = ['compress', at('trained'), '--data', set, '--limit', '600'];
@@ -282,6 +315,18 @@ describe('ends with a sentence and a code', () => {
     ['a damaged ONNX file', 1, ['inspect', 'model.onnx'], 'ONNX'],
     ['a graph model', 1, ['inspect', 'graph.json'], 'is a graph model'],
     ['an unknown ending', 2, ['convert', 'trained', 'x.pth'], 'stands for no format'],
+    [
+      'a threshold without exits',
+      2,
+      ['eval', 'trained', '--data', 'digits', '--threshold', '0.2'],
+      'this one has none',
+    ],
+    [
+      'a policy without a threshold',
+      2,
+      ['eval', 'trained', '--data', 'digits', '--policy', 'patience'],
+      '--policy goes with --threshold',
+    ],
     [
       'images of the wrong size',
       1,

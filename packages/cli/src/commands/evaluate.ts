@@ -1,6 +1,14 @@
 // thimble eval
 import * as tf from '@tensorflow/tfjs-core';
-import { startProgress, textTable, UnsupportedError } from '@thimble/base';
+import {
+  type ExitPolicy,
+  type ExitRuleOptions,
+  largestOf,
+  OptionError,
+  startProgress,
+  textTable,
+  UnsupportedError,
+} from '@thimble/base';
 import { type BatchSource, classScores, predictAll, regressionScores, runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
@@ -9,6 +17,15 @@ import { count } from '../text.ts';
 
 export interface EvalOptions extends DataOptions {
   engine?: 'packed' | 'tfjs';
+  /** At which an example leaves: one for all exits, or one for each but the last. */
+  threshold?: number[];
+  policy?: ExitPolicy;
+}
+
+/** What a network says of all examples, and where they left it. */
+interface Found {
+  values: Float32Array;
+  exits?: Int32Array;
 }
 
 const BATCH = 100;
@@ -21,7 +38,7 @@ export async function evaluate(
   const file = await readModel(path);
   const model = await file.model();
   const { source, examples } = await loadExamples(model, options, context);
-  const { engine, values } = await outputsOf(file, source, options.engine, context);
+  const { engine, values, exits } = await outputsOf(file, source, options, context);
   const outputs = values.length / source.size;
   const about = { path, data: examples.name, examples: source.size, engine };
   const head = `${path} on ${examples.name} (${count(source.size)} examples), ${engine === 'packed' ? 'packed kernels' : 'TensorFlow.js'}`;
@@ -35,13 +52,26 @@ export async function evaluate(
       count(n),
       n > 0 ? (right / n).toFixed(4) : '',
     ]);
+    const left = exits && exitsOf(exits, values, numbers, file.graph.outputs.length);
+    const exitTable = left && [
+      '',
+      textTable([
+        ['exit', 'examples', 'accuracy'],
+        ...left.map(({ examples: n, right }, i) => [
+          String(i + 1),
+          count(n),
+          n > 0 ? (right / n).toFixed(4) : '',
+        ]),
+      ]),
+    ];
     return {
       text: [
         `${head}: accuracy ${result.accuracy.toFixed(4)}, ${count(result.errors)} errors.`,
+        ...(exitTable ?? []),
         '',
         textTable([['class', 'examples', 'accuracy'], ...rows]),
       ].join('\n'),
-      json: { ...about, ...result },
+      json: { ...about, ...result, ...(left ? { perExit: left } : {}) },
     };
   }
   const result = regressionScores(values, targetsOf(source));
@@ -51,19 +81,47 @@ export async function evaluate(
   };
 }
 
-/** The outputs for all examples; of a network with several exits those of the last. */
+/** How many examples left at each exit, and how many of them are right. */
+function exitsOf(
+  exits: Int32Array,
+  values: Float32Array,
+  labels: readonly number[],
+  count: number,
+): { examples: number; right: number }[] {
+  const classes = values.length / exits.length;
+  return Array.from({ length: count }, (_, exit) => {
+    const here = labels.flatMap((label, n) => (exits[n] === exit ? [{ label, n }] : []));
+    const right = here.filter(({ label, n }) => largestOf(values, n * classes, classes) === label);
+    return { examples: here.length, right: right.length };
+  });
+}
+
+/** The outputs for all examples; of a network with several exits those of the last, unless examples leave before. */
 async function outputsOf(
   { graph, format, model }: ModelFile,
   source: BatchSource,
-  engine: 'packed' | 'tfjs' | undefined,
+  { engine, threshold, policy }: EvalOptions,
   { progress, signal }: Context,
-): Promise<{ engine: 'packed' | 'tfjs'; values: Float32Array }> {
-  const wanted = engine ?? (format === 'thimble' ? 'packed' : 'tfjs');
+): Promise<Found & { engine: 'packed' | 'tfjs' }> {
+  if (policy && !threshold) throw new OptionError('--policy goes with --threshold.');
+  if (threshold && engine === 'tfjs') {
+    throw new OptionError('--threshold runs on packed kernels; leave --engine out.');
+  }
+  if (threshold && graph.outputs.length === 1) {
+    throw new OptionError(
+      '--threshold is for networks with early exits, and this one has none. The recipe anytime makes one.',
+    );
+  }
+  const early = threshold && {
+    threshold: threshold.length === 1 ? threshold[0]! : threshold,
+    ...(policy ? { policy } : {}),
+  };
+  const wanted = engine ?? (early || format === 'thimble' ? 'packed' : 'tfjs');
   if (wanted === 'packed') {
     try {
-      return { engine: wanted, values: await packedOutputs(graph, source, progress, signal) };
+      return { engine: wanted, ...(await packedOutputs(graph, source, early, progress, signal)) };
     } catch (error) {
-      if (engine === 'packed' || !(error instanceof UnsupportedError)) throw error;
+      if (engine === 'packed' || early || !(error instanceof UnsupportedError)) throw error;
     }
   }
   const found = await predictAll(await model(), source, { batchSize: BATCH, progress, signal });
@@ -73,26 +131,35 @@ async function outputsOf(
 async function packedOutputs(
   graph: ModelFile['graph'],
   source: BatchSource,
+  early: ExitRuleOptions | undefined,
   progress: Context['progress'],
   signal: AbortSignal,
-): Promise<Float32Array> {
+): Promise<Found> {
   const net = await runtime.pack(graph);
   const bar = startProgress(progress, 'evaluating', source.size);
   try {
     const last = net.outputs.at(-1)!;
     const values = new Float32Array(source.size * last.size);
+    const exits = new Int32Array(early ? source.size : 0);
     for (let start = 0; start < source.size; start += BATCH) {
       signal.throwIfAborted();
       const n = Math.min(BATCH, source.size - start);
       const raw = source.batch(Uint32Array.from({ length: n }, (_, i) => start + i));
       const { xs } = raw as { xs: tf.Tensor };
-      const found = net.predict(xs.dataSync() as Float32Array, { batch: n });
+      const x = xs.dataSync() as Float32Array;
+      if (early) {
+        const found = net.predictEarly(x, early);
+        values.set(found.scores, start * last.size);
+        exits.set(found.exits, start);
+      } else {
+        const found = net.predict(x, { batch: n });
+        values.set(found instanceof Float32Array ? found : found[last.name]!, start * last.size);
+      }
       tf.dispose(raw as unknown as tf.TensorContainer);
-      values.set(found instanceof Float32Array ? found : found[last.name]!, start * last.size);
       bar.update(start + n);
       await new Promise((resolve) => setImmediate(resolve)); // lets an interrupt arrive
     }
-    return values;
+    return { values, ...(early ? { exits } : {}) };
   } finally {
     bar.stop();
     net.dispose();
