@@ -17,6 +17,7 @@ import { maskedTraining } from './tasks/masked-training.bench.ts';
 import { packedKernels } from './tasks/packed-kernels.bench.ts';
 import { quantisedTraining } from './tasks/quantised-training.bench.ts';
 import { size } from './tasks/size.bench.ts';
+import { threads } from './tasks/threads.bench.ts';
 import { training } from './tasks/training.bench.ts';
 
 const TASKS: Record<string, Task> = {
@@ -32,6 +33,7 @@ const TASKS: Record<string, Task> = {
   'quantised-training': quantisedTraining,
   inference,
   size,
+  threads,
 };
 
 const { values, positionals } = parseArgs({
