@@ -101,6 +101,34 @@ function gateTimes(): Table {
   };
 }
 
+function threads(): Table {
+  interface Row {
+    net: string;
+    form: string;
+    batch: number;
+    threads: number;
+    milliseconds: number[];
+  }
+  const { run, figures } = readResult<{ run: Run; figures: Row[] }>('threads');
+  const shown = { dense: 'dense', sparse90: '90 % of the blocks gone' } as Record<string, string>;
+  const rows = groups(figures, ({ net, form, batch }) => `${net}, ${shown[form]}, ${batch}`).map(
+    ([name, [one, all]]) => [
+      name,
+      `${median(one!.milliseconds).toFixed(3)} ms`,
+      `${median(all!.milliseconds).toFixed(3)} ms`,
+      ratio(one!.milliseconds, all!.milliseconds),
+    ],
+  );
+  const { threads: most } = figures[1]!;
+  return {
+    result: 'threads',
+    run,
+    about: 'time of an image in a batch of so many, medians',
+    head: ['network, batch', 'one thread', `${most} threads`, 'times as fast'],
+    rows,
+  };
+}
+
 function decomposed(): Table {
   interface Row {
     layer: string;
@@ -293,6 +321,7 @@ export const benchTables: Record<string, () => Table> = {
     ),
   'masked-training': () =>
     stepTimes('masked-training', 'time of a training step as a multiple of the step without masks'),
+  threads,
   training,
   packed,
   slimmable,
