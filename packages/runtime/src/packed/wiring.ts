@@ -122,7 +122,7 @@ export class Wiring {
   /** The maker of a value that nothing else reads, if it ends as it is. */
   open(source: Source): Operation | undefined {
     const value = this.of(source);
-    if (this.#uses.get(keyOf(source)) !== 1 || this.#shared.has(value)) return undefined;
+    if (!this.isSole(source, value)) return undefined;
     const maker = this.#makers.get(value);
     return maker && isPlain(maker) ? maker : undefined;
   }
