@@ -266,6 +266,34 @@ function gates(): Table {
   };
 }
 
+function compact(): Table {
+  interface Compact {
+    params: number;
+    macs: number;
+    errors: number;
+    relativeTime: number;
+  }
+  const { run, data, results } = readResult<{
+    run: Run;
+    data: { train: number };
+    results: { name: string; outcomes: Compact[]; peers: Compact[] }[];
+  }>('compact-architectures');
+  return {
+    result: 'compact-architectures',
+    run,
+    about: `small convolutional nets, distorted MNIST, ${thousands(data.train)} images, 5 epochs in all, three seeds; beside each a plain, narrower net of equal multiply-accumulates, trained as long. Time: of a batch of 128 on the backend thimble, as a multiple of that of the plain net of full width`,
+    head: ['network', 'parameters', 'MACs', 'test error', 'plain net of equal MACs', 'time'],
+    rows: results.map(({ name, outcomes, peers }) => [
+      name,
+      thousands(outcomes[0]!.params),
+      thousands(outcomes[0]!.macs),
+      percent(outcomes.map(({ errors }) => errors)),
+      name === 'plain' ? '' : percent(peers.map(({ errors }) => errors)),
+      spread(outcomes.map(({ relativeTime }) => relativeTime)),
+    ]),
+  };
+}
+
 interface Widths {
   run: Run;
   results: { width: number; macs: number; slimmable: number[]; alone: number[] }[];
@@ -458,6 +486,7 @@ export const tables: Record<string, () => Table> = {
   'early-exits': earlyExits,
   gates,
   'slimmable-errors': slimmableErrors,
+  compact,
   binary,
   'fixed-point': fixedPoint,
   difficulty,

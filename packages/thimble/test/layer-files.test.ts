@@ -119,6 +119,30 @@ const OWN: Record<string, () => tfl.LayersModel> = {
       () => layers.perforatedConv2d({ filters: 3, kernelSize: 2, strides: 2, mask: 'grid' }),
       [13, 11, 2],
     ),
+  'perforatedConv2d with many filters': () =>
+    alone(() => layers.perforatedConv2d({ ...conv, filters: 65, keep: 0.25 }), [9, 11, 3]),
+  'perforatedConv2d with many filters, strides and nothing around the image': () =>
+    alone(
+      () =>
+        layers.perforatedConv2d({
+          filters: 64,
+          kernelSize: [3, 2],
+          strides: [2, 1],
+          keep: 0.3,
+          activation: 'relu',
+        }),
+      [12, 10, 5],
+    ),
+  'perforatedConv2d with many filters and spaced windows': () =>
+    alone(
+      () => layers.perforatedConv2d({ ...conv, filters: 64, dilationRate: 2, keep: 0.2 }),
+      [9, 8, 4],
+    ),
+  'perforatedConv2d that computes one position': () =>
+    alone(
+      () => layers.perforatedConv2d({ ...conv, filters: 64, strides: 3, keep: 0.1 }),
+      [9, 9, 4],
+    ),
   slimmableBatchNormalization: () =>
     alone(() => layers.slimmableBatchNormalization({ widths }), image),
   slimmableConv2d: () => alone(() => layers.slimmableConv2d({ ...conv, widths }), image),
@@ -514,7 +538,12 @@ it('says what is computed in another way than the layer says', async () => {
     net.dispose();
     return plans.map(({ why }) => why);
   };
-  expect(await whys(OWN.perforatedConv2d!())).toContain('all positions are computed before');
+  expect(await whys(OWN.perforatedConv2d!())).toContain(
+    'all positions are computed before: it is faster',
+  );
+  expect(await whys(OWN['perforatedConv2d with many filters']!())).not.toContain(
+    'all positions are computed before: it is faster',
+  );
   expect(await whys(OWN.gatedBlock!())).toContain(
     'where its gate is closed; else the branch is computed',
   );

@@ -195,7 +195,19 @@ export function gather(
     let row = y;
     for (let h = height; h > 0; h--) {
       const end = row + ((width as usize) << 2);
-      for (let to = row; to < end; to += 4) {
+      let to = row;
+      const base = x + (from as usize);
+      for (; to + 16 <= end && from >= 0; to += 16) {
+        const at = v128.load(column);
+        if (i32x4.bitmask(at) != 0) break;
+        let four = v128.load32_zero(base + (i32x4.extract_lane(at, 0) as usize));
+        four = v128.load32_lane(base + (i32x4.extract_lane(at, 1) as usize), four, 1);
+        four = v128.load32_lane(base + (i32x4.extract_lane(at, 2) as usize), four, 2);
+        four = v128.load32_lane(base + (i32x4.extract_lane(at, 3) as usize), four, 3);
+        v128.store(to, four);
+        column += 16;
+      }
+      for (; to < end; to += 4) {
         const at = load<i32>(column);
         store<f32>(to, (from | at) < 0 ? 0 : load<f32>(x + (from as usize) + (at as usize)));
         column += 4;
