@@ -136,8 +136,8 @@ async function largest(kind: 'width' | 'sparsity', budget: number): Promise<numb
     if (bytes <= MARGIN * budget) low = middle;
     else high = middle;
   }
-  // Trained values are a little dearer or cheaper to code.
-  let scale = Math.round(low * 1.03);
+  // Trained values are a little dearer or cheaper to code. Nothing is wider than the whole.
+  let scale = Math.min(1000, Math.round(low * 1.03));
   while ((await tried(make(scale / 1000, true))).bytes > MARGIN * budget) {
     scale = Math.min(scale - 1, Math.floor(scale * 0.985));
   }
