@@ -8,7 +8,7 @@ import { rungsOf, trialsInAll } from '../src/search/halving.ts';
 import { normalCdf, parzen } from '../src/search/parzen.ts';
 import { spaceOf } from '../src/search/searched-recipe.ts';
 import { checkSpace, type Settings } from '../src/search/space.ts';
-import { drawSettings, goodOnes, propose } from '../src/search/tpe.ts';
+import { divided, drawSettings, propose } from '../src/search/tpe.ts';
 
 describe('Parzen estimators', () => {
   test('the normal distribution, from tables', () => {
@@ -69,8 +69,15 @@ describe('Parzen estimators', () => {
 });
 
 describe('the tree-structured Parzen estimator', () => {
-  test('15 % of the observations are good, at least one', () => {
-    expect([1, 6, 7, 20, 100].map(goodOnes)).toEqual([1, 1, 2, 3, 15]);
+  test('divides observations as BOHB does', () => {
+    // Falkner et al., 2018, section 4.1: N_min = d + 1, q = 0.15, max(N_min, q n) and max(N_min, n - that).
+    const parts = [3, 9, 20, 100].map((n) => divided(n, 6));
+    expect(parts).toEqual([
+      { good: 3, others: 3 },
+      { good: 7, others: 7 },
+      { good: 7, others: 13 },
+      { good: 15, others: 85 },
+    ]);
   });
 
   test('proposes near the good ones', () => {

@@ -2,42 +2,55 @@
 // Optimization", 2011, section 4.
 import type { Random } from '@thimble/base';
 import { parzen } from './parzen.ts';
-import { drawValue, type Settings, type SettingValue, type Space } from './space.ts';
+import { drawValue, type Settings, type Space } from './space.ts';
 
 /** Share of the observations that count as good. */
 const GAMMA = 0.15;
-/** Values drawn of each dimension. */
+/** Settings drawn, of which the best is taken. */
 const CANDIDATES = 24;
 
-/** How many of n observations count as good. */
-export function goodOnes(n: number): number {
-  return Math.max(1, Math.ceil(GAMMA * n));
+/**
+ * How many of n observations of settings of d dimensions count as good, and how many as others: 15 % and the rest, but d + 1
+ * of both at least, as far as there are so many; then some count twice. So in BOHB (Falkner, Klein, Hutter, 2018, section
+ * 4.1).
+ */
+export function divided(n: number, d: number): { good: number; others: number } {
+  const least = Math.min(n, d + 1);
+  const good = Math.max(least, Math.ceil(GAMMA * n));
+  return { good, others: Math.max(least, n - good) };
 }
 
 /**
- * The next settings to try. Observations are divided in the best 15 % and the others, and each has a density, l and
- * g, by Parzen estimators. Values are drawn from l, and of each dimension the one with the largest `l / g` is taken:
- * that is where the expected improvement is largest. Dimensions do not depend on each other.
+ * The next settings to try. Observations are divided in the best and the others, and each dimension has a density for both,
+ * l and g, by Parzen estimators. Whole settings are drawn from l, and those with the largest product of `l / g` over the
+ * dimensions are taken: that is where the expected improvement is largest. (A choice for each dimension by itself would
+ * take the outermost value of each.)
  *
  * @param observed settings, the best first
  */
 export function propose(space: Space, observed: readonly Settings[], random: Random): Settings {
-  const good = observed.slice(0, goodOnes(observed.length));
-  const others = observed.slice(good.length);
-  const chosen: Record<string, SettingValue> = {};
-  for (const [name, dimension] of Object.entries(space)) {
-    const valuesOf = (list: readonly Settings[]) => list.map((settings) => settings[name]!);
-    const l = parzen(dimension, valuesOf(good));
-    const g = parzen(dimension, valuesOf(others));
-    let best = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < CANDIDATES; i++) {
-      const value = l.draw(random);
-      const ratio = l.at(value) / g.at(value);
-      if (ratio > best) {
-        best = ratio;
-        chosen[name] = value;
-      }
-    }
+  const names = Object.keys(space);
+  const counts = divided(observed.length, names.length);
+  const densities = (list: readonly Settings[]) =>
+    names.map((name) =>
+      parzen(
+        space[name]!,
+        list.map((settings) => settings[name]!),
+      ),
+    );
+  const l = densities(observed.slice(0, counts.good));
+  const g = densities(observed.slice(observed.length - counts.others));
+  let chosen: Settings = {};
+  let best = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < CANDIDATES; i++) {
+    const values = l.map((density) => density.draw(random));
+    const gain = values.reduce<number>(
+      (sum, value, d) => sum + Math.log(l[d]!.at(value) / g[d]!.at(value)),
+      0,
+    );
+    if (gain <= best) continue;
+    best = gain;
+    chosen = Object.fromEntries(names.map((name, d) => [name, values[d]!]));
   }
   return chosen;
 }
