@@ -266,6 +266,41 @@ function gates(): Table {
   };
 }
 
+function multiScale(): Table {
+  interface Exit {
+    accuracy: number;
+    macs: number;
+  }
+  const { run, data, settings, costs, results, plain } = readResult<{
+    run: Run;
+    data: { train: number };
+    settings: { budgets: number[] };
+    costs: { name: string; macs: number }[];
+    results: { exits: Exit[]; budgets: { early: Exit }[] }[];
+    plain: { outcomes: number[] }[];
+  }>('msdnet');
+  const errors = (exits: Exit[]) => percent(exits.map(({ accuracy }) => 10_000 * (1 - accuracy)));
+  return {
+    result: 'msdnet',
+    run,
+    about: `MSDNet of four exits, distorted MNIST, ${thousands(data.train)} images, three seeds; beside each exit a plain network of no fewer multiply-accumulates, trained by itself as long. Budgets: each image leaves when the network is sure, by thresholds chosen on validation images for a mean cost, as a part of the way from the first exit to the last`,
+    head: ['', 'MACs', 'test error', 'plain network by itself'],
+    rows: [
+      ...costs.map(({ macs }, i) => [
+        `all images at exit ${i + 1}`,
+        thousands(macs),
+        errors(results.map(({ exits }) => exits[i]!)),
+        percent(plain[i]!.outcomes),
+      ]),
+      ...settings.budgets.map((part, i) => {
+        const early = results.map(({ budgets }) => budgets[i]!.early);
+        const macs = early.reduce((sum, each) => sum + each.macs, 0) / early.length;
+        return [`budget ${100 * part} %`, thousands(macs), errors(early), ''];
+      }),
+    ],
+  };
+}
+
 function compact(): Table {
   interface Compact {
     params: number;
@@ -486,6 +521,7 @@ export const tables: Record<string, () => Table> = {
   'early-exits': earlyExits,
   gates,
   'slimmable-errors': slimmableErrors,
+  'multi-scale': multiScale,
   compact,
   binary,
   'fixed-point': fixedPoint,
