@@ -143,12 +143,12 @@ function quantisation(): Table {
   };
 }
 
-function binary(): Table {
-  const { run, results } = readResult<{ run: Run; results: Trained[][] }>('xnor');
+function binary(result: string, epochs: number): Table {
+  const { run, results } = readResult<{ run: Run; results: Trained[][] }>(result);
   return {
-    result: 'xnor',
+    result,
     run,
-    about: 'MNIST, 10 epochs, three seeds; bytes before entropy coding',
+    about: `MNIST, ${epochs} epochs, three seeds; bytes before entropy coding`,
     head: ['network', 'parameters', 'bytes', 'test error'],
     rows: groups(results.flat(), ({ name }) => name).map(([name, seeds]) => [
       name,
@@ -298,6 +298,32 @@ function multiScale(): Table {
         return [`budget ${100 * part} %`, thousands(macs), errors(early), ''];
       }),
     ],
+  };
+}
+
+function searched(): Table {
+  interface Made {
+    bytes: number;
+    validation: number;
+    test: number;
+  }
+  const { run, images, trials, results } = readResult<{
+    run: Run;
+    images: number;
+    trials: number;
+    results: { budget: number; method: string; outcomes: Made[] }[];
+  }>('search');
+  return {
+    result: 'search',
+    run,
+    about: `LeNet-300-100, MNIST, ${thousands(images)} images, four epochs of training in all; ${trials} trials begun for each budget; what was chosen on validation images, made anew with three seeds`,
+    head: ['budget, method', 'bytes', 'validation accuracy', 'test accuracy'],
+    rows: results.map(({ budget, method, outcomes }) => [
+      `${thousands(budget)} bytes, ${method}`,
+      thousands(outcomes.reduce((sum, { bytes }) => sum + bytes, 0) / outcomes.length),
+      `${spread(outcomes.map(({ validation }) => validation))} %`,
+      `${spread(outcomes.map(({ test }) => test))} %`,
+    ]),
   };
 }
 
@@ -523,7 +549,9 @@ export const tables: Record<string, () => Table> = {
   'slimmable-errors': slimmableErrors,
   'multi-scale': multiScale,
   compact,
-  binary,
+  binary: () => binary('xnor', 10),
+  'binary-connect': () => binary('binary-connect', 12),
+  search: searched,
   'fixed-point': fixedPoint,
   difficulty,
   ...benchTables,
