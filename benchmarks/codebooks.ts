@@ -1,19 +1,24 @@
 // Shared weights on real MNIST: LeNet-300-100 pruned to a twelfth, its kernels clustered to 64, 32 and 16 values,
-// trained and not; INQ with 5 bits; uniform quantisation with as many bits; each beside the float network.
+// trained and not; INQ with 5 bits; uniform quantisation with as many bits; each beside the float network. HashedNets: an
+// eighth of the weights shared out at random, beside a plain network of as many.
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {
   clusterWeights,
   criteria,
   type FitOptions,
   fakeQuant,
   fit,
+  hashed,
   incrementalQuantization,
   parametrize,
   summarize,
+  withSeed,
 } from 'thimble';
+import { network } from 'thimble-examples/shared/networks';
 import type { Row } from 'thimble-examples/shared/table';
-import { denseNetwork, iterated, PLANS, trainingOn } from './han-pruning.ts';
+import { denseNetwork, iterated, PLANS, RATE, trainingOn } from './han-pruning.ts';
 import { beginStudy, percent, realMnist, testErrors } from './study.ts';
 
 /** For what is trained after pruning. */
@@ -69,6 +74,22 @@ const uniform = (bits: number) => async (seed: number) => {
   return outcome(model, seed, {});
 };
 
+/** 784-41-14-10, with an eighth of the weights of LeNet-300-100. */
+function narrow(seed: number): LayersModel {
+  const { dense, flatten } = tfl.layers;
+  const layer = (units: number) => dense({ units, activation: 'relu' });
+  return withSeed(seed, () =>
+    tfl.sequential({
+      layers: [
+        flatten({ inputShape: [28, 28, 1] }),
+        layer(41),
+        layer(14),
+        dense({ units: 10, activation: 'softmax' }),
+      ],
+    }),
+  );
+}
+
 const methods: Record<string, (seed: number) => Promise<Outcome>> = {
   'float, dense': async (seed) => outcome(await denseNetwork(place, 'lenet300', seed), seed),
   'float, pruned': async (seed) => outcome(await pruned(seed), seed),
@@ -88,6 +109,21 @@ methods['INQ, 5 bits'] = async (seed) => {
     callbacks: [incrementalQuantization({ bits: 5, epochsPerPortion })],
   });
 };
+
+/** What is trained from the start as the dense network is. */
+const fresh = (make: (seed: number) => LayersModel) => async (seed: number) => {
+  const model = make(seed);
+  await fit(model, train, trainingOn(place, seed, PLANS.lenet300.denseEpochs, RATE));
+  return outcome(model, seed);
+};
+methods['hashed to an eighth'] = fresh((seed) => {
+  const model = network('lenet300', seed);
+  for (const [i, name] of Object.keys(PLANS.lenet300.left).entries()) {
+    parametrize(model.getLayer(name), { kernel: [hashed({ ratio: 1 / 8, seed: i })] });
+  }
+  return model;
+});
+methods['a plain network of as many weights'] = fresh(narrow);
 
 const results = await study.compare(methods, [PLANS.lenet300, TUNE_RATE, tune]);
 const rows: Row[] = results.map(({ method, outcomes }) => [

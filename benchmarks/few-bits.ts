@@ -1,17 +1,21 @@
-// Trained in few bits: the depthwise-separable network on distorted MNIST with learned steps in 4, 3 and 2 bits,
-// ternary weights, and uniform, clustered and power-of-two weights of as many bits; each from the same float
+// Trained in few bits: the depthwise-separable network on distorted MNIST with learned steps in 4, 3 and 2 bits, LSQ+, PACT and
+// DoReFa, ternary weights, and uniform, clustered and power-of-two weights of as many bits; each from the same float
 // network, trained as long, beside the float network trained as long.
 import { parseArgs } from 'node:util';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   callbacks,
   clusterWeights,
+  doReFa,
   type FitOptions,
   fakeQuant,
   fit,
   incrementalQuantization,
   lsq,
+  lsqPlus,
+  pact,
   parametrize,
+  type QuantizeAwareOptions,
   quantizeAware,
   summarize,
   ternaryWeights,
@@ -64,19 +68,26 @@ const trainedOn =
     return result;
   };
 
-/** Learned steps for the weights and, if told, for what the layers get; 8 bits at both ends. */
-const learnedSteps = (bits: number, activations: boolean) => (model: LayersModel) => {
-  const layer = (width: number) => ({
-    weights: lsq({ bits: width, perChannel: true }),
-    activations: activations && lsq({ bits: width }),
+type Grid = Pick<QuantizeAwareOptions, 'weights' | 'activations'>;
+
+/** Learned steps for the weights and, if told, for what the layers get. */
+const steps =
+  (activations: boolean) =>
+  (bits: number): Grid => ({
+    weights: lsq({ bits, perChannel: true }),
+    activations: activations && lsq({ bits }),
   });
+
+/** So many bits, 8 at both ends. */
+const inBits = (bits: number, layer: (bits: number) => Grid) => (model: LayersModel) => {
   // The image is not negative either.
   const perLayer = Object.fromEntries(ENDS.map((name) => [name, layer(8)]));
   // Batch normalisation stays a layer of its own, as in the paper.
   const ignore = model.layers.map(({ name }) => name).filter((name) => name.endsWith('-norm'));
   quantizeAware(model, { ...layer(bits), perLayer, ignore });
-  return activations ? [callbacks.quantizationAwareTraining()] : undefined;
+  return layer(bits).activations ? [callbacks.quantizationAwareTraining()] : undefined;
 };
+const learnedSteps = (bits: number, activations: boolean) => inBits(bits, steps(activations));
 
 /** A transform for all kernels but those at the ends. */
 const inner = (make: () => WeightTransform) => (model: LayersModel) => {
@@ -97,6 +108,18 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   'LSQ, 3 bits, weights and activations': trainedOn(learnedSteps(3, true)),
   'LSQ, 2 bits, weights and activations': trainedOn(learnedSteps(2, true)),
   'LSQ, 2 bits, weights': trainedOn(learnedSteps(2, false)),
+  'LSQ+, 4 bits, weights and activations': trainedOn(
+    inBits(4, (bits) => ({
+      weights: lsq({ bits, perChannel: true }),
+      activations: lsqPlus({ bits }),
+    })),
+  ),
+  'PACT, weights by DoReFa, 4 bits': trainedOn(
+    inBits(4, (bits) => ({ weights: doReFa({ bits }), activations: pact({ bits }) })),
+  ),
+  'DoReFa, 4 bits, weights and activations': trainedOn(
+    inBits(4, (bits) => ({ weights: doReFa({ bits }), activations: doReFa({ bits }) })),
+  ),
   'own range (fakeQuant), 2 bits, weights': trainedOn(inner(uniform(2))),
   'ternary (TWN)': trainedOn(inner(() => ternaryWeights())),
   'ternary (TTQ)': trainedOn(inner(() => trainedTernary())),
