@@ -494,7 +494,7 @@ export const tables: Record<string, () => Table> = {
   'shared-weights': () =>
     study(
       'shared-weights',
-      'LeNet-300-100 pruned to 8.2 % of its weights, MNIST, three seeds; bytes before entropy coding, biases and codebooks included',
+      'LeNet-300-100 pruned to 8.2 % of its weights where nothing else is said, MNIST, three seeds; bytes before entropy coding, biases and codebooks included',
       {
         bytes: meanBytes,
         'test error': errors('after'),
