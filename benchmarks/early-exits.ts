@@ -42,9 +42,9 @@ const { train: all, validation, test } = await realMnist();
 const train = all.take(Number(values.images));
 
 interface Timing {
-  /** Of the models; absent in the packed runtime, which takes images one by one. */
-  batch?: number;
-  /** Median seconds per 1000 images: the plain network, early exits, and the ideal. */
+  /** Images at a time; the packed runtime takes them one by one. */
+  batch: number;
+  /** Median milliseconds per image: the plain network, early exits, and the ideal. */
   plain: number;
   early: number;
   ideal: number;
@@ -70,11 +70,44 @@ function parts(x: tf.Tensor, batch: number): tf.Tensor[] {
   return Array.from({ length: Math.floor(size / batch) }, (_, i) => tf.slice(x, i * batch, batch));
 }
 
-async function seconds(xs: tf.Tensor[], run: (x: tf.Tensor) => unknown): Promise<number> {
-  const begun = performance.now();
-  for (const x of xs) await run(x);
-  return (performance.now() - begun) / 1000;
+/** The ways of going through images that are timed; the first exit alone, and both exits for all. */
+type Ways<X> = Record<'plain' | 'first' | 'both', (x: X) => unknown> & {
+  /** Returns how many images left at the first exit. */
+  early(x: X): number | Promise<number>;
+};
+
+/**
+ * All ways in turn in one process, several times, over parts of `batch` images; the ideal is the time to each exit,
+ * weighted by who leaves there.
+ */
+async function inTurn<X>(ways: Ways<X>, xs: readonly X[], batch: number): Promise<Timing> {
+  const count = xs.length * batch;
+  let early = 0;
+  const runs = {
+    ...ways,
+    early: async (x: X) => {
+      early += await ways.early(x);
+    },
+  };
+  const taken = { plain: [], first: [], both: [], early: [] } as Record<keyof Ways<X>, number[]>;
+  for (let repeat = 0; repeat <= REPEATS; repeat++) {
+    for (const name of Object.keys(runs) as (keyof Ways<X>)[]) {
+      const begun = performance.now();
+      for (const x of xs) await runs[name](x);
+      if (repeat > 0) taken[name].push((performance.now() - begun) / count); // the first round warms up
+    }
+  }
+  const fraction = early / (count * (REPEATS + 1));
+  return {
+    batch,
+    plain: median(taken.plain),
+    early: median(taken.early),
+    ideal: fraction * median(taken.first) + (1 - fraction) * median(taken.both),
+  };
 }
+
+/** How many of some images left at the first exit. */
+const firstOf = (exits: Int32Array): number => exits.filter((exit) => exit === 0).length;
 
 async function forward(model: tfl.LayersModel, x: tf.Tensor): Promise<void> {
   const y = model.predict(x, { batchSize: x.shape[0]! }) as tf.Tensor;
@@ -82,7 +115,6 @@ async function forward(model: tfl.LayersModel, x: tf.Tensor): Promise<void> {
   y.dispose();
 }
 
-/** All ways in turn in one process, several times; the ideal is the time to each exit, weighted by who leaves there. */
 async function timed(
   plain: tfl.LayersModel,
   branchy: tfl.LayersModel,
@@ -95,38 +127,23 @@ async function timed(
   // To the second exit by way of the first: its scores have been computed in vain.
   const both = tfl.model({ inputs, outputs });
   const xs = parts(images, batch);
-  const count = xs.length * batch;
-  let early = 0;
-  const ways = {
-    plain: (x: tf.Tensor) => forward(plain, x),
-    first: (x: tf.Tensor) => forward(first, x),
-    both: async (x: tf.Tensor) => {
+  const ways: Ways<tf.Tensor> = {
+    plain: (x) => forward(plain, x),
+    first: (x) => forward(first, x),
+    both: async (x) => {
       const answers = both.predict(x, { batchSize: batch }) as tf.Tensor[];
       await answers[1]!.data();
       tf.dispose(answers);
     },
-    early: async (x: tf.Tensor) => {
+    early: async (x) => {
       const { scores, exits } = await predictEarly(branchy, x, { threshold, batchSize: batch });
       scores.dispose();
-      for (const exit of exits) if (exit === 0) early++;
+      return firstOf(exits);
     },
   };
-  const taken: Record<string, number[]> = { plain: [], first: [], both: [], early: [] };
-  for (let repeat = 0; repeat <= REPEATS; repeat++) {
-    for (const [name, run] of Object.entries(ways)) {
-      const s = await seconds(xs, run);
-      if (repeat > 0) taken[name]!.push((1000 * s) / count); // the first round warms up
-    }
-  }
+  const timing = await inTurn(ways, xs, batch);
   tf.dispose(xs);
-  const fraction = early / (count * (REPEATS + 1));
-  const of = (name: string) => median(taken[name]!);
-  return {
-    batch,
-    plain: of('plain'),
-    early: of('early'),
-    ideal: fraction * of('first') + (1 - fraction) * of('both'),
-  };
+  return timing;
 }
 
 /** As {@link timed}, in the packed runtime, image by image. */
@@ -137,36 +154,22 @@ async function timedPacked(
   images: tf.Tensor,
 ): Promise<Timing> {
   const [plain, net] = [await runtime.pack(lower(trunk)), await runtime.pack(lower(branchy))];
-  const all = images.dataSync() as Float32Array;
-  const count = images.shape[0]!;
-  const size = all.length / count;
-  const examples = Array.from({ length: count }, (_, n) => all.subarray(n * size, (n + 1) * size));
-  let early = 0;
-  const ways = {
-    plain: (x: Float32Array) => plain.predict(x),
-    first: (x: Float32Array) => net.predictEarly(x, { policy: 'confidence', threshold: 0 }),
-    both: (x: Float32Array) => net.predict(x),
-    early: (x: Float32Array) => {
-      if (net.predictEarly(x, { threshold }).exits[0] === 0) early++;
-    },
+  const xs = parts(images, 1);
+  const ways: Ways<Float32Array> = {
+    plain: (x) => plain.predict(x),
+    first: (x) => net.predictEarly(x, { policy: 'confidence', threshold: 0 }),
+    both: (x) => net.predict(x),
+    early: (x) => firstOf(net.predictEarly(x, { threshold }).exits),
   };
-  const taken: Record<string, number[]> = { plain: [], first: [], both: [], early: [] };
-  for (let repeat = 0; repeat <= REPEATS; repeat++) {
-    for (const [name, run] of Object.entries(ways)) {
-      const begun = performance.now();
-      for (const x of examples) run(x);
-      if (repeat > 0) taken[name]!.push((performance.now() - begun) / count);
-    }
-  }
+  const timing = await inTurn(
+    ways,
+    xs.map((x) => x.dataSync() as Float32Array),
+    1,
+  );
+  tf.dispose(xs);
   plain.dispose();
   net.dispose();
-  const fraction = early / (count * (REPEATS + 1));
-  const of = (name: string) => median(taken[name]!);
-  return {
-    plain: of('plain'),
-    early: of('early'),
-    ideal: fraction * of('first') + (1 - fraction) * of('both'),
-  };
+  return timing;
 }
 
 async function branched(seed: number): Promise<Outcome> {

@@ -172,11 +172,12 @@ interface Exits {
   fractions: number[];
   macs: number;
   plainMacs: number;
-  timings: (Timing & { batch: number })[];
+  timings: Timing[];
   packed: Timing;
 }
 
 interface Timing {
+  batch: number;
   plain: number;
   early: number;
   ideal: number;

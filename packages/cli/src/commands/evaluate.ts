@@ -36,9 +36,10 @@ export async function evaluate(
   context: Context,
 ): Promise<Outcome> {
   const file = await readModel(path);
+  const early = exitRuleOf(file, options);
   const model = await file.model();
   const { source, examples } = await loadExamples(model, options, context);
-  const { engine, values, exits } = await outputsOf(file, source, options, context);
+  const { engine, values, exits } = await outputsOf(file, source, options.engine, early, context);
   const outputs = values.length / source.size;
   const about = { path, data: examples.name, examples: source.size, engine };
   const head = `${path} on ${examples.name} (${count(source.size)} examples), ${engine === 'packed' ? 'packed kernels' : 'TensorFlow.js'}`;
@@ -49,19 +50,14 @@ export async function evaluate(
     const names = file.notes.labels ?? examples.classNames;
     const rows = result.perClass.map(({ examples: n, right }, i) => [
       names?.[i] ?? String(i),
-      count(n),
-      n > 0 ? (right / n).toFixed(4) : '',
+      ...accuracyOf(n, right),
     ]);
     const left = exits && exitsOf(exits, values, numbers, file.graph.outputs.length);
     const exitTable = left && [
       '',
       textTable([
         ['exit', 'examples', 'accuracy'],
-        ...left.map(({ examples: n, right }, i) => [
-          String(i + 1),
-          count(n),
-          n > 0 ? (right / n).toFixed(4) : '',
-        ]),
+        ...left.map(({ examples: n, right }, i) => [String(i + 1), ...accuracyOf(n, right)]),
       ]),
     ];
     return {
@@ -79,6 +75,34 @@ export async function evaluate(
     text: `${head}: mean absolute error ${result.mae.toPrecision(4)}, root mean square ${result.rmse.toPrecision(4)}.`,
     json: { ...about, ...result },
   };
+}
+
+/** By what examples leave; undefined where all go to the end. Looked at before anything is loaded. */
+function exitRuleOf(
+  { graph }: ModelFile,
+  { engine, threshold, policy }: EvalOptions,
+): ExitRuleOptions | undefined {
+  if (!threshold) {
+    if (policy) throw new OptionError('--policy goes with --threshold.');
+    return undefined;
+  }
+  if (engine === 'tfjs') {
+    throw new OptionError('--threshold runs on packed kernels; leave --engine out.');
+  }
+  if (graph.outputs.length === 1) {
+    throw new OptionError(
+      '--threshold is for networks with early exits, and this one has none. The recipe anytime makes one.',
+    );
+  }
+  return {
+    threshold: threshold.length === 1 ? threshold[0]! : threshold,
+    ...(policy ? { policy } : {}),
+  };
+}
+
+/** Cells of a table: examples, and the share of them that is right. */
+function accuracyOf(examples: number, right: number): [string, string] {
+  return [count(examples), examples > 0 ? (right / examples).toFixed(4) : ''];
 }
 
 /** How many examples left at each exit, and how many of them are right. */
@@ -100,22 +124,10 @@ function exitsOf(
 async function outputsOf(
   { graph, format, model }: ModelFile,
   source: BatchSource,
-  { engine, threshold, policy }: EvalOptions,
+  engine: EvalOptions['engine'],
+  early: ExitRuleOptions | undefined,
   { progress, signal }: Context,
 ): Promise<Found & { engine: 'packed' | 'tfjs' }> {
-  if (policy && !threshold) throw new OptionError('--policy goes with --threshold.');
-  if (threshold && engine === 'tfjs') {
-    throw new OptionError('--threshold runs on packed kernels; leave --engine out.');
-  }
-  if (threshold && graph.outputs.length === 1) {
-    throw new OptionError(
-      '--threshold is for networks with early exits, and this one has none. The recipe anytime makes one.',
-    );
-  }
-  const early = threshold && {
-    threshold: threshold.length === 1 ? threshold[0]! : threshold,
-    ...(policy ? { policy } : {}),
-  };
   const wanted = engine ?? (early || format === 'thimble' ? 'packed' : 'tfjs');
   if (wanted === 'packed') {
     try {
