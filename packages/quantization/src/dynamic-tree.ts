@@ -47,11 +47,9 @@ export function toDynamicTree(values: Float32Array): DynamicTreeCodes {
   for (let i = 0; i < values.length; i++) scale = Math.max(scale, Math.abs(values[i]!));
   const codes = new Uint8Array(values.length).fill(ZERO);
   if (!(scale > 0) || scale === Number.POSITIVE_INFINITY) return { codes, scale };
-  nearestLevels(
-    values.map((value) => value / scale),
-    TABLE,
-    codes,
-  );
+  const shares = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) shares[i] = values[i]! / scale;
+  nearestLevels(shares, TABLE, codes);
   return { codes, scale };
 }
 
@@ -62,7 +60,9 @@ export function toDynamicTree(values: Float32Array): DynamicTreeCodes {
  * fromDynamicTree(toDynamicTree(new Float32Array([0.5, -2, 0]))); // near 0.5, near -2, 0
  */
 export function fromDynamicTree({ codes, scale }: DynamicTreeCodes): Float32Array {
-  return Float32Array.from(codes, (code) => TABLE[code]! * scale);
+  const values = new Float32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) values[i] = TABLE[codes[i]!]! * scale;
+  return values;
 }
 
 /** The values as 8 bits hold them; `upward`: never below a value that is not negative. */
