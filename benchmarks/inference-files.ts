@@ -115,13 +115,24 @@ export async function randomFiles(folder: string): Promise<NetFiles> {
 
 type Calibration = data.ImageDataset | { images: tf.Tensor; labels: tf.Tensor };
 
+/** In 8 bits after training, channels made even and biases corrected. */
+function eightBits(model: tfl.LayersModel, calibration: Calibration): Promise<tfl.LayersModel> {
+  return quantize(model, {
+    calibration,
+    examples: CALIBRATION,
+    equalize: true,
+    biasCorrection: true,
+    progress: false,
+  });
+}
+
 /** Quantises a model after training and writes its .thimble file. */
 async function inBytes(
   model: tfl.LayersModel,
   place: string,
   calibration: Calibration,
 ): Promise<string> {
-  const made = await quantize(model, { calibration, examples: CALIBRATION, progress: false });
+  const made = await eightBits(model, calibration);
   const path = `${place}.thimble`;
   await writeFile(path, await encode(made));
   made.dispose();
@@ -137,7 +148,7 @@ async function peerForms(
 ): Promise<Form[]> {
   const normalized = model.layers.some((layer) => 'movingVariance' in layer);
   const folded = normalized ? await foldBatchNorm(model) : model;
-  const quantized = await quantize(model, { calibration, examples: CALIBRATION, progress: false });
+  const quantized = await eightBits(model, calibration);
   await mkdir(`${place}-tfjs`, { recursive: true });
   await saveTfjs(folded, `file://${place}-tfjs`);
   const logits = logitsOf(folded, calibration);

@@ -118,7 +118,7 @@ async function run(repeats: number): Promise<Measured> {
   const nets: [string, string, () => LayersModel][] = [
     ['LeNet-300-100', 'lenet300', () => network('lenet300', 1)],
     ['LeNet-5', 'lenet5', () => network('lenet5', 1)],
-    ['MobileNet-v1 small', 'mobilenet28', () => models.mobileNet({ seed: 1 })],
+    ['MobileNet-v1 small', 'mobilenet28', () => models.mobileNet({ widthMultiplier: 2, seed: 1 })],
   ];
   for (const [net, name, make] of nets) {
     const { model, weights } = await networkOf(name, make);
