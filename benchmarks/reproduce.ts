@@ -205,7 +205,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'inference-models': {
     about:
-      'the networks of the inference benchmark on distorted MNIST, dense, pruned and XNOR (about two hours, `--only lenet5` ten minutes; resumable)',
+      'the networks of the inference benchmark on distorted MNIST, dense, pruned and XNOR (about two hours; resumable)',
     program: 'benchmarks/dist/inference-models.js',
     args: [],
   },
