@@ -7,17 +7,24 @@ import {
   OBSERVE,
   registerActivationQuantizer,
 } from './activation.ts';
-import { sumTo } from './codes.ts';
+import { sumTo, untracked } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
 
 /** Options of {@link pact}. */
 export interface PactOptions {
   /** Bits of a code, 2 to 16. */
   bits: number;
-  /** The clipping level at the start, above 0. Default 10. */
+  /** The clipping level at the start, above 0. Default: the largest activation of the first training batch. */
   initial?: number;
   /** Weight of the penalty on the level. Default 2e-4. */
   decay?: number;
+}
+
+/** The state at one place of activations. */
+export interface PactState {
+  clip: Numbers;
+  /** 1 once the level was set. */
+  ready: Numbers;
 }
 
 const CLASS_NAME = 'ThimblePact';
@@ -29,35 +36,51 @@ const CLASS_NAME = 'ThimblePact';
  * - forward: `y = clip(x, 0, a)`, `x' = round(y p / a) a / p` with `p = 2^bits - 1`; halves round to even
  * - backward: `dL/dx = dL/dx'` where `0 <= x < a`, else 0; `dL/da = sum of dL/dx'` where `x >= a`
  * - penalty: `decay a^2` added to the loss
+ * - start: `a = max(x)` of the first training batch that is rounded; until then activations pass as they are. The paper starts
+ *   at 10, from where a small learning rate does not bring it back in time.
  *
  * Paper: Choi et al., "PACT: Parameterized Clipping Activation for Quantized Neural Networks", 2018,
  * section 3.
  *
  * @example
- * quantizeAware(model, { weights: doReFa({ bits: 4 }), activations: pact({ bits: 4, initial: 6 }) });
+ * quantizeAware(model, { weights: doReFa({ bits: 4 }), activations: pact({ bits: 4 }) });
  */
-export function pact(options: PactOptions): ActivationQuantizer<Numbers> {
+export function pact(options: PactOptions): ActivationQuantizer<PactState> {
   checkOptions('pact', options, ['bits', 'initial', 'decay']);
   checkBits('pact', options.bits);
-  const { bits, initial = 10, decay = 2e-4 } = options;
-  checkRange('pact', 'initial', initial, 1e-6);
+  const { bits, initial, decay = 2e-4 } = options;
+  if (initial !== undefined) checkRange('pact', 'initial', initial, SMALLEST);
   checkRange('pact', 'decay', decay, 0);
   const high = 2 ** bits - 1;
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
-    buildActivation: (site) => new Numbers(site.addWeight('clip', [], initial, true)),
-    quantize(x, { variable }, { stage }) {
+    buildActivation: (site) => ({
+      clip: new Numbers(site.addWeight('clip', [], initial ?? 1, true)),
+      ready: new Numbers(site.addWeight('clip_ready', [], initial === undefined ? 0 : 1, false)),
+    }),
+    quantize(x, { clip, ready }, { training, stage, trainable }) {
       if (stage === OBSERVE) return undefined;
-      const level = tf.maximum(variable, SMALLEST);
+      if (ready.values[0] === 0) {
+        if (!training || !trainable) return undefined;
+        untracked(() =>
+          tf.tidy(() => {
+            clip.variable.assign(tf.maximum(tf.max(x), SMALLEST));
+            ready.variable.assign(tf.scalar(1));
+          }),
+        );
+      }
+      const level = tf.maximum(clip.variable, SMALLEST);
       const scale = tf.div(level, high);
       return { codes: codesBelow(x, level, high), scale, axis: null, learned: true };
     },
-    activationCode({ values }) {
-      const level = Math.max(values[0]!, Math.fround(SMALLEST));
+    activationCode({ clip, ready }) {
+      if (ready.values[0] === 0) return undefined;
+      const level = Math.max(clip.values[0]!, Math.fround(SMALLEST));
       return { bits, scale: Math.fround(level / high), zeroPoint: 0, low: 0, high };
     },
-    activationPenalty: ({ variable }) => tf.mul(tf.square(variable), decay) as tf.Scalar,
+    activationPenalty: ({ clip, ready }) =>
+      tf.mul(tf.square(clip.variable), decay * ready.values[0]!) as tf.Scalar,
   };
 }
 registerActivationQuantizer(

@@ -219,10 +219,29 @@ describe('pact', () => {
     // 2 bits: p = 3, a = 1.5, steps of 0.5
     const found = activationGradients(pact({ bits: 2 }), [-1, 0.2, 0.7, 1.4, 3], c, {
       clip: 1.5,
+      clip_ready: 1,
     });
     expect(found.value.map((v) => v + 0)).toBeAllClose([0, 0, 0.5, 1.5, 1.5]);
     expect(found.x).toBeAllClose([0, 3, 5, 7, 0]);
     expect(found.trained[0]).toBeCloseTo(11, 5);
+  });
+
+  it('starts at the largest activation of the first training batch', () => {
+    const layer = quantizeActivations(layers.reLU({ inputShape: [2] }), {
+      output: pact({ bits: 4 }),
+    });
+    const x = tf.tensor2d([
+      [-1, 0.7],
+      [2.5, 1],
+    ]);
+    const values = (training: boolean) =>
+      Array.from((layer.apply(x, { training }) as tf.Tensor).dataSync());
+    expect(values(false)).toBeAllClose([0, 0.7, 2.5, 1]);
+    expect(values(true)).toBeAllClose([0, 4, 15, 6].map((code) => (code * 2.5) / 15));
+    const [clip] = layer.getWeights();
+    expect(clip!.dataSync()[0]).toBe(2.5);
+    layer.apply(tf.mul(x, 2), { training: true });
+    expect(layer.getWeights()[0]!.dataSync()[0]).toBe(2.5);
   });
 
   it('adds its penalty to the loss', () => {
@@ -275,6 +294,7 @@ describe('learned steps', () => {
     ],
     ['lsqPlus', () => ({ weights: lsq({ bits: 3 }), activations: lsqPlus({ bits: 5 }) })],
     ['pact', () => ({ weights: 4, activations: pact({ bits: 4, initial: 1 }) })],
+    ['pact from data', () => ({ weights: 4, activations: pact({ bits: 4 }) })],
     ['doReFa on activations', () => ({ weights: 4, activations: doReFa({ bits: 4 }) })],
   ];
   const network = () =>
