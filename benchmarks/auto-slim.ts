@@ -1,6 +1,7 @@
-// AutoSlim on distorted MNIST, real digits made harder: channel numbers found greedily on a slimmable network,
-// beside the same width for every layer, at three budgets of multiply-accumulates. Both are trained from the
-// start, as in the paper, and trained on from the weights of the slimmable network. Three seeds.
+// AutoSlim on distorted MNIST, real digits made harder: channel numbers found greedily on a slimmable network whose layers
+// all have as many, as one would write it without knowing better, beside the same width for every layer, at three budgets of
+// multiply-accumulates. Both are trained from the start, as in the paper, and trained on from the weights of the slimmable
+// network. Three seeds.
 import { parseArgs } from 'node:util';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
@@ -28,7 +29,10 @@ const RATE = 2e-3;
 const TUNING_RATE = 5e-4;
 /** Shares of the whole network's multiply-accumulates. */
 const BUDGETS = [0.5, 0.25, 0.1];
-const MIN = 0.15;
+const MIN = 0.125;
+const FILTERS = 32;
+/** Steps of two channels. */
+const PARTS = 16;
 
 const { values } = parseArgs({ options: { output: { type: 'string' } } });
 const study = await beginStudy('auto-slim', values.output);
@@ -39,10 +43,10 @@ const loss = 'categoricalCrossentropy';
 
 function network(seed: number): tfl.Sequential {
   const widths = { min: MIN };
-  const block = (name: string, filters: number, kernelSize: number, more: object = {}) => [
+  const block = (name: string, kernelSize: number, more: object = {}) => [
     layers.slimmableConv2d({
       name,
-      filters,
+      filters: FILTERS,
       kernelSize,
       widths,
       padding: 'same',
@@ -56,12 +60,12 @@ function network(seed: number): tfl.Sequential {
   return withSeed(seed, () =>
     tfl.sequential({
       layers: [
-        ...block('conv1', 16, 5, { strides: 2, inputShape: [28, 28, 1] }),
-        ...block('conv2', 24, 3),
-        ...block('conv3', 24, 3),
+        ...block('conv1', 5, { strides: 2, inputShape: [28, 28, 1] }),
+        ...block('conv2', 3),
+        ...block('conv3', 3),
         tfl.layers.maxPooling2d({ poolSize: 2 }),
-        ...block('conv4', 48, 3),
-        ...block('conv5', 48, 3),
+        ...block('conv4', 3),
+        ...block('conv5', 3),
         tfl.layers.globalAveragePooling2d({}),
         layers.slimmableDense({ name: 'output', units: 10, activation: 'softmax', widths }),
       ],
@@ -78,7 +82,7 @@ interface Outcome {
   scratch: number;
 }
 
-const settings = [IMAGES, JUDGES, EPOCHS, TUNE, RATE, TUNING_RATE, BUDGETS, MIN];
+const settings = [IMAGES, JUDGES, EPOCHS, TUNE, RATE, TUNING_RATE, BUDGETS, MIN, FILTERS, PARTS];
 
 /** The trained slimmable network of a seed. */
 async function trained(seed: number): Promise<tfl.LayersModel> {
@@ -93,7 +97,7 @@ async function trained(seed: number): Promise<tfl.LayersModel> {
 
 /** One width for all layers: the largest in hundredths that is within a budget. */
 async function uniform(model: tfl.LayersModel, budget: number): Promise<tfl.LayersModel> {
-  for (let hundredths = 100; hundredths > 100 * MIN; hundredths--) {
+  for (let hundredths = 100; hundredths >= 100 * MIN; hundredths--) {
     setWidth(model, hundredths / 100);
     const { macs } = summarize(model).total;
     if (macs <= budget) return extractWidth(model, hundredths / 100);
@@ -129,8 +133,10 @@ async function compared(seed: number): Promise<Outcomes> {
   const whole = summarize(model).total.macs;
   const budgets = BUDGETS.map((share) => Math.floor(share * whole));
   const slimmed = await study.once(`search, seed ${seed}`, settings, async () => {
-    const options = { macs: budgets, data: train, validationData: judges, loss, progress: false };
-    const found = await autoSlim(model, { ...options, batchSize: 500 });
+    const found = await autoSlim(model, {
+      ...{ macs: budgets, data: train, validationData: judges, loss },
+      ...{ parts: PARTS, batchSize: 500, progress: false },
+    });
     return found.map(({ widths }) => widths);
   });
   const outcomes: Outcomes = [];
@@ -178,6 +184,8 @@ await study.finish(
       tuningRate: TUNING_RATE,
       budgets: BUDGETS,
       min: MIN,
+      filters: FILTERS,
+      parts: PARTS,
     },
     results,
   },
