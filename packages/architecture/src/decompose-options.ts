@@ -34,7 +34,7 @@ export interface DecomposeOptions {
   scheme?: 'spatial' | 'channel';
   /**
    * For all layers alike: a number; for 'tucker2' also a pair, for input and output channels; or 'vbmf', for 'svd'
-   * and 'tucker2': what variational Bayes tells apart from noise. For 'nmf' the rank of each of the two parts.
+   * and 'tucker2': what variational Bayes tells apart from noise. For 'nmf' the rank of each of its two products.
    */
   rank?: ConvRank | 'vbmf';
   /**

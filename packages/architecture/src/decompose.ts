@@ -46,7 +46,7 @@ export interface DecomposeReport {
  * | method    | layers        | what comes out                                                                          |
  * | --------- | ------------- | --------------------------------------------------------------------------------------- |
  * | 'svd'     | dense, conv2d | truncated singular values: the closest of a rank, error `sqrt(sum of dropped s^2)`       |
- * | 'nmf'     | dense, conv2d | `W+ - W-`, each a product without negative entries: 2 rank wide inside                   |
+ * | 'nmf'     | dense, conv2d | the difference of two products without negative entries: 2 rank wide inside             |
  * | 'tucker2' | conv2d        | 1 x 1, k x k, 1 x 1: HOSVD, then the two bases improved in turn                          |
  * | 'cp'      | conv2d        | 1 x 1, k x 1 and 1 x k on each channel, 1 x 1: alternating least squares                 |
  *
@@ -57,7 +57,7 @@ export interface DecomposeReport {
  * `finalize`; the model given stays as it was. With `data` the new model is fine-tuned by `fit`. Regularizers and
  * constraints of kernels are left out. {@link decomposeReport} tells ranks, errors and costs.
  *
- * Papers: Denton et al., 2014 (SVD); Jaderberg et al., 2014 (spatial); Lee and Seung, 2001 (NMF); De Lathauwer, De
+ * Papers: Denton et al., 2014 (SVD); Jaderberg et al., 2014 (spatial); Cichocki and Phan, 2009 (NMF); De Lathauwer, De
  * Moor, Vandewalle, "A Multilinear Singular Value Decomposition", 2000, and Kim et al., 2016 (Tucker-2, VBMF);
  * Lebedev et al., 2015 (CP).
  *

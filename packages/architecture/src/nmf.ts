@@ -3,15 +3,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { Random } from '@thimble/base';
 import type { Values2d } from './svd.ts';
 
-/** Keeps divisions finite. */
-const TINY = 1e-9;
-
 /**
- * `W ~ A H` for the positive and for the negative part of a matrix: `W+ ~ A+ H+` and `W- ~ A- H-`, each of the rank
- * given, put together as `[A+ A-]` [rows, 2 rank] and `[H+; -H-]` [2 rank, columns].
+ * `W ~ A+ H+ - A- H-`, two products without negative entries, each of the rank given, put together as `[A+ A-]`
+ * [rows, 2 rank] and `[H+; -H-]` [2 rank, columns].
  *
- * By multiplicative updates `H <- H * (A' W) / (A' A H)`, `A <- A * (W H') / (A H H')`, under which the distance
- * never grows (Lee and Seung, "Algorithms for Non-negative Matrix Factorization", 2001), from a seeded random start.
+ * Both are fitted to W together: fitted to the positive and to the negative part of W apart, what they lose would
+ * add up. Hierarchical alternating least squares from a seeded random start: each row of H, then each column of A,
+ * becomes the best one without negative entries while all others are fixed, so that the distance never grows
+ * (Cichocki, Phan, "Fast Local Algorithms for Large Scale Nonnegative Matrix and Tensor Factorizations", 2009).
  */
 export function signedNmf(
   { rows, columns, data }: Values2d,
@@ -19,54 +18,91 @@ export function signedNmf(
   iterations: number,
   seed: number | string,
 ): [left: Values2d, right: Values2d] {
-  const parts = [1, -1].map((sign) => {
-    const part = Float32Array.from(data, (value) => Math.max(0, sign * value));
-    return nmf(part, rows, columns, rank, iterations, new Random(seed, 'nmf', sign));
-  });
-  const left = new Float64Array(rows * 2 * rank);
-  const right = new Float64Array(2 * rank * columns);
-  for (const [p, [a, h]] of parts.entries()) {
-    for (let i = 0; i < rows; i++) {
-      for (let r = 0; r < rank; r++) left[(i * 2 + p) * rank + r] = a[i * rank + r]!;
-    }
-    for (const [i, value] of h.entries()) right[p * rank * columns + i] = p === 0 ? value : -value;
+  const random = new Random(seed, 'nmf');
+  const width = 2 * rank;
+  const mean = data.reduce((sum, value) => sum + Math.abs(value), 0) / data.length;
+  const start = (length: number) =>
+    Float32Array.from({ length }, () => Math.sqrt(mean / rank) * random.uniform(0.5, 1.5));
+  /** Row by row: the columns of A, and the rows of H. */
+  const [a, h] = [start(width * rows), start(width * columns)];
+  const w = tf.tensor2d(Float32Array.from(data), [rows, columns]);
+  for (let i = 0; i < iterations; i++) {
+    improve(h, a, w, width, false);
+    improve(a, h, w, width, true);
   }
+  w.dispose();
+  balance(a, h, width);
+  const left = new Float64Array(rows * width);
+  for (const [at, value] of a.entries()) left[(at % rows) * width + Math.floor(at / rows)] = value;
+  const right = Float64Array.from(h, (value, at) => (at < rank * columns ? value : -value));
   return [
-    { rows, columns: 2 * rank, data: left },
-    { rows: 2 * rank, columns, data: right },
+    { rows, columns: width, data: left },
+    { rows: width, columns, data: right },
   ];
 }
 
-function nmf(
-  values: Float32Array,
-  rows: number,
-  columns: number,
-  rank: number,
-  iterations: number,
-  random: Random,
-): [Float32Array, Float32Array] {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const start = (length: number) =>
-    Float32Array.from({ length }, () => Math.sqrt(mean / rank) * random.uniform(0.5, 1.5));
-  const w = tf.tensor2d(values, [rows, columns]);
-  let a = tf.tensor2d(start(rows * rank), [rows, rank]);
-  let h = tf.tensor2d(start(rank * columns), [rank, columns]);
-  for (let i = 0; i < iterations; i++) {
-    const [nextA, nextH] = tf.tidy(() => {
-      const above = tf.matMul(a, w, true);
-      const below = tf.matMul(tf.matMul(a, a, true), h);
-      const newH = tf.mul(h, tf.div(above, tf.add(below, TINY))) as tf.Tensor2D;
-      const left = tf.matMul(w, newH, false, true);
-      const under = tf.matMul(a, tf.matMul(newH, newH, false, true));
-      return [tf.mul(a, tf.div(left, tf.add(under, TINY))) as tf.Tensor2D, newH];
+/** Rows of a factor that share one matrix product: it takes in the rows of other blocks, loops those of the same. */
+const BLOCK = 32;
+
+/** Each row of a factor in turn: the best one without negative entries. */
+function improve(
+  rows: Float32Array,
+  others: Float32Array,
+  w: tf.Tensor2D,
+  width: number,
+  transposed: boolean,
+): void {
+  const size = rows.length / width;
+  const signOf = (k: number) => (k < width / 2 ? 1 : -1);
+  const [gram, products] = tf.tidy(() => {
+    const factor = tf.tensor2d(others, [width, others.length / width]);
+    const signs = tf.tensor1d(Array.from({ length: width }, (_, k) => signOf(k)));
+    const square = tf.matMul(factor, factor, false, true);
+    return [tf.mul(square, signs), tf.matMul(factor, w, false, transposed)];
+  }) as [tf.Tensor2D, tf.Tensor2D];
+  const weights = gram.dataSync();
+  for (let from = 0; from < width; from += BLOCK) {
+    const count = Math.min(BLOCK, width - from);
+    const missing = tf.tidy(() => {
+      const now = tf.matMul(tf.slice(gram, from, count), tf.tensor2d(rows, [width, size]));
+      return tf.sub(tf.slice(products, from, count), now);
     });
-    tf.dispose([a, h]);
-    [a, h] = [nextA!, nextH!];
+    const left = missing.dataSync().slice();
+    missing.dispose();
+    for (let k = from; k < from + count; k++) {
+      const square = weights[k * width + k]!; // with the sign of k
+      if (square === 0) continue;
+      const change = new Float32Array(size);
+      for (let j = 0, at = k * size; j < size; j++, at++) {
+        const best = Math.max(0, rows[at]! + left[(k - from) * size + j]! / square);
+        change[j] = best - rows[at]!;
+        rows[at] = best;
+      }
+      for (let l = k + 1; l < from + count; l++) {
+        const weight = weights[l * width + k]!;
+        for (let j = 0, at = (l - from) * size; j < size; j++, at++)
+          left[at]! -= weight * change[j]!;
+      }
+    }
   }
-  const result: [Float32Array, Float32Array] = [
-    a.dataSync().slice() as Float32Array,
-    h.dataSync().slice() as Float32Array,
-  ];
-  tf.dispose([w, a, h]);
-  return result;
+  tf.dispose([gram, products]);
+}
+
+/** Gives the two vectors of each component the same length. */
+function balance(a: Float32Array, h: Float32Array, width: number): void {
+  for (let k = 0; k < width; k++) {
+    const [first, second] = [a, h].map((factor) => {
+      const size = factor.length / width;
+      return factor.subarray(k * size, (k + 1) * size);
+    });
+    const [long, short] = [first!, second!].map((row) => Math.hypot(...row));
+    if (long === 0 || short === 0) continue;
+    const scale = Math.sqrt(short! / long!);
+    first!.forEach((value, i) => {
+      first![i] = value * scale;
+    });
+    second!.forEach((value, i) => {
+      second![i] = value / scale;
+    });
+  }
 }

@@ -337,6 +337,29 @@ describe('nmf', () => {
     const product = tf.matMul(left as tf.Tensor2D, right as tf.Tensor2D).dataSync();
     expect(relativeError(kernel, product)).toBeLessThan(0.01);
   });
+
+  it('finds the difference of two such products where they overlap', async () => {
+    const random = new Random(6);
+    const part = (n: number) => Float64Array.from({ length: n }, () => random.uniform(0, 1));
+    // A+ H+ - A- H-, each of rank 2: the positive part of the difference is of rank 12.
+    const [a, h, b, g] = [part(28), part(24), part(28), part(24)];
+    const kernel = Float32Array.from({ length: 14 * 12 }, (_, at) => {
+      const [i, j] = [Math.floor(at / 12), at % 12];
+      const product = (left: Float64Array, right: Float64Array) =>
+        left[i * 2]! * right[j]! + left[i * 2 + 1]! * right[12 + j]!;
+      return product(a, h) - product(b, g);
+    });
+    const model = tfl.sequential({ layers: [dense({ name: 'fc', units: 12, inputShape: [14] })] });
+    model.layers[0]!.setWeights([tf.tensor(kernel, [14, 12]), tf.zeros([12])]);
+    const options = { layer: 'fc', method: 'nmf', rank: 2, ...quiet } as const;
+    for (const [iterations, error] of [
+      [200, 0.1],
+      [5000, 0.02],
+    ] as const) {
+      const smaller = await decompose(model, { ...options, iterations });
+      expect(decomposeReport(smaller).layers[0]!.error, `${iterations}`).toBeLessThan(error);
+    }
+  });
 });
 
 describe('vbmf', () => {
