@@ -255,9 +255,9 @@ async function sharedOut(
   for (const candidate of candidates) {
     await step(0);
     const whole = costOf(candidate);
-    const cheaper = grid(candidate)
+    const isCheaper = (rank: ConvRank) => costOf(candidate, rank) < whole;
+    const cheaper = grid(candidate, isCheaper)
       .map((rank) => ({ rank, cost: costOf(candidate, rank) }))
-      .filter(({ cost }) => cost < whole)
       .map(({ rank, cost }) => ({ rank, cost, value: -candidate.roughlyLost(rank) }));
     ways.push([{ rank: undefined, cost: whole, value: 0 }, ...cheaper]);
   }
@@ -273,14 +273,17 @@ async function sharedOut(
   return picks.map((pick, i) => ways[i]![pick]!.rank);
 }
 
-/** Ranks to choose from: all where that is cheap to know, else few. */
-function grid(candidate: Factoring): ConvRank[] {
+/** Ranks to choose from, of those that are cheaper than the layer: all where that is cheap to know, else few. */
+function grid(candidate: Factoring, isCheaper: (rank: ConvRank) => boolean): ConvRank[] {
   const [first, second] = candidate.largest;
   if (candidate.scheme === 'tucker2') {
     const others = spaced(second, 16);
-    return spaced(first, 16).flatMap((a) => others.map((b): ConvRank => [a, b]));
+    const pairs = spaced(first, 16).flatMap((a) => others.map((b): ConvRank => [a, b]));
+    return pairs.filter(isCheaper);
   }
-  return spaced(first, candidate.fits ? 8 : 512);
+  let most = first;
+  while (most > 0 && !isCheaper(most)) most--;
+  return spaced(most, candidate.fits ? 8 : 512);
 }
 
 /** Up to `count` whole numbers from 1 to `most`, closer together at the small end. */

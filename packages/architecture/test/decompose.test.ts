@@ -420,6 +420,14 @@ describe('decompose', () => {
     expect(outputs(same, x())).toEqual(outputs(model, x()));
   });
 
+  it('tries ranks up to the largest that is cheaper, where few can be tried', async () => {
+    const layers = [dense({ name: 'fc', units: 64, useBias: false, inputShape: [64] })];
+    const square = withSeed(1, () => tfl.sequential({ layers }));
+    // 4096 weights; at rank 15 of each of its two products it takes 3840, at 16 as many as before.
+    const options = { method: 'nmf', budget: { macs: 0.95 }, iterations: 5, ...quiet } as const;
+    expect(decomposeReport(await decompose(square, options)).layers[0]!.rank).toBe(15);
+  });
+
   it('loses no more under a budget than any other choice of ranks does', async () => {
     const share = 0.5;
     const smaller = await decompose(model, {
