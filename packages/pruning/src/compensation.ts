@@ -29,9 +29,11 @@ const PLACES = 10;
 type Removed = Readonly<Record<string, readonly number[]>>;
 
 /** A layer of the model that loses inputs, with its like in the smaller one. */
-interface Loser extends Reader {
-  group: ChannelGroup;
-  removed: ReadonlySet<number>;
+interface Loser extends Pick<Reader, 'path' | 'layer'> {
+  /** What it reads of the groups that lose channels: by group the channel for every index of its input. */
+  reads: Map<ChannelGroup, Int32Array>;
+  /** For every index of its input 1 where the channel is removed, of whichever group, else 0. */
+  gone: Int32Array;
   smaller: layers.Layer;
   /** Which of its outputs are left. */
   outputs: number[];
@@ -63,7 +65,7 @@ export async function compensate(
       visit,
     );
   if (compensation === 'mean') await fillMeans(owner, model, losers, pass);
-  else if (compensation === 'scale') await scale(model, losers, options, pass);
+  else if (compensation === 'scale') await scale(model, losers, removed, options, pass);
   else for (const loser of losers) await fit(model, smaller, loser, options, pass);
 }
 
@@ -73,6 +75,7 @@ type Pass = (
   visit: (probe: Probe) => void,
 ) => Promise<void>;
 
+/** The layers that lose inputs, each once, however many groups it loses them of. */
 function losersOf(
   owner: string,
   model: LayersModel,
@@ -82,9 +85,10 @@ function losersOf(
   const groups = channelGroups(model);
   const traced = trace(model);
   const after = trace(smaller);
-  return groups.flatMap((group) => {
+  const losers = new Map<string, Loser>();
+  for (const group of groups) {
     const gone = new Set(removed[group.name] ?? []);
-    if (gone.size === 0) return [];
+    if (gone.size === 0) continue;
     const readers = readersOf(group, traced);
     const skipped = group.consumers.find((path) => readers.every((reader) => reader.path !== path));
     if (skipped !== undefined) {
@@ -93,14 +97,23 @@ function losersOf(
           "function of them. Use compensation 'none', or ignore the group.",
       );
     }
-    return readers.map((reader) => ({
-      ...reader,
-      group,
-      removed: gone,
-      smaller: after.layers.get(reader.path)!,
-      outputs: keptOutputs(reader.path, groups, removed),
-    }));
-  });
+    for (const { path, layer, channels } of readers) {
+      const loser = losers.get(path) ?? {
+        path,
+        layer,
+        reads: new Map<ChannelGroup, Int32Array>(),
+        gone: new Int32Array(channels.length),
+        smaller: after.layers.get(path)!,
+        outputs: keptOutputs(path, groups, removed),
+      };
+      losers.set(path, loser);
+      loser.reads.set(group, channels);
+      channels.forEach((channel, i) => {
+        if (gone.has(channel)) loser.gone[i] = 1;
+      });
+    }
+  }
+  return [...losers.values()];
 }
 
 /** Numbers of the outputs of a layer that are left. */
@@ -146,12 +159,12 @@ async function fillMeans(
   const layers = losers.map(({ layer }) => layer);
   const sums = losers.map(() => ({ total: [] as Float32Array[], rows: 0 }));
   await pass(model, layers, ({ inputs }) => {
-    losers.forEach(({ layer, channels, removed }, i) => {
+    losers.forEach(({ layer, gone }, i) => {
       for (const input of inputs[i]!) {
         tf.tidy(() => {
           const missing = linearPart(
             layer,
-            inputOf(input, channels, (c) => removed.has(c)),
+            inputOf(input, gone, (isGone) => isGone === 1),
           );
           const rows = tf.reshape(missing, [-1, missing.shape.at(-1)!]);
           sums[i]!.total.push(Float32Array.from(tf.sum(rows, 0).dataSync()));
@@ -169,21 +182,24 @@ async function fillMeans(
   });
 }
 
-/** `min_beta sum over samples of (y - sum_j beta_j x_j)^2` over the kept channels j. */
+/**
+ * `min_beta sum over samples of (y - sum_j beta_j x_j)^2` over the kept channels j of a group, y being what all
+ * of its channels contribute.
+ */
 async function scale(
   model: LayersModel,
   losers: readonly Loser[],
+  removed: Removed,
   options: EvidenceOptions,
   pass: Pass,
 ): Promise<void> {
   const traced: Traced = trace(model);
-  const groups = [...new Map(losers.map((loser) => [loser.group, loser.removed]))].map(
-    ([group, removed]) => {
-      const kept = Array.from({ length: group.size }, (_, c) => c).filter((c) => !removed.has(c));
-      const samples = new Contributions(group, traced, options.seed ?? 0);
-      return { group, kept, samples, squares: new LeastSquares(kept.length, 1) };
-    },
-  );
+  const groups = [...new Set(losers.flatMap(({ reads }) => [...reads.keys()]))].map((group) => {
+    const gone = new Set(removed[group.name]);
+    const kept = Array.from({ length: group.size }, (_, c) => c).filter((c) => !gone.has(c));
+    const samples = new Contributions(group, traced, options.seed ?? 0);
+    return { group, kept, samples, squares: new LeastSquares(kept.length, 1) };
+  });
   const layers = [...new Set(groups.flatMap(({ samples }) => samples.layers))];
   await pass(model, layers, (seen) => {
     for (const { kept, samples, squares } of groups) {
@@ -204,16 +220,23 @@ async function scale(
   for (const { group, kept, squares } of groups) {
     const factors = squares.solve(RIDGE);
     const factorOf = new Map(kept.map((channel, k) => [channel, factors[k]!]));
-    for (const loser of losers) if (loser.group === group) scaleKernel(loser, factorOf);
+    for (const loser of losers) {
+      const channels = loser.reads.get(group);
+      if (channels) scaleKernel(loser, channels, factorOf);
+    }
   }
 }
 
-/** Multiplies what a layer gets from each kept channel by its factor. */
-function scaleKernel({ smaller, channels, removed }: Loser, factorOf: Map<number, number>): void {
+/** Multiplies what a layer gets from each kept channel of a group by its factor. */
+function scaleKernel(
+  { smaller, gone }: Loser,
+  channels: Int32Array,
+  factorOf: Map<number, number>,
+): void {
   const name = 'depthwiseKernel' in smaller ? 'depthwiseKernel' : 'kernel';
   const variable = (smaller as unknown as Record<string, { read(): tf.Variable }>)[name]!.read();
   const factors = Float32Array.from(
-    channels.filter((channel) => !removed.has(channel)),
+    channels.filter((_, i) => gone[i] === 0),
     (channel) => factorOf.get(channel) ?? 1,
   );
   const transposed = /Transpose$/.test(smaller.getClassName());

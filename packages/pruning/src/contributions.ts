@@ -72,7 +72,7 @@ export class Contributions {
 
   /**
    * Shows the samples of a batch, once for each layer that reads the group: what each channel contributes
-   * [channels, samples], and the sum.
+   * [channels, samples], and their sum; what the layer reads of other groups is no part of it.
    */
   sample(
     { inputs, batch }: Probe,
@@ -87,7 +87,7 @@ export class Contributions {
     }
   }
 
-  /** Contributions at random places: of each channel [samples], one after the other, and of all. */
+  /** Contributions at random places: of each channel [samples], one after the other, and of all of them. */
   #sample(layer: layers.Layer, input: tf.Tensor, channels: Int32Array, samples: number) {
     const parts = new Float32Array(this.#size * samples);
     const at = (tensor: tf.Tensor, places: Uint32Array, into: Float32Array) => {
@@ -97,7 +97,10 @@ export class Contributions {
     const whole = new Float32Array(samples);
     const places = new Uint32Array(samples);
     tf.tidy(() => {
-      const answer = linearPart(layer, input);
+      const answer = linearPart(
+        layer,
+        inputOf(input, channels, () => true),
+      );
       for (let i = 0; i < samples; i++) places[i] = this.#random.integer(answer.size);
       at(answer, places, whole);
     });

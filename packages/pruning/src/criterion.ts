@@ -76,7 +76,8 @@ export interface ActivationEvidence {
 
 /**
  * What the channels contribute to the answers of the layers that read them. A sample is one output of one
- * such layer at one position of one example: x_j is the part of it that comes from channel j, y the sum.
+ * such layer at one position of one example: x_j is the part of it that comes from channel j, y the sum over the
+ * channels of the group.
  */
 export interface ContributionEvidence {
   readonly samples: number;

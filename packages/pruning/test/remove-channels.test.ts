@@ -3,6 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, Random, UnsupportedError, withSeed } from '@thimble/base';
 import { channelGroups, fit, summarize, withChannelsZeroed } from '@thimble/core';
 import {
+  type Compensation,
   criteria,
   maskedWeights,
   prune,
@@ -271,6 +272,51 @@ describe('compensation', () => {
     });
     expect(smaller.layers[1]!.getWeights()[1]!).toBeAllClose([0.25 + 4 * 0.5]);
     expectSameOutputs(smaller, constant, xs);
+  });
+});
+
+describe('compensation of a layer that reads two groups', () => {
+  // a gives x and 3 x + shift, b gives y + 1 and 2 y + 2; o adds all of them up, and 0.5.
+  const make = (shift: number) => {
+    const inputs = [tfl.input({ shape: [1] }), tfl.input({ shape: [1] })];
+    const unit = (name: string, kernel: number[], bias: number[], from: tfl.SymbolicTensor) =>
+      dense({ name, units: 2, weights: [tf.tensor2d([kernel]), tf.tensor1d(bias)] }).apply(
+        from,
+      ) as tfl.SymbolicTensor;
+    const both = tfl.layers
+      .concatenate()
+      .apply([
+        unit('a', [1, 3], [0, shift], inputs[0]!),
+        unit('b', [1, 2], [1, 2], inputs[1]!),
+      ]) as tfl.SymbolicTensor;
+    const o = dense({ name: 'o', units: 1, weights: [tf.ones([4, 1]), tf.tensor1d([0.5])] });
+    return tfl.model({ inputs, outputs: o.apply(both) as tfl.SymbolicTensor });
+  };
+  const xs = [tf.tensor2d([[1], [-2], [3], [2]]), tf.tensor2d([[2], [1], [-1], [4]])];
+  const compensated = async (compensation: Compensation, shift = 0) => {
+    const data = { xs, ys: tf.zeros([4, 1]) };
+    const smaller = await removeChannels(make(shift), { ratio: 0.5, compensation, data });
+    return smaller.getLayer('o').getWeights();
+  };
+
+  it('by the mean fills in what is missing of both', async () => {
+    const [kernel, bias] = await compensated('mean');
+    expect(kernel!).toBeAllClose([1, 1]);
+    // The means of x and y + 1 are 1 and 2.5.
+    expect(bias!).toBeAllClose([0.5 + 1 + 2.5]);
+  });
+
+  it('by scale makes up for each by what is left of it', async () => {
+    const [kernel, bias] = await compensated('scale');
+    expect(kernel!).toBeAllClose([4 / 3, 3 / 2], 5e-3);
+    expect(bias!).toBeAllClose([0.5]);
+  });
+
+  it('by least squares fits kernel and bias once', async () => {
+    // x is (3 x + 0.3) / 3 - 0.1.
+    const [kernel, bias] = await compensated('leastSquares', 0.3);
+    expect(kernel!).toBeAllClose([4 / 3, 3 / 2], 2e-2);
+    expect(bias!).toBeAllClose([0.5 - 0.1], 4e-2);
   });
 });
 

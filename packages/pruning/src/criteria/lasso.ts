@@ -19,8 +19,8 @@ const NOISE = 1e-5;
 /**
  * The penalty at which a channel vanishes from
  * `min_b 1/2N ||Y - sum_j b_j X_j||^2 + lambda ||b||_1`,
- * where X_j is what channel j contributes to the answers of the layers that read it, and Y these answers
- * before anything was pruned. The larger the penalty it survives, the longer a channel stays.
+ * where X_j is what channel j contributes to the answers of the layers that read it, and Y their sum, before
+ * anything was pruned. The larger the penalty it survives, the longer a channel stays.
  *
  * Scores are on the scale of lambda over `max_j |X_j . Y| / N`, where the first channel appears: from 1
  * down. Penalties are tried one by one; among channels that appear between the same two of them, those come
