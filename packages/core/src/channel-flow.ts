@@ -37,6 +37,8 @@ export class ChannelFlow {
   readonly sizes: SizedOption[] = [];
   /** Who makes which channels, in the order of the graph. */
   readonly made: { node: GraphNode; ids: Ids }[] = [];
+  /** Channels that are merged with a single one, the same for all of them. */
+  readonly mixed: Ids[] = [];
   /** The reasons that are an operation which is not known. */
   readonly unknown: Set<string> = new Set();
   readonly #traced: Traced;

@@ -53,6 +53,11 @@ export interface ChannelGroup {
   /** True where nothing but operations that are not known keeps the channels from being removed. */
   unknown?: boolean;
   /**
+   * True where a single channel of another group is added to or multiplied with all of these: then they depend on
+   * more than their producers.
+   */
+  mixed?: boolean;
+  /**
    * Where the activations of the channels can be watched: for each kernel that reads them, what it reads,
    * before pooling, padding, dropout, flattening and their like. Each place once.
    */
@@ -157,6 +162,9 @@ export function groupsOf(followed: FollowedModel): ChannelGroup[] {
       if (axis.role !== 'in') continue;
       for (const layer of axis.layers) if (!consumers.includes(layer)) consumers.push(layer);
     }
+  }
+  for (const ids of flow.mixed) {
+    for (const group of numbers(ids, followed).keys()) groups.get(group)!.mixed = true;
   }
   const nodes = new Map(traced.graph.nodes.map((node) => [node.name, node]));
   for (const source of watchedSources(traced.graph, nodes, flow)) {

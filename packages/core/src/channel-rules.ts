@@ -175,6 +175,7 @@ const elementwise: Rule = (site) => {
       flow.channels.fix(ids, `broadcast over the channels in "${node.layer}"`);
   }
   for (const ids of wide) flow.channels.join(wide[0]!, ids);
+  if (wide.length < inputs.length) flow.mixed.push(wide[0]!);
   return [wide[0]!];
 };
 

@@ -151,6 +151,110 @@ describe('removeDeadNeurons', () => {
     expectClose(smaller, valid, images);
   });
 
+  /** Makes unit 0 of the layer "a" one that nothing feeds, with a bias of 0.5. */
+  const cutOff = (model: tfl.LayersModel) => {
+    const layer = model.getLayer('a');
+    const [kernel] = layer.getWeights();
+    const units = kernel!.shape.at(-1)!;
+    const alive = tf.tensor1d(Array.from({ length: units }, (_, unit) => Math.min(unit, 1)));
+    layer.setWeights([tf.mul(kernel!, alive), tf.fill([units], 0.5)]);
+    return model;
+  };
+  const on = (layer: tfl.layers.Layer, ...from: tfl.SymbolicTensor[]) =>
+    layer.apply(from.length === 1 ? from[0]! : from) as tfl.SymbolicTensor;
+  const random = (shape: number[]) => tf.randomNormal(shape, 0, 1, 'float32', 5);
+
+  it.each([
+    ['multiplied with', () => tfl.layers.multiply()],
+    ['added to', () => tfl.layers.add()],
+  ])('keeps what a single channel is %s', async (_, merge) => {
+    const model = withSeed(2, () => {
+      const input = tfl.input({ shape: [4] });
+      const a = on(dense({ name: 'a', units: 3 }), input);
+      const gate = on(dense({ name: 'gate', units: 1 }), input);
+      return tfl.model({ inputs: input, outputs: on(dense({ units: 2 }), on(merge(), a, gate)) });
+    });
+    expect(deadNeurons(cutOff(model))).toEqual([]);
+    const smaller = await removeDeadNeurons(model);
+    expectClose(smaller, model, random([3, 4]));
+    expect(smaller.countParams()).toBe(model.countParams());
+  });
+
+  it('keeps a constant that a shared layer gets in two forms', async () => {
+    const model = withSeed(2, () => {
+      const input = tfl.input({ shape: [4] });
+      const a = on(dense({ name: 'a', units: 3 }), input);
+      const shared = dense({ units: 2 });
+      const squashed = on(tfl.layers.activation({ activation: 'tanh' }), a);
+      return tfl.model({ inputs: input, outputs: [on(shared, a), on(shared, squashed)] });
+    });
+    const smaller = await removeDeadNeurons(cutOff(model));
+    const inputs = random([3, 4]);
+    const [all, some] = [model, smaller].map((of) => of.predict(inputs) as tf.Tensor[]);
+    all!.forEach((output, i) => {
+      expect(some![i]!).toBeAllClose(output.dataSync(), 1e-5);
+    });
+  });
+
+  it('keeps constants in images of open size where borders or sizes tell, and no others', async () => {
+    const make = (padding: 'same' | 'valid', between: () => tfl.layers.Layer[]) =>
+      withSeed(3, () =>
+        cutOff(
+          tfl.sequential({
+            layers: [
+              conv2d({
+                name: 'a',
+                filters: 3,
+                kernelSize: 3,
+                inputShape: [null, null, 2],
+              } as unknown as Parameters<typeof conv2d>[0]),
+              ...between(),
+              conv2d({ filters: 2, kernelSize: 3, padding }),
+            ],
+          }),
+        ),
+      );
+    const inputs = random([2, 7, 7, 2]);
+    for (const [model, goes] of [
+      [make('valid', () => []), true],
+      [make('same', () => []), false],
+      [make('valid', () => [tfl.layers.zeroPadding2d({ padding: 1 })]), false],
+    ] as const) {
+      const smaller = await removeDeadNeurons(model);
+      expect(smaller.countParams() < model.countParams()).toBe(goes);
+      expectClose(smaller, model, inputs);
+    }
+  });
+
+  it('keeps a constant whose mean depends on the size, and names sizes that do not fit', async () => {
+    const make = (kernelSize: number) =>
+      withSeed(3, () =>
+        cutOff(
+          tfl.sequential({
+            layers: [
+              conv2d({
+                name: 'a',
+                filters: 3,
+                kernelSize,
+                inputShape: [null, null, 2],
+              } as unknown as Parameters<typeof conv2d>[0]),
+              tfl.layers.zeroPadding2d({ padding: 1 }),
+              tfl.layers.globalAveragePooling2d({} as never),
+              dense({ units: 2 }),
+            ],
+          }),
+        ),
+      );
+    const model = make(3);
+    expectClose(await removeDeadNeurons(model), model, random([2, 9, 9, 2]));
+    const large = make(40);
+    const tensors = tf.memory().numTensors;
+    await expect(removeDeadNeurons(large)).rejects.toThrow(
+      /does not take inputs of the sizes 32 and 64.*Give its input a fixed shape/,
+    );
+    expect(tf.memory().numTensors).toBe(tensors);
+  });
+
   it('keeps the outputs of random networks with random masks', async () => {
     const cases = fc.record({
       seed: fc.integer({ min: 1, max: 1e6 }),
