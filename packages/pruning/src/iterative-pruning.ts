@@ -210,7 +210,8 @@ export class IterativePruning extends ThimbleCallback {
     if (rewind !== undefined && rewind === epoch + 1) this.#start = await readWeights(model);
     const tuned = epoch + 1 - denseEpochs;
     if (tuned < 0 || tuned % fineTuneEpochs !== 0 || tuned / fineTuneEpochs > rounds) return;
-    this.rounds.push({ round: this.#pruned, sparsity: logs.sparsity, logs: { ...logs } });
+    const { sparsity } = logs;
+    this.rounds.push({ round: this.#pruned, sparsity, logs: await numbersOf(logs) });
     if (bound && (await this.#isOver(bound))) return;
     this.#due = this.#pruned < rounds;
   }
@@ -277,6 +278,15 @@ export class IterativePruning extends ThimbleCallback {
 }
 
 const OWNER = 'iterativePruning';
+
+/** The figures of an epoch; tfjs's own fit has tensors for some of them. */
+async function numbersOf(logs: Readonly<Record<string, number | tf.Scalar>>): Promise<Logs> {
+  const entries = Object.entries(logs).map(async ([name, value]) => {
+    const number = typeof value === 'number' ? value : (await value.data())[0]!;
+    return [name, number] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
 
 function checkIterative(options: IterativePruningOptions): void {
   checkOptions(OWNER, options, [

@@ -153,6 +153,34 @@ it("works in tfjs's own fit, and a second run prunes from there", async () => {
   expect(callback.rounds.map(({ sparsity }) => sparsity)).toEqual([0.75, 0.75]);
 });
 
+it("keeps to a bound in tfjs's own fit too, whose figures are tensors", async () => {
+  const run = async (min: number) => {
+    const model = network();
+    model.compile({ optimizer: 'adam', loss: 'meanSquaredError' });
+    const { xs, ys } = blobs();
+    const bound = { monitor: 'val_loss', min };
+    const callback = iterativePruning({ rounds: 2, bound, ...halves });
+    const { history } = await model.fit(xs, ys, {
+      epochs: 2,
+      callbacks: [callback],
+      validationData: [xs, ys],
+      verbose: 0,
+    });
+    return { history, rounds: callback.rounds, gone: maskedWeights(model).map(goneIn) };
+  };
+  const good = await run(0);
+  expect(good.rounds.map(({ logs }) => logs)).toEqual(
+    [0, 1].map((epoch) => ({
+      loss: good.history.loss![epoch],
+      val_loss: good.history.val_loss![epoch],
+      sparsity: 1 - 0.5 ** (epoch + 1),
+    })),
+  );
+  const bad = await run(1e6);
+  expect(bad.rounds).toHaveLength(1);
+  expect(bad.gone).toEqual([0, 0]);
+});
+
 describe('rewinding', () => {
   /** Weights before and after every step, and the gradients of it. */
   function record(model: tfl.LayersModel) {
