@@ -82,8 +82,20 @@ function partsOf(owner: string, data: Exclude<FitData, BatchSource>) {
       `${owner}: data must be a source with size and batch(indices), or { xs, ys }, { x, y }, { images, labels } or [xs, ys] of tensors or typed arrays.`,
     );
   }
+  const unused = Object.entries(data).find(
+    ([name, value]) =>
+      !KNOWN.includes(name) && (value instanceof tf.Tensor || ArrayBuffer.isView(value)),
+  );
+  if (unused) {
+    throw new DataError(
+      `${owner}: the data has "${unused[0]}", with which nothing would be done. Leave it out; to weigh examples or classes, give a loss of your own, (yTrue, yPred) => tensor, that does.`,
+    );
+  }
   return { xs: listOf(inputs), ys: listOf(targets) };
 }
+
+/** What data may hold. */
+const KNOWN = ['xs', 'ys', 'x', 'y', 'images', 'labels'];
 
 async function columnOf(
   owner: string,
@@ -122,7 +134,8 @@ async function columnOf(
  * Any training data as a source of batches. A source comes back as it is; tensors are read into memory
  * once and stay the caller's. `shapes` tells the shape of one example, for typed arrays.
  *
- * @throws DataError, ShapeError where the data has no such form or its counts disagree.
+ * @throws DataError, ShapeError where the data has no such form, its counts disagree, or it holds numbers that
+ * would not be used.
  *
  * @example
  * const source = await toSource({ xs: tf.ones([10, 4]), ys: tf.zeros([10, 1]) });

@@ -93,6 +93,14 @@ describe('toSource', () => {
     await expect(toSource({ xs: xs(), ys: tf.zeros([4, 1]) })).rejects.toThrow(/4 examples.*has 3/);
   });
 
+  it('refuses numbers that it would not use, as weights of examples', async () => {
+    const data = { xs: xs(), ys: ys(), sampleWeights: tf.ones([3]) };
+    await expect(toSource(data)).rejects.toThrow(DataError);
+    await expect(toSource(data)).rejects.toThrow(/"sampleWeights".*a loss of your own/);
+    const named = { x: xs(), y: ys(), name: 'points', classNames: ['a', 'b'] };
+    expect((await toSource(named)).size).toBe(3);
+  });
+
   it('refuses what is no data', async () => {
     await expect(toSource({ inputs: xs() } as never)).rejects.toThrow(/must be a source/);
     await expect(toSource({ xs: [[1, 2]], ys: ys() } as never)).rejects.toThrow(DataError);
