@@ -34,7 +34,7 @@ export function matchLayers(
   }
   const rules = typeof targets === 'string' || targets instanceof RegExp ? [targets] : targets;
   const matches = (rule: string | RegExp, { name }: Layer) =>
-    typeof rule === 'string' ? rule === name : rule.test(name);
+    typeof rule === 'string' ? rule === name : name.search(rule) >= 0;
   for (const rule of rules) {
     if (!candidates.some((layer) => matches(rule, layer))) {
       const shown = typeof rule === 'string' ? `"${rule}"` : `${rule}`;

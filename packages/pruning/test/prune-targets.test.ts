@@ -19,6 +19,12 @@ async function prunedIn(model: tfl.LayersModel, options: Partial<PruneOptions> =
   return maskedWeights(model).map(({ name }) => name.split('/')[0]);
 }
 
+it('a pattern finds all that it matches, flags that remember a place or not', async () => {
+  for (const targets of [/^(hidden|output)/, /hidden|output/g, [/hidden/gi, /output/y]]) {
+    expect(await prunedIn(network(), { targets })).toEqual(['hidden', 'output']);
+  }
+});
+
 describe('whole neurons go from all layers but those that give the outputs', () => {
   it('which may have layers without kernels behind them', async () => {
     const model = tfl.sequential({
