@@ -70,6 +70,31 @@ it('gives later layers what the earlier ones make of the batch', async () => {
   expect(variance).toBeAllClose([4]);
 });
 
+it('counts every application of a layer, shared or once per step', async () => {
+  const shared = tfl.layers.batchNormalization({});
+  const inputs = [tfl.input({ shape: [1] }), tfl.input({ shape: [1] })];
+  const outputs = inputs.map((each) => shared.apply(each) as tfl.SymbolicTensor);
+  const siamese = tfl.model({ inputs, outputs });
+  const [a, b] = [tf.tensor2d([[1], [3], [5]]), tf.tensor2d([[10], [20], [40]])];
+  const ys = [tf.zeros([3, 1]), tf.zeros([3, 1])];
+  await recalibrateBatchNorm(siamese, { xs: [a, b], ys }, { batchSize: 2, progress: false });
+  // Means of the batches: 2 and 5, 15 and 40; the second batches are half as heavy. Variances: 1, 25, 0, 0.
+  const statistics = shared.getWeights().slice(2);
+  expect(statistics[0]!).toBeAllClose([(2 * 2 + 5 + 2 * 15 + 40) / 6]);
+  expect(statistics[1]!).toBeAllClose([(2 * 1 + 2 * 25) / 6]);
+
+  const norm = tfl.layers.batchNormalization({});
+  const steps = tfl.sequential({
+    layers: [tfl.layers.timeDistributed({ layer: norm, inputShape: [2, 1] })],
+  });
+  const xs = tf.tensor3d([
+    [[1], [10]],
+    [[3], [20]],
+  ]);
+  await recalibrateBatchNorm(steps, { xs, ys: tf.zeros([2, 2, 1]) }, { progress: false });
+  expect(norm.getWeights()[2]!).toBeAllClose([(2 + 15) / 2]);
+});
+
 it('leaves the momentum and all other weights as they were, and no tensor', async () => {
   const net = model();
   const before = net.layers.flatMap((layer) => layer.trainableWeights.map((w) => w.read()));
