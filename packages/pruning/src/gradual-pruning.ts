@@ -182,7 +182,9 @@ const OWNER = 'gradualPruning';
  * before a checkpoint is read.
  *
  * Works in `fit` and in tfjs's own `model.fit` (there without criteria that look at the gradients of every
- * step). `sparsity` is in the history, and what a checkpoint needs is in it.
+ * step). `sparsity` is in the history, and what a checkpoint needs is in it. The early stopping of `fit` gives
+ * back the weights of its best epoch with the masks of that time, which may be from before the last sparsity:
+ * set its `restoreBest` to false.
  *
  * Paper: Zhu, Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
  * 2017, with the cubic schedule `sparsitySchedules.polynomial`.
