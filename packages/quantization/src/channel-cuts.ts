@@ -70,6 +70,7 @@ export function channelCuts(model: LayersModel): ChannelCuts {
 /** The cuts of a group, one for each depthwise kernel on the way and one at the end; or why there are none. */
 function cutsOf(group: ChannelGroup, graph: Graph): Cut[] | string {
   if (group.fixed !== undefined) return group.fixed;
+  if (group.mixed) return 'a single channel, which would stay as it is, is merged with all of them';
   const ops = new Map(graph.nodes.map((node) => [node.layer, node.op]));
   for (const { layer, weight } of group.members) {
     const op = ops.get(layer) ?? '';

@@ -339,6 +339,18 @@ describe('what does not scale stays', () => {
     await expect(equalize(model)).rejects.toThrow(/d1\+d2: "times" \(multiply\) does not scale/);
   });
 
+  it('a sum with a single channel', async () => {
+    const x = input({ shape: [4] });
+    const a = dense({ units: 3, name: 'a' }).apply(x);
+    const one = dense({ units: 1, name: 'one' }).apply(x);
+    const sum = add().apply([a, one] as tfl.SymbolicTensor[]);
+    const model = tfl.model({
+      inputs: x,
+      outputs: dense({ units: 2 }).apply(sum) as tfl.SymbolicTensor,
+    });
+    await expect(equalize(scramble(model, 1))).rejects.toThrow(/a: a single channel, which would/);
+  });
+
   it('and bad options are refused', async () => {
     const model = between();
     await expect(equalize(model, { rounds: 0 })).rejects.toThrow(OptionError);
