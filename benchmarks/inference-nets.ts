@@ -86,7 +86,7 @@ export const NETS: readonly Net[] = [
     make: () => models.resNet20({ inputShape: [28, 28, 1], shortcut: 'projection', seed: SEED }),
     images: 8_000,
     epochs: 5,
-    pruneEpochs: 3,
+    pruneEpochs: 4,
     batchSize: 64,
     rate: 2e-3,
   },
