@@ -61,8 +61,7 @@ function training(net: Net, epochs: number, rate: number, checkpoint: string): F
 }
 
 /** What a pruning adds to the training of a network. */
-function pruning({ sparsity, granularity }: Pruning, initial: number, steps: number) {
-  const end = Math.round(steps * 0.6);
+function pruning({ sparsity, granularity }: Pruning, initial: number, end: number) {
   return callbacks.gradualPruning({
     schedule: sparsitySchedules.polynomial({ initial, final: sparsity, begin: 0, end }),
     criterion: criteria.magnitude(),
@@ -90,9 +89,9 @@ async function trained(net: Net, form: string, train: data.ImageDataset): Promis
   const teacher = await trained(net, 'dense', train);
   const model = await trained(net, plan.from, train);
   await fit(model, train, {
-    ...training(net, net.pruneEpochs, net.rate / 2, `${net.name}-${form}`),
+    ...training(net, net.pruneEpochs, net.pruneRate, `${net.name}-${form}`),
     callbacks: [
-      pruning(plan, before, steps),
+      pruning(plan, before, Math.round(steps * net.pruneShare)),
       callbacks.distillation({ teacher, temperature: TEMPERATURE, alpha: TEACHER }),
     ],
   });

@@ -18,10 +18,13 @@ export interface Net {
   /** Training images and epochs of the dense network. */
   images: number;
   epochs: number;
-  /** Epochs of each pruning. */
+  /** Epochs of each pruning, in the first part of which it goes on, `pruneShare`; the rest is for the network to recover. */
   pruneEpochs: number;
+  pruneShare: number;
   batchSize: number;
+  /** Learning rates at the start of a cosine. */
   rate: number;
+  pruneRate: number;
   /** The dense network is made anew as an XNOR network: epochs of its training. */
   xnorEpochs?: number;
 }
@@ -64,8 +67,10 @@ export const NETS: readonly Net[] = [
     images: 55_000,
     epochs: 4,
     pruneEpochs: 3,
+    pruneShare: 0.6,
     batchSize: 64,
     rate: 1e-3,
+    pruneRate: 5e-4,
     xnorEpochs: 4,
   },
   {
@@ -76,8 +81,10 @@ export const NETS: readonly Net[] = [
     images: 30_000,
     epochs: 8,
     pruneEpochs: 6,
+    pruneShare: 0.3,
     batchSize: 64,
     rate: 2e-3,
+    pruneRate: 3e-3,
   },
   {
     name: 'resnet20',
@@ -86,9 +93,11 @@ export const NETS: readonly Net[] = [
     make: () => models.resNet20({ inputShape: [28, 28, 1], shortcut: 'projection', seed: SEED }),
     images: 8_000,
     epochs: 5,
-    pruneEpochs: 4,
+    pruneEpochs: 3,
+    pruneShare: 0.3,
     batchSize: 64,
     rate: 2e-3,
+    pruneRate: 3e-3,
   },
   {
     name: 'mobilenet96',
@@ -97,9 +106,11 @@ export const NETS: readonly Net[] = [
     make: () => models.mobileNet({ inputShape: [96, 96, 1], seed: SEED }),
     images: 8_000,
     epochs: 5,
-    pruneEpochs: 3,
+    pruneEpochs: 4,
+    pruneShare: 0.3,
     batchSize: 64,
     rate: 2e-3,
+    pruneRate: 3e-3,
   },
 ];
 
