@@ -101,6 +101,7 @@ export {
 } from './parametrize.ts';
 export { layerFromConfig } from './parametrized-layer.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
+export { readValues } from './read-values.ts';
 export { type RecalibrateOptions, recalibrateBatchNorm } from './recalibrate.ts';
 export { Registry } from './registry.ts';
 export { type NewLayer, replaceLayers } from './replace-layers.ts';

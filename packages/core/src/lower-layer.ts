@@ -1,11 +1,11 @@
 // What of one layer goes into a graph: its operation, its arguments, its weights.
-import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
 import { countNonzero } from '@thimble/base';
 import type { Attribute, GraphNode, GraphWeight } from '@thimble/graph';
 import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
 import { layerWeight } from './kernel-names.ts';
 import { callLinks, callWeights, chainsOf, classNameOf } from './parametrize.ts';
+import { readValues } from './read-values.ts';
 
 /** Classes whose function of `tf.layers` is not the class name with a small first letter. */
 const IRREGULAR: Record<string, string> = {
@@ -90,7 +90,7 @@ export function weightsToStore(layer: Layer): StoredWeight[] {
     const chain = chains.find(({ stored }) => stored === variable);
     const store = (): GraphWeight => {
       if (!chain) return plain(layer, role, variable);
-      const data = tf.tidy(() => Float32Array.from(chain.bake().dataSync()));
+      const data = readValues(() => chain.bake());
       return { encoding: chain.encoding(), data };
     };
     return { role, variable, store };

@@ -2,7 +2,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NonFiniteError, OptionError, ShapeError, UnsupportedError } from '@thimble/base';
-import { type BatchSource, endsInSoftmax, type PassOptions, predictAll } from '@thimble/core';
+import {
+  type BatchSource,
+  endsInSoftmax,
+  type PassOptions,
+  predictAll,
+  readValues,
+} from '@thimble/core';
 
 /** Probabilities below this are taken for this, so that their logarithm is finite. */
 const SMALLEST_PROBABILITY = 1e-30;
@@ -93,9 +99,9 @@ export function teacherLogits(
   xs: readonly tf.Tensor[],
 ): Float32Array[] {
   return teachers.map((teacher) => {
-    const values = tf.tidy(() => {
+    const values = readValues(() => {
       const output = teacher.apply([...xs], { training: false }) as tf.Tensor | tf.Tensor[];
-      return (Array.isArray(output) ? output[0]! : output).dataSync().slice() as Float32Array;
+      return Array.isArray(output) ? output[0]! : output;
     });
     return logitValues(values, givesProbabilities(teacher), teacher);
   });

@@ -1,8 +1,8 @@
 // Gathers what criteria look at: values, masks, gradients over data.
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { OptionError, Random, ShapeError } from '@thimble/base';
-import { type FitData, type ProbeOptions, probe } from '@thimble/core';
+import { type FitData, type ProbeOptions, probe, readValues } from '@thimble/core';
 import type { Criterion, WeightCriterion, WeightEvidence } from './criterion.ts';
 import type { MaskedWeight } from './masked-weights.ts';
 
@@ -70,7 +70,7 @@ export function maskedTarget({ name, weight, mask }: MaskedWeight): ScoredTarget
     axes: weight.axes,
     variable: weight.variable,
     read: () => ({
-      values: tf.tidy(() => Float32Array.from(weight.bake().dataSync())),
+      values: readValues(() => weight.bake()),
       kept: Uint8Array.from(mask.dataSync()),
     }),
   };

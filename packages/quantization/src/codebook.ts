@@ -12,6 +12,7 @@ import {
   type LayerTargets,
   type ParametrizedWeight,
   parametrize,
+  readValues,
   registerTransform,
   type Site,
   type WeightTransform,
@@ -202,7 +203,7 @@ interface Clustered {
 
 function cluster(site: Site, axis: number | null, options: KmeansOptions): Clustered {
   const { clusters, zero } = options;
-  const data = tf.tidy(() => Float32Array.from(site.read().dataSync()));
+  const data = readValues(() => site.read());
   const kept = site.encoding().mask;
   checkFinite(OWNER, site, data, kept);
   const rows = axis === null ? 1 : site.shape[axis]!;

@@ -8,7 +8,7 @@ import {
   OptionError,
   sizeOf,
 } from '@thimble/base';
-import { registerTransform, type WeightTransform } from '@thimble/core';
+import { readValues, registerTransform, type WeightTransform } from '@thimble/core';
 
 /** Options of {@link hashed}: how many real weights, by `buckets` or by `ratio`. */
 export interface HashedOptions {
@@ -72,7 +72,7 @@ export function hashed(options: HashedOptions): HashedTransform {
     build(site) {
       const size = buckets ?? Math.ceil(ratio! * sizeOf(site.shape));
       const places = hashedPlaces(sizeOf(site.shape), size, seed);
-      const data = tf.tidy(() => Float32Array.from(site.read().dataSync()));
+      const data = readValues(() => site.read());
       const initial = tf.tensor1d(
         start === 'mean' ? means(data, places, size) : firsts(data, places, size),
       );

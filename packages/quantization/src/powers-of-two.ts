@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { checkInteger, checkOptions, NonFiniteError } from '@thimble/base';
 import {
   type ParametrizedWeight,
+  readValues,
   registerTransform,
   type Site,
   type WeightTransform,
@@ -114,7 +115,7 @@ export function fixPortion(
   rank?: Float32Array,
 ): void {
   const { site } = state;
-  const weight = tf.tidy(() => Float32Array.from(site.read().dataSync()));
+  const weight = readValues(() => site.read());
   const bad = weight.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) {
     throw new NonFiniteError(

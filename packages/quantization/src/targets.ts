@@ -1,5 +1,4 @@
 // Which kernels of a model a technique is about.
-import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import {
@@ -9,6 +8,7 @@ import {
   matchLayers,
   type ParametrizedWeight,
   parametrizedWeights,
+  readValues,
   walkLayers,
 } from '@thimble/core';
 
@@ -84,7 +84,7 @@ export function kernelValues(
       weights.flatMap((weight) => {
         const seen = layerWeight(part, weight);
         if (!seen) return [];
-        const values = tf.tidy(() => Float32Array.from(seen.read().dataSync()));
+        const values = readValues(() => seen.read());
         return [{ layer: part.name, weight, values }];
       }),
     ),
