@@ -1,7 +1,7 @@
 // High biases absorbed by the layers that read them: what is above 0 for nearly all inputs need not be in the
 // range of the activations.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { foldReport, layerWeight, trace, walkLayers } from '@thimble/core';
+import { foldReport, layerWeight, readValues, trace, walkLayers } from '@thimble/core';
 import type { Cut, Side } from './channel-cuts.ts';
 import type { ChannelWeights } from './channel-weights.ts';
 
@@ -20,9 +20,12 @@ export function normStatistics(
   const found = new Map<string, ChannelStatistics>();
   for (const { name, into } of foldReport(folded).folded) {
     const norm = layers.get(name)!;
-    const read = (weight: string) => layerWeight(norm, weight)?.read().dataSync() as Float32Array;
-    const size = read('movingMean').length;
-    const [gamma, beta] = [read('gamma') as Float32Array | undefined, read('beta')];
+    const read = (weight: string) => {
+      const variable = layerWeight(norm, weight);
+      return variable && readValues(() => variable.read());
+    };
+    const size = read('movingMean')!.length;
+    const [gamma, beta] = [read('gamma'), read('beta')];
     found.set(into, {
       mean: beta ?? new Float32Array(size),
       deviation: gamma?.map(Math.abs) ?? new Float32Array(size).fill(1),

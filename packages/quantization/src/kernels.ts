@@ -10,6 +10,7 @@ import {
   matchLayers,
   parametrize,
   parametrizedWeights,
+  readValues,
   type WeightTransform,
 } from '@thimble/core';
 import { activationPlaces } from './quantized-call.ts';
@@ -26,7 +27,7 @@ export function shapeOf(layer: layers.Layer, weight: string): number[] {
 
 /** The values of a weight as the layer computes with it. */
 export function valuesOf(layer: layers.Layer, weight: string): Float32Array {
-  return layerWeight(layer, weight)!.read().dataSync() as Float32Array;
+  return readValues(() => layerWeight(layer, weight)!.read());
 }
 
 /** The layers with kernels that the rules match, each rule at least one. */

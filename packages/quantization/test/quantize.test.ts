@@ -27,6 +27,7 @@ import { expectNoLeaks, outputs, savedAndLoaded, snapshot, useCpu } from '@thimb
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHalf } from '../src/float16.ts';
+import { hiding } from './hiding.ts';
 
 useCpu();
 
@@ -242,6 +243,12 @@ describe('the model', () => {
     await expectNoLeaks(async () => {
       (await quantize(model, { bits: 4, ranges: 'mse' })).dispose();
       (await quantize(model, { type: 'float' })).dispose();
+    });
+    const masked = dense([[1], [2], [-1]]);
+    parametrize(masked.layers[0]!, { kernel: [hiding([1, 0, 1])] });
+    await expectNoLeaks(async () => {
+      (await quantize(masked)).dispose();
+      (await quantize(masked, { type: 'float' })).dispose();
     });
   });
 });
