@@ -10,6 +10,7 @@ import {
   type ProgressOption,
   Random,
   startProgress,
+  UnsupportedError,
 } from '@thimble/base';
 import {
   axesOf,
@@ -112,7 +113,8 @@ interface Scanned {
  * of Neural Networks", 2020; Hutchinson, "A Stochastic Estimator of the Trace of the Influence Matrix", 1989.
  *
  * @throws {OptionError} for unknown options or bits out of range; {NoMatchError} for a target that matches no
- *   layer; {NonFiniteError} naming the layer whose figure is NaN.
+ *   layer; {UnsupportedError} for a kernel with a codebook or another source; {NonFiniteError} naming the layer
+ *   whose figure is NaN.
  * @example
  * const scan = await sensitivityBits(model, { data: test, bits: [2, 4, 8] });
  * const { bits } = bitsForBudget(scan, { bytes: 6000 });
@@ -201,6 +203,13 @@ function scannedOf(model: LayersModel, { layer, weights }: KernelSite): Scanned 
       const seen = layerWeight(part, name);
       if (!seen) return [];
       const chain = chains.find((each) => each.layer === part && each.weight === name);
+      const source = chain?.links.find(({ transform }) => transform.source);
+      if (source) {
+        throw new UnsupportedError(
+          `${OWNER}: "${name}" of layer "${part.name}" is made by ${source.transform.getClassName()}, not stored. ` +
+            'Leave the layer out by targets, or finalize the model first.',
+        );
+      }
       const shape = seen.shape as number[];
       const site = { shape, axes: axesOf(part, name, shape) };
       const variable = chain?.variable ?? (seen.read() as tf.Variable);
@@ -301,6 +310,7 @@ async function hessianTraces(
   const kernels = scanned.flatMap((each) => each.kernels);
   const variables = kernels.map(({ variable }) => variable);
   const before = variables.map((variable) => tf.clone(variable));
+  const trained = variables.map(({ trainable }) => trainable);
   const sums = new Float64Array(scanned.length);
   const gradients = () =>
     lossAndGradients(() => {
@@ -309,6 +319,7 @@ async function hessianTraces(
       return each.reduce((sum, value) => tf.add(sum, value)) as tf.Scalar;
     }, variables).gradients;
   try {
+    for (const variable of variables) variable.trainable = true; // layers that are frozen count as well
     for (let probe = 0; probe < probes; probe++) {
       tf.tidy(() => {
         const random = new Random(seed, OWNER, probe);
@@ -343,6 +354,7 @@ async function hessianTraces(
   } finally {
     variables.forEach((variable, i) => {
       variable.assign(before[i]!);
+      variable.trainable = trained[i]!;
     });
     tf.dispose([before, xs, ys] as tf.TensorContainer);
   }

@@ -4,6 +4,7 @@ import { evaluate, fit, parametrizedWeights, summarize } from '@thimble/core';
 import {
   type BitSensitivity,
   bitsForBudget,
+  clusterWeights,
   gradualBits,
   quantizeByBits,
   sensitivityBits,
@@ -93,6 +94,27 @@ describe('sensitivityBits', () => {
     for (const method of ['loss', 'hessian'] as const) {
       const options = { data: examples, loss, method, bits: [4], probes: 2, progress: false };
       await expectNoLeaks(() => sensitivityBits(model, options));
+    }
+  });
+
+  it('counts layers that are frozen as the others', async () => {
+    const options = { data: data(), loss, method: 'hessian', bits: [2], progress: false } as const;
+    const { rows } = await sensitivityBits(classifier(), options);
+    const model = classifier();
+    model.layers[0]!.trainable = false;
+    expect((await sensitivityBits(model, options)).rows).toEqual(rows);
+    model.layers[2]!.trainable = false;
+    expect((await sensitivityBits(model, options)).rows).toEqual(rows);
+    expect(model.trainableWeights).toEqual([]);
+  });
+
+  it('refuses kernels that are made, not stored', async () => {
+    const model = classifier();
+    clusterWeights(model, { clusters: 4, targets: model.layers[2]!.name });
+    for (const method of ['loss', 'hessian'] as const) {
+      await expect(
+        sensitivityBits(model, { data: data(), loss, method, progress: false }),
+      ).rejects.toThrow(`"kernel" of layer "${model.layers[2]!.name}" is made by ThimbleCodebook`);
     }
   });
 
