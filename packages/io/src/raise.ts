@@ -189,7 +189,11 @@ function innerOf(layer: Layer): Layer {
 /** The class with an operation's name, of all that are registered. */
 function layerOf({ op, layer: name }: GraphNode, config: Config): Layer {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
-  const className = Object.keys(classNameMap).find((known) => opOfClass(known) === op);
+  const className = Object.keys(classNameMap).find(
+    // Activation functions, initializers and optimizers are registered there too: "softmax" before "Softmax".
+    (known) =>
+      opOfClass(known) === op && classNameMap[known]![0].prototype instanceof tfl.layers.Layer,
+  );
   if (!className || op === 'rnn' || op === 'stackedRNNCells') {
     throw new UnsupportedError(
       `Layer "${name}" is a ${op}: no layer class of that name is registered. Import the package that defines it.`,

@@ -57,6 +57,20 @@ describe.each(MODELS)('%s', (name) => {
   });
 });
 
+it('layers that are called as an activation function is', async () => {
+  const { softmax, elu, activation } = tfl.layers;
+  const layers = [elu({ inputShape: [5] }), activation({ activation: 'elu' }), softmax()];
+  const model = tfl.sequential({ layers });
+  const again = await load(await encode(model));
+  expect(again.layers.map((layer) => layer.getClassName())).toEqual([
+    'InputLayer',
+    'ELU',
+    'Activation',
+    'Softmax',
+  ]);
+  expect(outputsOf(again)).toEqual(outputsOf(model));
+});
+
 it('other notes in a file give what encoding with them gives', async () => {
   const model = modelNamed('sequential');
   const [labels, report] = [['ä', 'b'], { accuracy: 0.5, steps: [{ name: 'prune' }] }];
