@@ -1,5 +1,5 @@
 // What every operation does with whole numbers.
-import { DataError, UnsupportedError } from '@thimble/base';
+import { DataError, sizeOf, UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode } from './graph.ts';
 import type { IntegerRun } from './integer-executor.ts';
 import {
@@ -252,6 +252,9 @@ const handOn: Rule = ({ inputs }) => inputs[0]!;
 /** The axes in another arrangement, values in the same order. */
 const reshape: Rule = ({ node, inputs }) => {
   const input = inputs[0]!;
+  if (node.attributes.dataFormat === 'channelsFirst') {
+    throw new UnsupportedError(`runInteger: "${node.name}" has its channels first.`);
+  }
   return { ...input, shape: [input.shape[0]!, ...(node.outputs[0] as number[])] };
 };
 
@@ -263,7 +266,8 @@ const elementwise =
   ): Rule =>
   ({ node, inputs }) => {
     const [first, ...others] = inputs.map((input) => dequantize(input)) as [Float32Array];
-    if (inputs.some(({ data }) => data.length !== first.length)) {
+    const size = inputs[0]!.shape[0]! * sizeOf(node.outputs[0] as number[]);
+    if (inputs.some(({ data }) => data.length !== size)) {
       throw new UnsupportedError(
         `runInteger: "${node.name}" broadcasts inputs of different shapes.`,
       );

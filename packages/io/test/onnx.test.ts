@@ -159,6 +159,13 @@ describe('what cannot be written', () => {
     expect(() => toOnnx(sequential(flat))).toThrow(/TimeDistributed/);
     const norm = layers.batchNormalization({ axis: 1, inputShape: [3, 2], name: 'norm' });
     expect(() => toOnnx(sequential(norm))).toThrow(/"norm" is along axis 1/);
+    const first = { dataFormat: 'channelsFirst', inputShape: [3, 2, 2], name: 'own' } as const;
+    for (const layer of [
+      layers.flatten(first as never),
+      layers.globalMaxPooling2d(first as never),
+    ]) {
+      expect(() => toOnnx(sequential(layer))).toThrow(/"own" has its channels first/);
+    }
   });
 
   it('refuses activations of more than 8 bits', async () => {

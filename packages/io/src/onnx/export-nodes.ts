@@ -3,7 +3,7 @@ import { sizeOf, UnsupportedError } from '@thimble/base';
 import type { GraphNode, Shape } from '@thimble/graph';
 import { activated, activationNode } from './export-activations.ts';
 import { bias, type Kernel, kernel, type Site, storedWeight, vector } from './export-weights.ts';
-import { type Sizes, windows } from './export-windows.ts';
+import { checkLast, type Sizes, windows } from './export-windows.ts';
 import type { Value } from './writer.ts';
 
 type Rule = (site: Site) => Value;
@@ -186,6 +186,7 @@ const pooling =
 const globalPooling =
   (op: string): Rule =>
   ({ node, writer, inputs }) => {
+    checkLast(node);
     const input = writer.first(inputs[0]!);
     const pooled = writer.add(op, [input.name], {}, `${node.name}/pooled`);
     const name = writer.flat(pooled, node.name);
@@ -193,6 +194,7 @@ const globalPooling =
   };
 
 const flatten: Rule = ({ node, writer, inputs }) => {
+  checkLast(node);
   const [input] = inputs as [Value];
   const shape = node.outputs[0]!;
   if (input.shape.length === 1) return input;

@@ -19,12 +19,8 @@ export function windows(
   from: Shape,
   to: Shape,
 ): Attributes {
-  const { strides, padding, dilationRate, poolSize, dataFormat } = node.attributes;
-  if (dataFormat === 'channelsFirst') {
-    throw new UnsupportedError(
-      `toOnnx: layer "${node.layer}" has its channels first. Use channelsLast: ONNX gets them in front all the same.`,
-    );
-  }
+  checkLast(node);
+  const { strides, padding, dilationRate, poolSize } = node.attributes;
   const sizes = from.slice(0, -1);
   const each = (value: unknown): number[] => {
     const list = [value ?? 1].flat() as number[];
@@ -46,4 +42,12 @@ export function windows(
   const before = whole.map((n) => Math.floor(n / 2));
   const pads = [...before, ...whole.map((n, i) => n - before[i]!)];
   return pads.some((n) => n > 0) ? { ...spaced, pads } : spaced;
+}
+
+/** @throws {UnsupportedError} for a layer that takes images with their channels first. */
+export function checkLast({ layer, attributes }: GraphNode): void {
+  if (attributes.dataFormat !== 'channelsFirst') return;
+  throw new UnsupportedError(
+    `toOnnx: layer "${layer}" has its channels first. Use channelsLast: ONNX gets them in front all the same.`,
+  );
 }
