@@ -318,6 +318,46 @@ describe('networks equal those of tfjs', () => {
     ));
 });
 
+test.each([
+  [[5, 4, 4], [2]],
+  [[5, 4, 4], [1]],
+  [
+    [5, 4, 4],
+    [1, 3],
+  ],
+  [
+    [5, 4, 4],
+    [1, 2, 3],
+  ],
+  [[4, 4], [2]],
+  [[4, 4], [1]],
+])('prelu of [%s] whose slopes are shared along %s', (inputShape, sharedAxes) => {
+  const layer = layers.prelu({ sharedAxes, inputShape });
+  return expectSame(tfl.sequential({ layers: [layer] }), 8);
+});
+
+test('flatten of images with their channels first', () => {
+  const flatten = layers.flatten({ dataFormat: 'channelsFirst', inputShape: [3, 4, 2] } as never);
+  return expectSame(tfl.sequential({ layers: [flatten, layers.dense({ units: 3 })] }), 9);
+});
+
+test('what would be broadcast, or has its channels first, is refused', async () => {
+  const [a, b] = [tfl.input({ shape: [2, 1, 3] }), tfl.input({ shape: [1, 2, 3] })];
+  const sum = layers.add({ name: 'sum' }).apply([a, b]) as tfl.SymbolicTensor;
+  const wide = lower(tfl.model({ inputs: [a, b], outputs: sum }));
+  await expect(pack(wide)).rejects.toThrow(
+    '"sum": the packed runtime cannot run add with inputs of',
+  );
+  const pool = layers.globalMaxPooling2d({
+    name: 'pool',
+    dataFormat: 'channelsFirst',
+    inputShape: [3, 3, 3],
+  });
+  await expect(pack(lower(tfl.sequential({ layers: [pool] })))).rejects.toThrow('"pool"');
+  const softmax = layers.softmax({ name: 'turned', axis: 1, inputShape: [3, 3] });
+  await expect(pack(lower(tfl.sequential({ layers: [softmax] })))).rejects.toThrow('"turned"');
+});
+
 test('what it cannot run is named', async () => {
   const model = tfl.sequential({
     layers: [layers.lstm({ units: 2, inputShape: [3, 4], name: 'memory' })],

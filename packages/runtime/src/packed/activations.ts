@@ -44,8 +44,13 @@ export function endingOf(node: GraphNode): Ending {
       return curve(CURVES.elu, (alpha as number | undefined) ?? 1);
     case 'binaryActivation':
       return curve(CURVES.sign, attributes.values === 'zeroOne' ? 0 : -1, 1);
-    case 'softmax':
-      return { ...NONE, curve: 'softmax' };
+    case 'softmax': {
+      const { axis = -1 } = attributes;
+      if (axis === -1 || axis === node.outputs[0]!.length) return { ...NONE, curve: 'softmax' };
+      throw new UnsupportedError(
+        `layer "${layer}": the packed runtime cannot run softmax along axis ${axis}. Use axis -1, behind permute where it must be another.`,
+      );
+    }
   }
   const name = camelCase(String(activation ?? 'linear'));
   const ending = BY_NAME[name];

@@ -279,6 +279,7 @@ class Reading implements Builder {
   #pool(node: GraphNode, value: Value, shape: number[]): void {
     const mean = /average/i.test(node.op);
     const whole = /^global/.test(node.op);
+    if (node.attributes.dataFormat === 'channelsFirst') throw unsupported(node, 'channelsFirst');
     this.wiring.answer(node, {
       kind: 'pool',
       layer: node.layer,
@@ -349,7 +350,9 @@ class Reading implements Builder {
 
   #combine(node: GraphNode, given: Value[], shape: number[]): void {
     const [first, second] = given as [Value, Value];
-    if (given.some(({ size, planes }) => size !== first.size || planes !== first.planes)) {
+    // Inputs of one size may still be broadcast: [2, 1] and [1, 2].
+    const whole = shape.reduce((n, size) => n * size, 1);
+    if (given.some(({ size, planes }) => size !== whole || planes !== first.planes)) {
       throw unsupported(node, 'inputs of different shapes');
     }
     if (node.op === 'add' && given.length === 2 && !node.codes && first !== second) {

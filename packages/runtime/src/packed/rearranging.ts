@@ -6,7 +6,8 @@ type Rearranging = (view: View, node: GraphNode, shape: readonly number[]) => Vi
 
 /** By operation: what it makes of a view; undefined where it cannot be one. */
 export const REARRANGING: Record<string, Rearranging> = {
-  flatten: (view, _node, shape) => reshaped(view, shape),
+  flatten: (view, { attributes }, shape) =>
+    reshaped(attributes.dataFormat === 'channelsFirst' ? channelsLast(view) : view, shape),
   reshape: (view, _node, shape) => reshaped(view, shape),
   permute: (view, { attributes }) =>
     permuted(
@@ -33,6 +34,12 @@ export const REARRANGING: Record<string, Rearranging> = {
         }))
       : undefined,
 };
+
+/** With the first axis behind the others. */
+function channelsLast(view: View): View {
+  const axes = view.shape.map((_, axis) => axis);
+  return permuted(view, [...axes.slice(1), 0]);
+}
 
 type Pair = [before: number, after: number];
 
