@@ -117,6 +117,18 @@ function sequence(): tfl.LayersModel {
   });
 }
 
+/** Outputs that are one value under two names: images and vectors, in either order. */
+function twice(): tfl.LayersModel {
+  const { layers } = tfl;
+  const on = (layer: tfl.layers.Layer, input: Symbolic) => layer.apply(input) as Symbolic;
+  const x = tfl.input({ shape: [5, 6, 2], name: 'x' });
+  const a = on(layers.conv2d({ filters: 3, kernelSize: 2, activation: 'relu', name: 'a' }), x);
+  const b = on(layers.dropout({ rate: 0.5, name: 'b' }), a);
+  const c = on(layers.dense({ units: 4, name: 'c' }), on(layers.globalAveragePooling2d({}), a));
+  const d = on(layers.activation({ activation: 'linear', name: 'd' }), c);
+  return tfl.model({ inputs: x, outputs: [a, b, d, c], name: 'twice' });
+}
+
 const makers: Record<string, () => tfl.LayersModel> = {
   'LeNet-5': () => models.lenet5({ inputShape: [20, 20, 1], seed: 1 }),
   MobileNet: () => models.mobileNet({ inputShape: [14, 14, 1], seed: 1 }),
@@ -129,6 +141,7 @@ const makers: Record<string, () => tfl.LayersModel> = {
     }),
   'residual and concat': branched,
   sequence,
+  'outputs that are the same': twice,
 };
 
 /** Their names. */

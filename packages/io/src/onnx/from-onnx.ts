@@ -190,7 +190,10 @@ function addOutput(reader: OnnxReader, name: string, asInFile: boolean): void {
   if (!value) throw new FileFormatError(`fromOnnx: no node gives the output "${name}".`);
   if (asInFile || value.layout === 'flat') value = reader.last(value, name);
   if (value.layout === 'pooled') value = reader.first(value, name);
-  if (value.code) {
+  const { node, output } = value.source;
+  // A model of TensorFlow.js cannot give one value twice.
+  const given = reader.graph.outputs.some((end) => end.node === node && end.output === output);
+  if (value.code || given) {
     const { shape, layout } = value;
     const attributes = { activation: 'linear' };
     value = reader.add(name, { op: 'activation', attributes, inputs: [value], shape }, layout);

@@ -2,7 +2,14 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import { lower } from '@thimble/core';
-import { type Graph, type GraphNode, plainGraph, type Shape, validateGraph } from '@thimble/graph';
+import {
+  type Graph,
+  type GraphNode,
+  plainGraph,
+  type Shape,
+  type Source,
+  validateGraph,
+} from '@thimble/graph';
 import { groupedConvolution } from './export-groups.ts';
 import { exportNode } from './export-nodes.ts';
 import { ELEMENTS, encodeModel, type OnnxValueInfo } from './messages.ts';
@@ -89,19 +96,13 @@ export function graphToOnnx(given: Graph, options: ToOnnxOptions = {}): Uint8Arr
     const code = codes?.output;
     values.set(node.name, code ? writer.rounded(made, checkedCode(node, code)) : made);
   }
-  const taken = new Set(inputs.map(({ name }) => name));
-  const outputs = graph.outputs.map(({ node }) => {
+  const ends = graph.outputs.map(({ node }): Value => {
     const value = values.get(node)!;
     const placed = inFront ? writer.first(value) : writer.last(value);
-    let { name } = placed.layout === 'flat' ? writer.last(placed) : placed;
-    if (taken.has(name)) name = writer.add('Identity', [name], {}, node);
-    else if (name !== node && !taken.has(node)) {
-      writer.swap(name, node);
-      name = node;
-    }
-    taken.add(name);
-    return infoOf({ ...placed, name });
+    return placed.layout === 'flat' ? writer.last(placed) : placed;
   });
+  nameOutputs(writer, ends, graph.outputs, new Set(inputs.map(({ name }) => name!)));
+  const outputs = ends.map(infoOf);
   writer.prune(outputs.map(({ name }) => name!));
   return encodeModel({
     irVersion: IR_VERSION,
@@ -115,6 +116,29 @@ export function graphToOnnx(given: Graph, options: ToOnnxOptions = {}): Uint8Arr
       outputs,
     },
   });
+}
+
+/** Gives outputs the names of their nodes, where no input has them; a value that goes out twice is copied. */
+function nameOutputs(
+  writer: OnnxWriter,
+  ends: Value[],
+  sources: readonly Source[],
+  taken: Set<string>,
+): void {
+  for (const [i, { node }] of sources.entries()) {
+    const end = ends[i]!;
+    let { name } = end;
+    if (taken.has(name)) name = writer.add('Identity', [name], {}, node);
+    if (name !== node && !taken.has(node)) {
+      writer.swap(name, node);
+      // The others may go by either name.
+      const other = (own: string) => (own === name ? node : own === node ? name : own);
+      for (const [k, value] of ends.entries()) ends[k] = { ...value, name: other(value.name) };
+      name = node;
+    }
+    ends[i] = { ...end, name };
+    taken.add(name);
+  }
 }
 
 function infoOf({ name, shape, layout }: Value): OnnxValueInfo {
