@@ -52,6 +52,7 @@ const KNOWN_ACTIVATIONS = new Set([
   'logSoftmax',
   'swish',
   'mish',
+  'gelu',
 ]);
 
 /** 'hardSigmoid' for 'hard_sigmoid'. */
@@ -59,15 +60,21 @@ export function camel(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** Makes the layer, not built. @throws {UnsupportedError} naming one that TensorFlow.js has not. */
-export function layerOfKeras({ class_name: className, config, name }: KerasLayer): Layer {
+/**
+ * Makes the layer, not built, for inputs of `rank` axes, the batch's included.
+ *
+ * @throws {UnsupportedError} naming one that TensorFlow.js has not, or computes otherwise.
+ */
+export function layerOfKeras(layer: KerasLayer, rank: number): Layer {
+  const { class_name: className, config, name } = layer;
   const called = (config.name ?? name ?? className) as string;
   const refuse = (why: string) =>
     new UnsupportedError(
       `loadKeras: layer "${called}", a ${className}, ${why}. Take it out or replace it in Keras.`,
     );
   if (className === 'TimeDistributed' || className === 'Bidirectional') {
-    const inner = layerOfKeras(config.layer as unknown as KerasLayer);
+    const inside = className === 'TimeDistributed' ? rank - 1 : rank;
+    const inner = layerOfKeras(config.layer as unknown as KerasLayer, inside);
     if (className === 'TimeDistributed') {
       return tfl.layers.timeDistributed({ name: called, layer: inner });
     }
@@ -92,7 +99,7 @@ export function layerOfKeras({ class_name: className, config, name }: KerasLayer
     }
   }
   given.name = called;
-  return special(className, given, refuse) ?? generic(className, given, refuse);
+  return special(className, given, rank, refuse) ?? generic(className, given, refuse);
 }
 
 type Refuse = (why: string) => UnsupportedError;
@@ -106,13 +113,37 @@ function activationOf(value: Json, refuse: Refuse): string {
   return known;
 }
 
-/** Layers whose arguments differ. */
+/** Layers whose arguments differ, or some of whose arguments TensorFlow.js takes and computes otherwise. */
 function special(
   className: string,
   given: serialization.ConfigDict,
+  rank: number,
   refuse: Refuse,
 ): Layer | undefined {
   switch (className) {
+    case 'Concatenate':
+      // TensorFlow.js takes any negative axis for the last one.
+      if ((given.axis as number) < 0) given.axis = rank + (given.axis as number);
+      return undefined;
+    case 'Conv1D':
+      if (given.padding === 'causal')
+        throw refuse('has causal padding, which TensorFlow.js has not');
+      return undefined;
+    case 'DepthwiseConv2D':
+      if ([given.dilationRate ?? 1].flat().some((rate) => rate !== 1)) {
+        throw refuse('has a dilation rate, which TensorFlow.js computes without');
+      }
+      return undefined;
+    case 'Softmax':
+      if ((given.axis ?? -1) === -1 || given.axis === rank - 1) return undefined;
+      throw refuse(`is along axis ${given.axis}; TensorFlow.js has it along the last one alone`);
+    case 'UpSampling2D':
+      if ((given.interpolation ?? 'nearest') === 'nearest') return undefined;
+      throw refuse(
+        `has ${given.interpolation} interpolation, which TensorFlow.js computes otherwise`,
+      );
+    case 'Identity':
+      return tfl.layers.activation({ activation: 'linear', name: given.name as string });
     case 'GRU':
       if (given.resetAfter === false) return undefined;
       if (given.dropout || given.recurrentDropout) {
@@ -138,7 +169,8 @@ function special(
 
 function generic(className: string, given: serialization.ConfigDict, refuse: Refuse): Layer {
   const { classNameMap } = tf.serialization.SerializationMap.getMap();
-  if (!Object.hasOwn(classNameMap, className) || className === 'RNN') {
+  const known = Object.hasOwn(classNameMap, className) && classNameMap[className]![0];
+  if (!known || !(known.prototype instanceof tfl.layers.Layer) || className === 'RNN') {
     throw refuse('is of a kind that TensorFlow.js has not');
   }
   try {

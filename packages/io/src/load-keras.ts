@@ -117,11 +117,11 @@ function modelOf({ class_name: className, config }: KerasLayer, made: Layer[]): 
   );
 }
 
-function entryOf(layer: KerasLayer, made: Layer[]): Entry {
+function entryOf(layer: KerasLayer, input: Symbolic, made: Layer[]): Entry {
   const name = (layer.config.name ?? layer.name) as string;
   const isModel = ['Sequential', 'Functional', 'Model'].includes(layer.class_name);
   const inner = isModel ? modelOf(layer, made) : undefined;
-  const own = inner?.model ?? layerOfKeras(layer);
+  const own = inner?.model ?? layerOfKeras(layer, input.shape.length);
   if (!inner) made.push(own);
   return { name, className: layer.class_name, layer: own, ...(inner ? { inner } : {}) };
 }
@@ -156,9 +156,9 @@ function sequential(config: Dictionary, made: Layer[]): Made {
       input = inputOf(`${own.name}_input`, shape ?? null);
       value = input;
     }
-    const entry = entryOf(layer, made);
+    const entry = entryOf(layer, value, made);
     entries.push(entry);
-    value = entry.layer.apply(value) as Symbolic;
+    value = applied(entry, layer, value)[0]!;
   }
   if (!input || !value) throw new FileFormatError('loadKeras: a model has no layers.');
   const model = tfl.model({ inputs: input, outputs: value, name: config.name as string });
@@ -191,13 +191,13 @@ function functional(config: Dictionary, made: Layer[]): Made {
         const inputs = item.calls[item.done]!.map(take);
         if (inputs.some((input) => !input)) break;
         if (!item.entry) {
-          item.entry = entryOf(item.layer, made);
+          item.entry = entryOf(item.layer, inputs[0]!, made);
           entries.push(item.entry);
         }
         const values = inputs as Symbolic[];
         const given = values.length === 1 && !isMerge(item.layer) ? values[0]! : values;
-        const { name, layer } = item.entry;
-        outputs.set(`${name}:${item.done}`, [layer.apply(given)].flat() as Symbolic[]);
+        const { entry } = item;
+        outputs.set(`${entry.name}:${item.done}`, applied(entry, item.layer, given));
         item.done++;
         progress = true;
       }
@@ -210,7 +210,7 @@ function functional(config: Dictionary, made: Layer[]): Made {
     );
   }
   const ends = (list: Json) =>
-    (Array.isArray((list as Json[])[0]) ? (list as Json[]) : [list]).map((history) => {
+    endsOf(list).map((history) => {
       const value = take(history);
       if (!value)
         throw new FileFormatError('loadKeras: an input or output of the model is not there.');
@@ -222,6 +222,38 @@ function functional(config: Dictionary, made: Layer[]): Made {
     outputs: ends(config.output_layers!),
   });
   return { model, assign: (weights) => assignAll(entries, weights) };
+}
+
+/** One end, a list of them, or a dictionary. */
+function endsOf(list: Json): Json[] {
+  if (!Array.isArray(list)) return Object.values(list ?? {});
+  return Array.isArray(list[0]) ? list : [list];
+}
+
+/**
+ * What a layer gives. Batch normalisation along another axis than the last, which TensorFlow.js computes as along
+ * that, is computed with its axis behind the others.
+ */
+function applied(
+  { layer }: Entry,
+  { config }: KerasLayer,
+  given: Symbolic | Symbolic[],
+): Symbolic[] {
+  if (layer.getClassName() !== 'BatchNormalization' || Array.isArray(given)) {
+    return [layer.apply(given)].flat() as Symbolic[];
+  }
+  const rank = given.shape.length;
+  const [named] = [config.axis ?? -1].flat() as [number];
+  const axis = named < 0 ? rank + named : named;
+  const others = given.shape.map((_, i) => i).filter((i) => i > 0 && i !== axis);
+  const { permute } = tfl.layers;
+  (layer as unknown as { axis: number }).axis = -1;
+  if (axis === rank - 1) return [layer.apply(given) as Symbolic];
+  const turned = layer.apply(permute({ dims: [...others, axis] }).apply(given)) as Symbolic;
+  const back = [...others, axis].map((_, i) => {
+    return i + 1 === axis ? rank - 1 : others.indexOf(i + 1) + 1;
+  });
+  return [permute({ dims: back }).apply(turned) as Symbolic];
 }
 
 function isMerge({ class_name: name }: KerasLayer): boolean {

@@ -76,6 +76,15 @@ def bidirectional_gru():
     )
 
 
+def axes():
+    x = keras.Input((4, 3, 2))
+    normal = layers.BatchNormalization(axis=1)
+    both = layers.Concatenate(axis=-2)([normal(x), layers.Identity()(x)])
+    flat = layers.Flatten()(layers.BatchNormalization(axis=-2)(both))
+    scores = layers.Dense(3, activation="gelu")(flat)
+    return keras.Model(x, {"image": both, "scores": scores}, name="axes")
+
+
 def unsupported():
     return keras.Sequential(
         [keras.Input((4, 8)), layers.GroupNormalization(2, name="groups"), layers.Flatten()],
@@ -86,7 +95,7 @@ def unsupported():
 
 
 rng = np.random.default_rng(3)
-for make in [sequential, functional, recurrent, bidirectional_gru, unsupported]:
+for make in [sequential, functional, recurrent, bidirectional_gru, unsupported, axes]:
     model = make()
     for variable in model.weights:
         if "seed" in variable.path:
@@ -105,6 +114,7 @@ for make in [sequential, functional, recurrent, bidirectional_gru, unsupported]:
         for i in model.inputs
     ]
     outputs = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+    outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     with open(f"{name}.json", "w") as file:
         json.dump(
