@@ -16,7 +16,13 @@ import { quantize } from '@thimble/quantization';
 import { decode } from '@thimble/runtime';
 import { useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
-import { decodeModel } from '../src/onnx/messages.ts';
+import {
+  ATTRIBUTES,
+  decodeModel,
+  encodeModel,
+  type OnnxNode,
+  type OnnxTensor,
+} from '../src/onnx/messages.ts';
 import { expectClose, inFront, made, NETS, predicted } from './onnx-nets.ts';
 
 useCpu();
@@ -54,6 +60,26 @@ describe('what others wrote', () => {
     expectClose(turned!.dataSync(), y[3]!.data, 1e-6);
     const back = tf.transpose(pooled as tf.Tensor4D, [0, 3, 1, 2]);
     expectClose(back.dataSync(), y[4]!.data, 1e-6);
+  });
+
+  it('reads constants of nodes that stand between a layer and what ends it, as PyTorch writes them', () => {
+    const { conv2d } = tfl.layers;
+    const layer = conv2d({ filters: 2, kernelSize: 1, activation: 'relu6', inputShape: [2, 2, 1] });
+    const model = tfl.sequential({ layers: [layer] });
+    const file = decodeModel(toOnnx(model));
+    const { nodes, initializers } = file.graph!;
+    const clip = nodes.findIndex(({ op }) => op === 'Clip');
+    const bounds = nodes[clip]!.inputs.slice(1).map((name): OnnxNode => {
+      const place = initializers.findIndex((tensor) => tensor.name === name);
+      const [t] = initializers.splice(place, 1) as [OnnxTensor];
+      const value = { name: 'value', type: ATTRIBUTES.tensor, t, floats: [], ints: [] };
+      return { op: 'Constant', inputs: [], outputs: [name], attributes: [value] };
+    });
+    nodes.splice(clip, 0, ...bounds);
+    const again = fromOnnx(encodeModel(file));
+    expect(again.layers.map((own) => own.getClassName())).toEqual(['InputLayer', 'Conv2D']);
+    const x = tf.tensor([-9, -1, 2, 30], [1, 2, 2, 1]);
+    expectClose(predicted(again, x)[0]!.dataSync(), predicted(model, x)[0]!.dataSync(), 1e-6);
   });
 
   it.each(['u8s8', 's8s8'])('runs %s of onnxruntime in integers', async (name) => {

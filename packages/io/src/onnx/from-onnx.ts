@@ -105,6 +105,12 @@ function read(bytes: Uint8Array, asInFile: boolean): Graph {
   for (const info of file.inputs) {
     if (!reader.isConstant(info.name)) addInput(reader, info, asInFile);
   }
+  // A node may look ahead to one whose constants come in between: PyTorch writes the bounds of a Clip there.
+  for (const node of file.nodes) {
+    if (node.op !== 'Constant' || node.domain) continue;
+    constant(reader, node);
+    reader.done.add(node);
+  }
   for (const node of file.nodes) {
     if (reader.done.has(node)) continue;
     const { op = '', domain = '' } = node;
@@ -218,7 +224,7 @@ const cast: Rule = (reader, node) => {
 const constant: Rule = (reader, node) => {
   const value = node.attributes.find(({ name }) => name === 'value')?.t;
   if (!value) throw new UnsupportedError(`${at(node)} has no tensor as its value.`);
-  reader.setConstant(node.outputs[0]!, constantOf(value));
+  if (node.outputs[0]) reader.setConstant(node.outputs[0], constantOf(value));
 };
 
 /** The scale and zero point of codes for a whole value. */
