@@ -1,7 +1,7 @@
 // From a network as plain data to a tfjs-layers model; the way back from core's `lower`.
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { NoMatchError, ShapeError, UnsupportedError } from '@thimble/base';
+import { NoMatchError, ShapeError, sizeOf, UnsupportedError } from '@thimble/base';
 import { layerFromConfig, opOfClass, storedVariable } from '@thimble/core';
 import type { Graph, GraphNode, Shape } from '@thimble/graph';
 
@@ -43,6 +43,18 @@ class Builder {
 
   model(): tfl.LayersModel {
     const { nodes, inputs, outputs, name } = this.#graph;
+    const stored = Object.values(this.#graph.weights);
+    const entries = stored.reduce((sum, { encoding }) => sum + sizeOf(encoding.shape), 0);
+    withinBudget(FREE_ENTRIES + entries, () => this.#all(nodes));
+    const value = (node: string, output: number) => this.#values.get(node)![output]!;
+    return tfl.model({
+      name,
+      inputs: inputs.map((input) => value(input, 0)),
+      outputs: outputs.map(({ node, output }) => value(node, output)),
+    });
+  }
+
+  #all(nodes: readonly GraphNode[]): void {
     for (const node of nodes) {
       if (this.#values.has(node.name)) continue;
       if (node.op === 'input') this.#values.set(node.name, [this.#input(node)]);
@@ -50,12 +62,6 @@ class Builder {
         this.#bidirectional(node);
       } else this.#values.set(node.name, this.#apply(node));
     }
-    const value = (node: string, output: number) => this.#values.get(node)![output]!;
-    return tfl.model({
-      name,
-      inputs: inputs.map((input) => value(input, 0)),
-      outputs: outputs.map(({ node, output }) => value(node, output)),
-    });
   }
 
   /** Frees the layers that were made. */
@@ -163,6 +169,40 @@ class Builder {
     for (let i = 1; this.#names.has(free); i++) free = `${name}_${i}`;
     this.#names.add(free);
     return free;
+  }
+}
+
+/** Entries that the weights of layers may have beside those that are stored. */
+const FREE_ENTRIES = 2 ** 20;
+const MOST_AXES = 8;
+
+/**
+ * Makes layers whose weights have at most `entries` entries: those that a file asks for are made before it is known
+ * that it has no values for them.
+ *
+ * @throws {ShapeError} for more.
+ */
+function withinBudget(entries: number, make: () => void): void {
+  // Protected, but all layers make their weights with it, those inside others too.
+  const prototype = tfl.layers.Layer.prototype as unknown as {
+    addWeight(this: Layer, name: string, shape: Shape, ...rest: unknown[]): unknown;
+  };
+  const stock = prototype.addWeight;
+  let left = entries;
+  prototype.addWeight = function (name, shape, ...rest) {
+    const size = shape.length > MOST_AXES ? Number.NaN : sizeOf(shape as number[]);
+    left -= size;
+    if (!(left >= 0 && Number.isInteger(size))) {
+      throw new ShapeError(
+        `"${name}" of layer "${this.name}" would have the shape [${shape.slice(0, MOST_AXES)}], more than there are values for.`,
+      );
+    }
+    return stock.call(this, name, shape, ...rest);
+  };
+  try {
+    make();
+  } finally {
+    prototype.addWeight = stock;
   }
 }
 

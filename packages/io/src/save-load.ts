@@ -1,6 +1,6 @@
 // .thimble files by address: written all at once, read as plain tfjs-layers models.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkOptions, writeBytes } from '@thimble/base';
+import { checkOptions, FileFormatError, ThimbleError, writeBytes } from '@thimble/base';
 import { type DecodeOptions, decode } from '@thimble/runtime';
 import { type Encoded, type EncodeOptions, encodeWithReport } from './encode.ts';
 import { bytesAt, pathOf, streamAt } from './files.ts';
@@ -49,7 +49,13 @@ export async function load(
     typeof source === 'string' ? await at(source, options) : source,
     options,
   );
-  return modelOfGraph(graph);
+  try {
+    return modelOfGraph(graph);
+  } catch (error) {
+    if (error instanceof ThimbleError) throw error;
+    const { message } = error as Error;
+    throw new FileFormatError(`load: the network of the file makes no sense: ${message}`);
+  }
 }
 
 async function at(address: string, { signal }: DecodeOptions) {

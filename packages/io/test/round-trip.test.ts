@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { FileFormatError, NoMatchError, OptionError } from '@thimble/base';
+import { FileFormatError, NoMatchError, OptionError, ThimbleError } from '@thimble/base';
 import { lower } from '@thimble/core';
 import {
   encode,
+  encodeGraph,
   encodeWithReport,
   load,
   registerFileHandlers,
@@ -69,6 +70,36 @@ it('layers that are called as an activation function is', async () => {
     'Softmax',
   ]);
   expect(outputsOf(again)).toEqual(outputsOf(model));
+});
+
+describe('files that describe what cannot be', () => {
+  const refused = async (message: string, change: (graph: ReturnType<typeof lower>) => void) => {
+    const graph = lower(modelNamed('sequential'));
+    change(graph);
+    const before = tf.memory().numTensors;
+    const { bytes } = encodeGraph(graph);
+    await expect(load(bytes)).rejects.toThrow(message);
+    await expect(load(bytes)).rejects.toThrow(ThimbleError);
+    expect(tf.memory().numTensors).toBe(before);
+  };
+  const nodeOf = (graph: ReturnType<typeof lower>, op: string) =>
+    graph.nodes.find((node) => node.op === op)!;
+
+  it('refuses a layer of more weights than there are values, before it makes them', () =>
+    refused('more than there are values', (graph) => {
+      nodeOf(graph, 'dense').attributes.units = 2 ** 28;
+    }));
+
+  it('refuses axes beyond all sense', () =>
+    refused('more than there are values', (graph) => {
+      const node = nodeOf(graph, 'batchNormalization');
+      Object.assign(node, { op: 'prelu', weights: {}, attributes: { sharedAxes: [2 ** 31 - 1] } });
+    }));
+
+  it('refuses by name what TensorFlow.js refuses', () =>
+    refused('makes no sense', (graph) => {
+      nodeOf(graph, 'depthwiseConv2d').op = 'input';
+    }));
 });
 
 it('other notes in a file give what encoding with them gives', async () => {

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { FileFormatError, OptionError } from '@thimble/base';
-import { encode } from '@thimble/io';
+import { encode, encodeGraph } from '@thimble/io';
 import { useCpu } from '@thimble/testing';
 import { expect, test } from 'vitest';
 import { load } from '../src/index.ts';
-import { expected, fill, inputsFor } from './networks.ts';
+import { expected, fill, inputsFor, lower } from './networks.ts';
 
 useCpu();
 const { layers } = tfl;
@@ -68,4 +68,14 @@ test('an option that it does not know is refused, and so is what is no file', as
   const bytes = await encode(network());
   await expect(load(bytes, { thread: 2 } as never)).rejects.toThrow(OptionError);
   await expect(load(Uint8Array.of(1, 2, 3))).rejects.toThrow(FileFormatError);
+});
+
+test('a small file whose values would fill the memory is refused, and one that makes no sense', async () => {
+  const graph = lower(network());
+  graph.nodes[0]!.outputs[0] = [2 ** 14, 2 ** 14, 2];
+  await expect(load(encodeGraph(graph).bytes)).rejects.toThrow('Give load a larger maxBytes');
+  const bare = lower(network());
+  bare.weights = {};
+  for (const node of bare.nodes) node.weights = {};
+  await expect(load(encodeGraph(bare).bytes)).rejects.toThrow(FileFormatError);
 });
