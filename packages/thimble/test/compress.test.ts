@@ -240,6 +240,48 @@ test('slimmable takes what pruning has left', async () => {
   small.dispose();
 });
 
+test.each([
+  steps.quantize({ bits: 8, epochs: 1 }),
+  steps.removeChannels({ ratio: 0.25 }),
+  steps.slimmable({ widths: [0.5, 1], epochs: 1 }),
+])('what was pruned stays pruned in $name with training', async (step) => {
+  const { model: small, report } = await compressed({
+    steps: [steps.prune({ sparsity: 0.8, epochs: 0 }), step],
+  });
+  expect(report.steps[1]!.nonzero).toBeLessThanOrEqual(report.steps[0]!.nonzero);
+  small.dispose();
+});
+
+test('what was pruned stays pruned where batch normalisation becomes part of it', async () => {
+  const { layers, sequential } = tfl;
+  const normed = withSeed(1, () =>
+    sequential({
+      layers: [
+        layers.conv2d({ inputShape: [28, 28, 1], filters: 4, kernelSize: 5, strides: 3 }),
+        layers.batchNormalization(),
+        layers.flatten(),
+        layers.dense({ units: 10, activation: 'softmax' }),
+      ],
+    }),
+  );
+  const data = { train: train.take(200), validation: held.take(100) };
+  for (const epochs of [0, 1]) {
+    const { model: small, report } = await compress(normed, {
+      data,
+      steps: [
+        steps.prune({ sparsity: 0.8, epochs: 0 }),
+        steps.quantize({ bits: 8, epochs }),
+        steps.train({ epochs: 1 }),
+      ],
+      ...quiet,
+    });
+    // A fifth of 100 and 2560 entries of kernels, 14 biases.
+    expect(report.after.nonzero).toBeLessThanOrEqual(20 + 512 + 14);
+    small.dispose();
+  }
+  normed.dispose();
+});
+
 test('an early exit is put after the layer that does most of the work', async () => {
   const { model: small, report } = await compressed({
     steps: [steps.exits({ epochs: 1, accuracyDrop: 0.05 })],

@@ -11,6 +11,7 @@ import {
   quantize,
   quantizeAware,
 } from '@thimble/quantization';
+import { keepMasks } from '../masks.ts';
 import type { Job, StepKind } from '../step.ts';
 import { epochsSchema, TRAINING, type TrainingOptions, train } from '../training.ts';
 
@@ -116,6 +117,7 @@ async function quantizeNow(job: Job, options: QuantizeStepOptions): Promise<void
     progress: job.progress,
     ...(job.signal ? { signal: job.signal } : {}),
   });
+  await keepMasks(job.model, smaller);
   job.replace(smaller);
 }
 
@@ -139,6 +141,7 @@ function awareOptions(options: QuantizeStepOptions): QuantizeAwareOptions {
 async function quantizeTrained(job: Job, options: QuantizeStepOptions): Promise<void> {
   const { epochs = 0, activations } = options;
   const fused = await fuseBatchNorm(job.model);
+  await keepMasks(job.model, fused);
   job.replace(fused);
   quantizeAware(fused, awareOptions(options));
   const steps = epochs * Math.ceil(job.train.size / (options.batchSize ?? 64));

@@ -3,6 +3,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { summarize } from '@thimble/core';
 import { setWidth, slimmableTraining, toSlimmable } from '@thimble/dynamic';
 import type { Attribute } from '@thimble/graph';
+import { keepMasks } from '../masks.ts';
 import { scores } from '../measure.ts';
 import type { StepKind } from '../step.ts';
 import { epochsSchema, TRAINING, type TrainingOptions, train } from '../training.ts';
@@ -40,7 +41,9 @@ export const slimmableStep: StepKind<SlimmableStepOptions> = {
   },
   async run(job, options) {
     const { widths = WIDTHS, sandwich, epochs = 2 } = options;
-    job.replace(await toSlimmable(job.model, { widths }));
+    const slimmable = await toSlimmable(job.model, { widths });
+    await keepMasks(job.model, slimmable);
+    job.replace(slimmable);
     const callback = slimmableTraining(sandwich === undefined ? {} : { sandwich });
     await train(job, epochs, options, { callbacks: [callback] });
     const measured = await atEveryWidth(job.model, widths, async () => ({

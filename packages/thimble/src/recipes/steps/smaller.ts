@@ -4,6 +4,7 @@ import { type DecomposeMethod, decompose, decomposeReport } from '@thimble/archi
 import { OptionError } from '@thimble/base';
 import type { Attribute } from '@thimble/graph';
 import { removalReport, removeChannels } from '@thimble/pruning';
+import { keepMasks } from '../masks.ts';
 import type { StepKind } from '../step.ts';
 import { epochsSchema, TRAINING, type TrainingOptions, train } from '../training.ts';
 import { CRITERIA, type CriterionName, evidenceOf, LAYERS } from './prune.ts';
@@ -85,6 +86,7 @@ export const removeChannelsStep: StepKind<RemoveChannelsStepOptions> = {
       removed: removed.length,
     }));
     job.note({ groups });
+    await keepMasks(job.model, smaller);
     job.replace(smaller);
     await train(job, options.epochs ?? 1, options);
   },
