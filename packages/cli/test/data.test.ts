@@ -88,7 +88,7 @@ describe('NPY, as NumPy 2.4.6 saved it (np.save)', () => {
 
 describe('CSV', () => {
   test('names of columns, words as classes in alphabetical order', () => {
-    const found = parseCsv('a,species,b\n1,setosa,2\n3,iris,4\n', 'x.csv', 'species');
+    const found = parseCsv('a,species,b\n1,setosa,2\n3,iris,4\n', 'x.csv', { label: 'species' });
     expect(found.shape).toEqual([2]);
     expect(Array.from(found.row(1))).toEqual([3, 4]);
     expect(found.classNames).toEqual(['iris', 'setosa']);
@@ -96,10 +96,46 @@ describe('CSV', () => {
   });
 
   test('without names the last column is the label; one named "label" goes before it', () => {
-    expect(Array.from(parseCsv('1,2,0\n3,4,1', 'x.csv', undefined).labels.values)).toEqual([0, 1]);
-    const named = parseCsv('label,"b"\n7,"2.5"\n', 'x.csv', undefined);
+    expect(Array.from(parseCsv('1,2,0\n3,4,1', 'x.csv').labels.values)).toEqual([0, 1]);
+    const named = parseCsv('label,"b"\n7,"2.5"\n', 'x.csv');
     expect(Array.from(named.labels.values)).toEqual([7]);
     expect(Array.from(named.row(0))).toEqual([2.5]);
+  });
+
+  test('a first line of numbers and a word is an example', () => {
+    const found = parseCsv('5.1,setosa\n4.9,iris\n', 'x.csv');
+    expect(found.size).toBe(2);
+    expect(found.classNames).toEqual(['iris', 'setosa']);
+    expect(parseCsv('0,species\n4.9,iris\n', 'x.csv', { label: 'species' }).size).toBe(1);
+    expect(parseCsv('0,y\n4.9,iris\n', 'x.csv').size).toBe(1);
+    expect(parseCsv('0,figure\n4.9,1\n', 'x.csv').size).toBe(1);
+  });
+
+  test('a part of the classes keeps their numbers, columns are found by name', async () => {
+    const [train, test] = [join(folder, 'train.csv'), join(folder, 'test.csv')];
+    await writeFile(train, 'a,b,species\n1,2,ant\n3,4,bee\n5,6,cat\n');
+    await writeFile(test, 'species,b,a\ncat,8,7\nbee,10,9\n');
+    const model = modelFor([2], 3);
+    const about = { data: train, test, label: 'species' };
+    const parts = await loadParts(model, about, reading);
+    expect(valuesOf(parts.test!)).toMatchObject({ x: [7, 8, 9, 10], y: [0, 0, 1, 0, 1, 0] });
+    await writeFile(test, 'species,b,c\ncat,8,7\n');
+    await expect(loadParts(model, about, reading)).rejects.toThrow('has no column "a", which');
+    await writeFile(test, 'a,b,species\n1,2,dog\n');
+    await expect(loadParts(model, about, reading)).rejects.toThrow(
+      'line 2: "dog" is none of the classes ant, bee, cat.',
+    );
+  });
+
+  test('what the file of a network calls the classes says their numbers', async () => {
+    const path = join(folder, 'some.csv');
+    await writeFile(path, 'a,species\n1,cat\n2,bee\n');
+    const numbersBy = async (labels: string[]) => {
+      const { examples } = await loadExamples(modelFor([1], 3), { data: path }, reading, labels);
+      return Array.from(examples.labels.values);
+    };
+    expect(await numbersBy(['ant', 'bee', 'cat'])).toEqual([2, 1]);
+    expect(await numbersBy(['zero', 'one', 'two'])).toEqual([1, 0]); // other names: in alphabetical order
   });
 
   test.each([
@@ -109,7 +145,7 @@ describe('CSV', () => {
     ['nothing', '', undefined, 'has no lines'],
     ['names alone', 'a,y\n', undefined, 'no examples'],
   ])('refuses %s', (_, text, label, message) => {
-    expect(() => parseCsv(text, 'x.csv', label)).toThrow(message);
+    expect(() => parseCsv(text, 'x.csv', { label })).toThrow(message);
   });
 });
 

@@ -38,7 +38,8 @@ export async function evaluate(
   const file = await readModel(path);
   const early = exitRuleOf(file, options);
   const model = await file.model();
-  const { source, examples } = await loadExamples(model, options, context);
+  const { labels } = file.notes;
+  const { source, examples } = await loadExamples(model, options, context, labels);
   const { engine, values, exits } = await outputsOf(file, source, options.engine, early, context);
   const outputs = values.length / source.size;
   const about = { path, data: examples.name, examples: source.size, engine };

@@ -25,12 +25,13 @@ export async function report(
   const { progress, signal, say } = context;
   const files = [await readModel(before), await readModel(after)];
   const model = await files[0]!.model();
-  const { source, examples, shifted } = await loadExamples(model, options, context);
+  const labels = files[0]!.notes.labels ?? files[1]!.notes.labels;
+  const { source, examples, shifted } = await loadExamples(model, options, context, labels);
   const subjects: ReportSubject[] = [];
   for (const file of files) {
     subjects.push(file.content ?? (await file.model()));
   }
-  const classNames = files[0]!.notes.labels ?? examples.classNames;
+  const classNames = labels ?? examples.classNames;
   const shift: BatchSource | false = robustness === 0 ? false : ((await shifted?.()) ?? false);
   const found = await sideBySide(subjects[0]!, subjects[1]!, source, {
     shift,

@@ -1,45 +1,63 @@
 // Tables as examples: a column of labels, numbers in all others.
 import { DataError } from '@thimble/base';
 import { parse } from 'csv-parse/sync';
-import type { Examples } from './examples.ts';
+import { type Examples, sharedNames } from './examples.ts';
 
 const LABEL_NAMES = ['label', 'class', 'target', 'y'];
 
+/** What is known of a table before it is read. */
+export interface TableOptions {
+  /** The column of labels. */
+  label?: string | undefined;
+  /** Names of the classes, where other data has said them. */
+  classNames?: readonly string[] | undefined;
+  /** What a file of a network calls its classes; used where the table has any of these names. */
+  labels?: readonly string[] | undefined;
+  /** Names of the columns that are no labels, in the order that the model takes them in. */
+  columns?: readonly string[] | undefined;
+}
+
 /**
- * Reads a table whose first line names the columns, or has numbers already. The labels are in the column that is
- * asked for, else one named label, class, target or y, else the last. Labels that are words become class numbers, in
- * alphabetical order.
+ * Reads a table whose first line names the columns, or is an example already. The labels are in the column that is
+ * asked for, else one named label, class, target or y, else the last. Labels that are words become class numbers: in
+ * the order of `classNames`, else in alphabetical order.
  *
- * @throws {DataError} naming line and column of what is no number, and for a column that is not there.
+ * @throws {DataError} naming line and column of what is no number, for a column that is not there, and for a label that
+ *   is none of the classes.
  */
-export function parseCsv(text: string, name: string, label: string | undefined): Examples {
+export function parseCsv(text: string, name: string, about: TableOptions = {}): Examples {
   const rows = read(text, name);
-  const [first] = rows;
+  const [first, second] = rows;
   if (!first) throw new DataError(`${name} has no lines.`);
-  const named = first.some((cell) => !isNumber(cell));
+  const named = areNames(first, second, about.label);
   const columns = named ? first : first.map((_, i) => `${i + 1}`);
   const body = named ? rows.slice(1) : rows;
   if (body.length === 0) throw new DataError(`${name} has names of columns, but no examples.`);
-  const at = labelColumn(columns, name, label);
-  const width = columns.length - 1;
+  const at = labelColumn(columns, name, about.label);
+  const places = placesOf(columns, at, name, named ? about.columns : undefined);
+  const width = places.length;
   const values = new Float32Array(body.length * width);
-  const given: string[] = [];
+  const lineOf = (i: number) => i + 1 + (named ? 1 : 0);
   for (const [i, row] of body.entries()) {
-    const line = i + 1 + (named ? 1 : 0);
-    let k = i * width;
-    for (const [column, cell] of row.entries()) {
-      if (column === at) given.push(cell);
-      else if (isNumber(cell)) values[k++] = Number(cell);
-      else {
+    for (const [k, column] of places.entries()) {
+      const cell = row[column]!;
+      if (!isNumber(cell)) {
         throw new DataError(
-          `${name}, line ${line}: "${cell}" in column "${columns[column]}" is no number. Remove the line, or make it one.`,
+          `${name}, line ${lineOf(i)}: "${cell}" in column "${columns[column]}" is no number. Remove the line, or make it one.`,
         );
       }
+      values[i * width + k] = Number(cell);
     }
   }
-  const words = given.some((cell) => !isNumber(cell));
-  const classNames = words ? [...new Set(given)].sort() : undefined;
+  const given = body.map((row) => row[at]!);
+  const classNames = classesOf(given, about.classNames ?? sharedNames(about.labels, given));
   const numberOf = new Map(classNames?.map((word, i) => [word, i]));
+  const unknown = classNames ? given.findIndex((word) => !numberOf.has(word)) : -1;
+  if (unknown >= 0) {
+    throw new DataError(
+      `${name}, line ${lineOf(unknown)}: "${given[unknown]}" is none of the classes ${classNames!.slice(0, 20).join(', ')}.`,
+    );
+  }
   return {
     name,
     size: body.length,
@@ -48,7 +66,48 @@ export function parseCsv(text: string, name: string, label: string | undefined):
     scale: 1,
     labels: { values: given.map((cell) => numberOf.get(cell) ?? Number(cell)), width: 1 },
     ...(classNames ? { classNames } : {}),
+    ...(named ? { columns: places.map((column) => columns[column]!) } : {}),
   };
+}
+
+/** Whether the first line names the columns: an example has words only where the next one has words, too. */
+function areNames(
+  first: readonly string[],
+  second: readonly string[] | undefined,
+  label: string | undefined,
+): boolean {
+  const names = label === undefined ? LABEL_NAMES : [label];
+  const words = first.map((cell) => !isNumber(cell));
+  return (
+    words.every(Boolean) ||
+    words.some((word, i) => word && (!second || isNumber(second[i]!))) ||
+    first.some((cell) => names.includes(label === undefined ? cell.toLowerCase() : cell))
+  );
+}
+
+/** Names of the classes; undefined where labels are numbers and nothing else is known. */
+function classesOf(
+  given: readonly string[],
+  known: readonly string[] | undefined,
+): string[] | undefined {
+  const words = given.some((cell) => !isNumber(cell));
+  if (known && (words || given.every((cell) => known.includes(cell)))) return [...known];
+  return words ? [...new Set(given)].sort() : undefined;
+}
+
+/** Where the values of an example are: by name where the names are known, else all columns but that of the labels. */
+function placesOf(
+  columns: readonly string[],
+  label: number,
+  name: string,
+  wanted: readonly string[] | undefined,
+): number[] {
+  if (!wanted) return columns.map((_, i) => i).filter((i) => i !== label);
+  return wanted.map((column) => {
+    const at = columns.indexOf(column);
+    if (at >= 0 && at !== label) return at;
+    throw new DataError(`${name} has no column "${column}", which the training data has.`);
+  });
 }
 
 function read(text: string, name: string): string[][] {

@@ -18,11 +18,21 @@ export interface Examples {
   labels: { values: ArrayLike<number>; width: number };
   /** Names of the classes, where labels are class numbers. */
   classNames?: string[];
+  /** Names of the values of an example, where a table has them. */
+  columns?: string[];
 }
 
 /** The first so many examples. */
 export function limited(examples: Examples, limit: number | undefined): Examples {
   return limit === undefined ? examples : { ...examples, size: Math.min(limit, examples.size) };
+}
+
+/** What a file calls the classes, if the data calls any of them the same. */
+export function sharedNames(
+  labels: readonly string[] | undefined,
+  names: readonly string[],
+): readonly string[] | undefined {
+  return labels?.some((label) => names.includes(label)) ? labels : undefined;
 }
 
 /**

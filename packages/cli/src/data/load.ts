@@ -6,7 +6,7 @@ import { DataError, type ProgressOption, readBytes, ShapeError } from '@thimble/
 import { type BatchSource, data } from 'thimble';
 import { UsageError } from '../failure.ts';
 import { parseCsv } from './csv.ts';
-import { type Examples, limited, sourceFor } from './examples.ts';
+import { type Examples, limited, sharedNames, sourceFor } from './examples.ts';
 import { imageClasses, readImages } from './images.ts';
 import { parseNpy } from './npy.ts';
 
@@ -37,6 +37,16 @@ export interface Parts {
   classNames?: string[];
 }
 
+/** What is known before data is read. */
+interface Known {
+  /** Names of the classes, which the training data has said: all others must keep to them. */
+  classNames?: readonly string[] | undefined;
+  /** What a file of a network calls its classes; data may have other names for them. */
+  labels?: readonly string[] | undefined;
+  /** Names of the values of an example, which a table of training data has said. */
+  columns?: readonly string[] | undefined;
+}
+
 interface RawParts {
   train: Examples;
   validation?: Examples;
@@ -59,10 +69,10 @@ export async function loadParts(
   reading: Reading,
 ): Promise<Parts> {
   const raw = await rawParts(options.data, model, options, reading);
-  const { classNames } = raw.train;
+  const { classNames, columns } = raw.train;
   const other = async (spec: string | undefined) => {
     if (spec === undefined) return undefined;
-    const found = await rawParts(spec, model, options, reading, classNames);
+    const found = await rawParts(spec, model, options, reading, { classNames, columns });
     return found.test ?? found.train;
   };
   const validation = (await other(options.validation)) ?? raw.validation;
@@ -76,13 +86,18 @@ export async function loadParts(
   };
 }
 
-/** Reads examples to evaluate on: the test part, where there is one; and how to get at them distorted. */
+/**
+ * Reads examples to evaluate on: the test part, where there is one; and how to get at them distorted. `labels`: what the
+ * classes are called in the file of the network.
+ */
 export async function loadExamples(
   model: LayersModel,
   options: DataOptions,
   reading: Reading,
+  labels?: readonly string[],
 ): Promise<{ source: BatchSource; examples: Examples; shifted?: () => Promise<BatchSource> }> {
-  const { train, test, shifted } = await rawParts(options.data, model, options, reading);
+  const known: Known = { labels };
+  const { train, test, shifted } = await rawParts(options.data, model, options, reading, known);
   const examples = test ?? train;
   return {
     source: sourceFor(model, examples),
@@ -96,7 +111,7 @@ async function rawParts(
   model: LayersModel,
   options: DataOptions,
   reading: Reading,
-  classNames?: readonly string[],
+  known: Known = {},
 ): Promise<RawParts> {
   const { limit } = options;
   const set = Object.hasOwn(SETS, spec) ? SETS[spec as keyof typeof SETS] : undefined;
@@ -130,9 +145,9 @@ async function rawParts(
       );
     }
     const text = new TextDecoder().decode((await readBytes(spec))!);
-    return { train: limited(parseCsv(text, spec, options.label), limit) };
+    return { train: limited(parseCsv(text, spec, { label: options.label, ...known }), limit) };
   }
-  return readFolder(spec, model, limit, reading, classNames);
+  return readFolder(spec, model, limit, reading, known);
 }
 
 async function readFolder(
@@ -140,7 +155,7 @@ async function readFolder(
   model: LayersModel,
   limit: number | undefined,
   { progress, signal }: Reading,
-  classNames?: readonly string[],
+  { classNames, labels }: Known,
 ): Promise<RawParts> {
   const names = await readdir(folder);
   const about = { ...(limit === undefined ? {} : { limit }), ...(signal ? { signal } : {}) };
@@ -152,7 +167,8 @@ async function readFolder(
   const read = async (part: string, known?: readonly string[]) => {
     const classes = await imageClasses(part);
     if (!classes) return undefined;
-    const options = { channels, progress, ...about, ...(known ? { classNames: known } : {}) };
+    const wanted = known ?? sharedNames(labels, classes);
+    const options = { channels, progress, ...about, ...(wanted ? { classNames: wanted } : {}) };
     return readImages(part, classes, options);
   };
   const inside = (...candidates: string[]) => candidates.find((name) => names.includes(name));
