@@ -5,12 +5,14 @@ import '@thimble/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
+  type BatchSource,
   type CompressOptions,
   compress,
   data,
   encode,
   extractWidth,
   fit,
+  type LossName,
   load,
   OptionError,
   predictEarly,
@@ -326,6 +328,27 @@ test('an aborted run goes on after the step that was finished, and ends as an un
   expect(second.bytes).toEqual(whole.bytes);
   whole.model.dispose();
   second.model.dispose();
+});
+
+test('finished steps are not taken over for other data or another loss', async () => {
+  const place = join(folder, 'other');
+  const kept = async (data: { train: BatchSource; validation: BatchSource }, loss: LossName) => {
+    const seen: boolean[] = [];
+    const onStep = (report: { kept: boolean }) => seen.push(report.kept);
+    const list = [steps.prune({ sparsity: 0.5, epochs: 0 })];
+    const about = { steps: list, folder: place, onStep, loss, ...quiet };
+    (await compress(model, { data, ...about })).model.dispose();
+    return seen;
+  };
+  const data = { train: train.take(200), validation: held.take(100) };
+  const loss = 'categoricalCrossentropy';
+  const tensors = tf.memory().numTensors;
+  expect(await kept(data, loss)).toEqual([false]);
+  expect(await kept(data, loss)).toEqual([true]);
+  expect(await kept({ ...data, train: held.take(200) }, loss)).toEqual([false]);
+  expect(await kept({ ...data, validation: train.take(100) }, loss)).toEqual([false]);
+  expect(await kept(data, 'meanSquaredError')).toEqual([false]);
+  expect(tf.memory().numTensors).toBe(tensors);
 });
 
 test('a step of your own', async () => {

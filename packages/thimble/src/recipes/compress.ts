@@ -15,7 +15,7 @@ import { type CompressData, type Sources, sourcesOf } from './data.ts';
 import { costs, type Measured, objectiveOf, type StepReport, scores } from './measure.ts';
 import { parseRecipe, type Recipe, type StepData, stepData } from './recipe.ts';
 import type { Job, Step } from './step.ts';
-import { keepStep, keptModel, keptStep, keyOf, keyOfWeights } from './step-files.ts';
+import { keepStep, keptModel, keptStep, keyOf, keyOfData, keyOfWeights } from './step-files.ts';
 
 /** Options of {@link compress}. */
 export interface CompressOptions {
@@ -73,8 +73,9 @@ export interface Compressed {
  * - Steps train on `data.train` and choose by `data.validation` (default: a tenth of the training data, held out).
  *   `data.test` is looked at when all is done: once for the network before, once for that of the file.
  * - The recipe and the figures are in the file: `decode(bytes)` gives them as `report`.
- * - With `folder`, finished steps are kept; the same call later does what is missing. Other steps, weights or data are
- *   another run in the same folder: steps up to the first difference are taken over.
+ * - With `folder`, finished steps are kept; the same call later does what is missing. Other weights, data or another loss
+ *   are another run in the same folder; of other steps those up to the first difference are taken over. Of the data, sizes
+ *   and some examples are looked at.
  *
  * @throws {OptionError} for unknown or impossible options, before anything is done; {DataError}, {ShapeError} for
  *   data that does not fit; whatever the steps throw; the signal's reason when aborted.
@@ -174,12 +175,7 @@ async function begin(
   base: Base,
   { folder }: CompressOptions,
 ): Promise<Run> {
-  const sizes = [base.train.size, base.validation.size];
-  const weights = folder === undefined ? '' : keyOfWeights(base.original);
-  // The name of a place tells all that the outcome of the step depends on.
-  const key = (i: number) => keyOf([seed, weights, sizes, stepData(steps.slice(0, i + 1))]);
-  const places =
-    folder === undefined ? [] : steps.map(({ name }, i) => `${folder}/${i + 1}-${name}-${key(i)}`);
+  const places = folder === undefined ? [] : placesOf(folder, seed, steps, base);
   const reports: StepReport[] = [];
   let encoding: EncodeOptions = {};
   for (const place of places) {
@@ -191,6 +187,22 @@ async function begin(
   const last = places[reports.length - 1];
   const model = last === undefined ? copyModel(base.original) : await keptModel(last);
   return { base, steps, seed, places, reports, model, encoding };
+}
+
+/** Where the steps are kept: the name tells all that the outcome of the step depends on. */
+function placesOf(
+  folder: string,
+  seed: number | string,
+  steps: readonly Step[],
+  { original, objective, train, validation }: Base,
+): string[] {
+  const data = [train, validation].map((source) => [source.size, keyOfData(source) ?? null]);
+  const loss = JSON.stringify(objective.loss, (_, value) =>
+    typeof value === 'function' ? String(value) : value,
+  );
+  const about = [seed, keyOfWeights(original), data, loss];
+  const key = (i: number) => keyOf([about, stepData(steps.slice(0, i + 1))]);
+  return steps.map(({ name }, i) => `${folder}/${i + 1}-${name}-${key(i)}`);
 }
 
 /** The steps that are left. */

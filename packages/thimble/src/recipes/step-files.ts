@@ -1,6 +1,8 @@
 // What is kept between steps, so that an interrupted compression goes on after the last step that was finished.
+import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { CheckpointError, crc32, readBytes, writeBytes } from '@thimble/base';
+import type { BatchSource } from '@thimble/core';
 import { registerFileHandlers } from '@thimble/io';
 import type { StepReport } from './measure.ts';
 
@@ -18,11 +20,30 @@ export function keyOf(value: unknown): string {
 
 /** The checksum of the weights of a model. */
 export function keyOfWeights(model: tfl.LayersModel): string {
-  const sums = model.getWeights().map((weight) => {
-    const { buffer, byteOffset, byteLength } = weight.dataSync();
-    return crc32(new Uint8Array(buffer, byteOffset, byteLength));
-  });
+  return keyOf(model.getWeights().map(keyOfValues));
+}
+
+/** Examples of a source that its checksum is made of. */
+const LOOKED_AT = 256;
+
+/**
+ * The checksum of some examples of a source, at equal distances; undefined for a source that gives others at each call.
+ */
+export function keyOfData(source: BatchSource): string | undefined {
+  if (source.varies) return undefined;
+  const count = Math.min(LOOKED_AT, source.size);
+  const indices = Uint32Array.from({ length: count }, (_, i) =>
+    Math.floor((i * source.size) / count),
+  );
+  const tensors = Object.values(source.batch(indices)).flat() as tf.Tensor[];
+  const sums = tensors.map((tensor) => [tensor.shape, keyOfValues(tensor)]);
+  tf.dispose(tensors);
   return keyOf(sums);
+}
+
+function keyOfValues(tensor: tf.Tensor): number {
+  const { buffer, byteOffset, byteLength } = tensor.dataSync();
+  return crc32(new Uint8Array(buffer, byteOffset, byteLength));
 }
 
 /** Keeps a model with its transforms, then what says that it is whole. */
