@@ -12,6 +12,13 @@ const abort = new AbortController();
 // The first interrupt stops the work where it can go on from, the second one at once.
 process.once('SIGINT', () => abort.abort());
 process.once('SIGTERM', () => abort.abort());
+// Whoever reads the output may stop, as `head` does; a file that takes it may be full.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`The output cannot be written: ${error.message}.\n`);
+  process.exit(1);
+});
+process.stderr.on('error', () => {});
 process.exitCode = await main(process.argv.slice(2), {
   out: (text) => {
     process.stdout.write(text);

@@ -79,6 +79,26 @@ test('exit codes, and a version', async () => {
   expect((await run(['inspect'])).code).toBe(2);
 });
 
+test('a reader that stops reading ends it without a word', async () => {
+  const bin = join(built, 'dist/bin.mjs');
+  // `true` has closed the pipe before anything is written to it.
+  const script = `"${process.execPath}" "${bin}" inspect model.thimble --json | true`;
+  const child = spawn('bash', ['-o', 'pipefail', '-c', script], { cwd: folder });
+  let err = '';
+  child.stderr.on('data', (data) => {
+    err += data;
+  });
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+});
+
+test('an interrupt of what keeps nothing does not say that it goes on', async () => {
+  const { code, err } = await run(['demo'], (said) => said.includes('Data:'));
+  expect(code).toBe(130);
+  expect(err).toMatch(/^Stopped\.$/m);
+  await expect(stat(join(folder, 'demo.thimble'))).rejects.toThrow('ENOENT');
+}, 60_000);
+
 test('an interrupted compression keeps what is done, and goes on from there', async () => {
   const words = [
     ...['compress', 'model.thimble', '--data', 'digits', '--limit', '300'],
