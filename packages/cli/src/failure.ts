@@ -16,8 +16,8 @@ export interface Ending {
   message: string;
 }
 
-/** The sentence and the exit code for an error. */
-export function endingOf(error: unknown): Ending {
+/** The sentence and the exit code for an error; `goesOn`: whether the same command goes on after an interrupt. */
+export function endingOf(error: unknown, goesOn: boolean): Ending {
   if (error instanceof CommanderError) {
     // Help and version end this way too.
     return { code: error.exitCode === 0 ? EXIT.ok : EXIT.usage, message: '' };
@@ -25,7 +25,9 @@ export function endingOf(error: unknown): Ending {
   if (error instanceof DOMException && error.name === 'AbortError') {
     return {
       code: EXIT.interrupted,
-      message: 'Stopped. What is done is kept; the same command goes on from there.',
+      message: goesOn
+        ? 'Stopped. What is done is kept; the same command goes on from there.'
+        : 'Stopped.',
     };
   }
   const usage = error instanceof UsageError || error instanceof OptionError;
@@ -44,6 +46,8 @@ export function endingOf(error: unknown): Ending {
         ? `"${path}" may not be read or written: check its permissions.`
         : `Port ${port} may not be opened: choose one from 1024 on with --port.`,
     EADDRINUSE: `Port ${port} is in use by another program: choose another with --port, or --port 0 for any that is free.`,
+    EEXIST: `"${path}" is a file, where a folder is needed.`,
+    EROFS: `"${path}" is on a disk that cannot be written to.`,
     EISDIR: `"${path}" is a folder, where a file is needed.`,
     ENOTDIR: `"${path}" has a file where a folder is needed.`,
     ENOSPC: 'The disk is full.',

@@ -11,6 +11,9 @@ export interface Io {
   signal: AbortSignal;
 }
 
+/** Commands that keep what is done when they are interrupted. */
+const GO_ON: readonly string[] = ['compress', 'search', 'lottery'];
+
 /**
  * Runs the `thimble` command.
  *
@@ -35,7 +38,7 @@ export async function main(words: readonly string[], { out, err, signal }: Io): 
     await program.parseAsync(words as string[], { from: 'user' });
     return 0;
   } catch (error) {
-    const ending = endingOf(error);
+    const ending = endingOf(error, GO_ON.includes(words[0] ?? ''));
     report(error, ending, asked, { out, err });
     return ending.code;
   }

@@ -102,7 +102,7 @@ export function programOf(version: string, act: Act): Command {
       `\n<file> is a ${FILES}. Interrupted with Ctrl-C, the same command goes on where it was.\n${DATA}\n${examples(
         'thimble compress lenet.keras --data mnist --recipe deepCompression --set sparsity=0.95',
         'thimble compress model.json --data images/ --recipe my-recipe.yaml --output small.thimble',
-        'thimble compress model.thimble --data train.csv --label species --prune 0.8 --quantize 8 --epochs 5',
+        'thimble compress model.thimble --data train.csv --label species --prune 0.8 --epochs 5 --output small.thimble',
         'thimble recipe mobile > my-recipe.yaml',
       )}`,
     )

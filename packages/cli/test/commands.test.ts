@@ -300,6 +300,7 @@ describe('ends with a sentence and a code', () => {
     await writeFile(at('text.thimble'), 'no network');
     await writeFile(at('typo.yaml'), 'steps:\n  - prune: { spasity: 0.9 }\n');
     await writeFile(at('broken.yaml'), 'steps: [');
+    await writeFile(at('plain'), 'no folder');
     await writeFile(at('x.csv'), 'a,b,y\n1,2,0\n');
     await writeFile(at('model.onnx'), 'onnx');
     const image = PNG.sync.write(new PNG({ width: 4, height: 5 }));
@@ -382,6 +383,20 @@ describe('ends with a sentence and a code', () => {
     ['no data', 2, ['eval', 'trained'], "required option '--data <data>' not specified"],
     ['no number', 2, ['bench', 'trained', '--batch', 'two'], 'whole number from 1 on'],
     ['a word of a list', 2, ['convert', 'trained', 'x.thimble', '--weights', 'int3'], 'int8'],
+    [
+      'the network itself as the output',
+      2,
+      ['compress', 'trained.thimble', '--data', 'digits', '--prune', '0.5'],
+      'would replace "trained.thimble" itself',
+    ],
+    ['a folder as the output', 2, ['demo', '--output', 'images'], '"images" is a folder'],
+    [
+      'a file on the way to the output',
+      2,
+      ['report', 'trained', 'trained', '--data', 'digits', '--html', 'x.csv/report.html'],
+      'x.csv" is no folder',
+    ],
+    ['a file where a folder is to be', 1, ['convert', 'trained', 'plain'], 'folder is needed'],
     ['what cannot be written', 2, ['convert', 'trained', 'x.keras'], 'read, not written'],
   ])('%s', async (_, code, words, message) => {
     const here = process.cwd();

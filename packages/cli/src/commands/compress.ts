@@ -1,6 +1,5 @@
 // thimble compress
 import { rm } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { textTable, writeBytes } from '@thimble/base';
 import {
   type CompressReport,
@@ -10,8 +9,8 @@ import {
 } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadParts } from '../data/load.ts';
-import { UsageError } from '../failure.ts';
-import { formatOf, readModel } from '../model-file.ts';
+import { readModel } from '../model-file.ts';
+import { outputOf } from '../output.ts';
 import { type RecipeOptions, recipeOf } from '../recipe-file.ts';
 import { count, type Row, scoresText } from '../text.ts';
 
@@ -28,12 +27,7 @@ export async function compress(
   options: CompressCommandOptions,
   { progress, signal, say }: Context,
 ): Promise<Outcome> {
-  const output = options.output ?? `${basename(path).replace(/\.[a-z0-9]+$/i, '')}.thimble`;
-  if (formatOf(output) !== 'thimble') {
-    throw new UsageError(
-      `--output "${output}": a compressed network is written as .thimble; thimble convert makes others.`,
-    );
-  }
+  const output = await outputOf(path, options.output);
   const recipe = await recipeOf(options);
   parseRecipe(recipe); // before anything takes time
   const file = await readModel(path);

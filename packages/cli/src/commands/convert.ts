@@ -13,6 +13,7 @@ import {
 import type { Context, Outcome } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { formatOf, type ModelFile, readModel } from '../model-file.ts';
+import { checkOutput } from '../output.ts';
 import { count } from '../text.ts';
 
 export interface ConvertOptions {
@@ -48,6 +49,7 @@ export async function convert(
       `"${to}": Keras files can be read, not written. Choose .thimble, .onnx or a folder for model.json.`,
     );
   }
+  if (format !== 'tfjs') await checkOutput(to);
   const read = await readModel(from);
   const file = width === undefined ? read : await atWidth(read, width);
   let bytes: number;

@@ -4,6 +4,7 @@ import { startThimble } from '@thimble/backend';
 import { withSeed, writeBytes } from '@thimble/base';
 import { compress, data, fit, recipes } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
+import { checkOutput } from '../output.ts';
 import { count, scoresText } from '../text.ts';
 
 export interface DemoOptions {
@@ -17,6 +18,7 @@ export async function demo(
   { data: set = 'digits', output = 'demo.thimble', limit = 6000 }: DemoOptions,
   { progress, signal, say }: Context,
 ): Promise<Outcome> {
+  await checkOutput(output);
   await startThimble();
   const source = set === 'digits' ? 'synthetic' : 'auto';
   const { train, test } = await data.mnist({ source, limit, onProgress: progress, signal });

@@ -6,6 +6,7 @@ import { type BatchSource, type ReportSubject, reportTable, report as sideBySide
 import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { readModel } from '../model-file.ts';
+import { checkOutput } from '../output.ts';
 
 export interface ReportCommandOptions extends DataOptions {
   html?: string;
@@ -23,6 +24,7 @@ export async function report(
   context: Context,
 ): Promise<Outcome> {
   const { progress, signal, say } = context;
+  if (html !== undefined) await checkOutput(html);
   const files = [await readModel(before), await readModel(after)];
   const model = await files[0]!.model();
   const labels = files[0]!.notes.labels ?? files[1]!.notes.labels;

@@ -1,6 +1,5 @@
 // thimble search
 import { rm } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { textTable, writeBytes } from '@thimble/base';
 import { threadTrials } from '@thimble/workers';
 import {
@@ -17,7 +16,8 @@ import {
 import type { Context, Outcome as Said } from '../context.ts';
 import { type DataOptions, loadParts } from '../data/load.ts';
 import { UsageError } from '../failure.ts';
-import { formatOf, readModel } from '../model-file.ts';
+import { readModel } from '../model-file.ts';
+import { outputOf } from '../output.ts';
 import type { QueuedTrial } from '../queue-module.ts';
 import { readRecipe } from '../recipe-file.ts';
 import { loadRedis, QUEUE } from '../redis.ts';
@@ -74,10 +74,7 @@ export async function search(
   { progress, signal, say }: Context,
 ): Promise<Said> {
   const { key, goal } = goalOf(options);
-  const output = options.output ?? `${basename(path).replace(/\.[a-z0-9]+$/i, '')}.thimble`;
-  if (formatOf(output) !== 'thimble') {
-    throw new UsageError(`--output "${output}": the network that is found is written as .thimble.`);
-  }
+  const output = await outputOf(path, options.output);
   const ready = READY[key === 'bytes' ? 'bytes' : 'work'];
   const { recipe: name, loss, seed = 0 } = options;
   const recipe =
