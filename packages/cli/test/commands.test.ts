@@ -197,6 +197,86 @@ describe('convert', () => {
 });
 
 describe('eval', () => {
+  test('labels as one-hot rows, and as 0 and 1 for a probability, are classes', async () => {
+    const npy = (name: string, values: number[][]) => {
+      const shape = `(${values.length}, ${values[0]!.length})`;
+      const head = `{'descr': '<f4', 'fortran_order': False, 'shape': ${shape}, }`.padEnd(117);
+      const body = new Uint8Array(Float32Array.from(values.flat()).buffer);
+      const bytes = [0x93, ...Buffer.from(`NUMPY\x01\x00v\x00${head}\n`), ...body];
+      return writeFile(at(name), Uint8Array.from(bytes));
+    };
+    const { layers, sequential } = tfl;
+    await npy('x.npy', [[2], [-1], [1], [-3]]);
+    // Two outputs, x and -x; one, the sigmoid of x.
+    const pair = sequential({
+      layers: [
+        layers.dense({
+          units: 2,
+          inputShape: [1],
+          weights: [tf.tensor2d([[1, -1]]), tf.zeros([2])],
+        }),
+      ],
+    });
+    const one = sequential({
+      layers: [
+        layers.dense({
+          units: 1,
+          inputShape: [1],
+          activation: 'sigmoid',
+          weights: [tf.ones([1, 1]), tf.zeros([1])],
+        }),
+      ],
+    });
+    await saveTfjs(pair, `file://${at('pair')}`);
+    await save(one, `file://${at('one.thimble')}`);
+    await npy('rows.npy', [
+      [1, 0],
+      [0, 1],
+      [0, 1],
+      [0, 1],
+    ]);
+    await npy('bits.npy', [[1], [0], [1], [1]]);
+    const rows = await json('eval', at('pair'), '--data', `${at('x.npy')},${at('rows.npy')}`);
+    expect(rows.perClass).toMatchObject([
+      { examples: 1, right: 1 },
+      { examples: 3, right: 2 },
+    ]);
+    const bits = await json(
+      'eval',
+      at('one.thimble'),
+      '--data',
+      `${at('x.npy')},${at('bits.npy')}`,
+    );
+    expect(bits.perClass).toMatchObject([
+      { examples: 1, right: 1 },
+      { examples: 3, right: 2 },
+    ]);
+    await npy('figures.npy', [
+      [0.5, 0],
+      [0, 1],
+      [0, 1],
+      [0, 1],
+    ]);
+    const figures = await json('eval', at('pair'), '--data', `${at('x.npy')},${at('figures.npy')}`);
+    expect(figures.mae).toBeGreaterThan(0);
+    const three = [[0], [1], [2], [1]];
+    await npy('three.npy', three);
+    const spec = `${at('x.npy')},${at('three.npy')}`;
+    const report = await run(
+      'report',
+      at('one.thimble'),
+      at('one.thimble'),
+      '--data',
+      spec,
+      '--robustness',
+      '0',
+    );
+    expect(report).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('example 2 of a batch has the label 2'),
+    });
+  });
+
   test('of early exits says where examples leave, as predictEarly does', async () => {
     const trunk = await load(new Uint8Array(await readFile(at('trained.thimble'))));
     const branchy = earlyExits(trunk, { after: ['hidden'] });

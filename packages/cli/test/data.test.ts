@@ -10,6 +10,7 @@ import { PNG } from 'pngjs';
 import type { BatchSource } from 'thimble';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseCsv } from '../src/data/csv.ts';
+import { sourceFor } from '../src/data/examples.ts';
 import { loadExamples, loadParts } from '../src/data/load.ts';
 import { parseNpy } from '../src/data/npy.ts';
 
@@ -100,6 +101,20 @@ describe('CSV', () => {
     const named = parseCsv('label,"b"\n7,"2.5"\n', 'x.csv');
     expect(Array.from(named.labels.values)).toEqual([7]);
     expect(Array.from(named.row(0))).toEqual([2.5]);
+  });
+
+  test('what is no finite number is refused, in examples and in figures', async () => {
+    const source = { size: 2, scale: 1, shape: [1], name: 'x' };
+    const made = (x: number[], y: number[]) =>
+      sourceFor(modelFor([1], 1), {
+        ...source,
+        row: (i) => [x[i]!],
+        labels: { values: y, width: 1 },
+      });
+    expect(() => valuesOf(made([1, Number.NaN], [1, 2]))).toThrow('x: example 1 has NaN.');
+    expect(() => valuesOf(made([1, 2], [Number.POSITIVE_INFINITY, 2]))).toThrow(
+      'example 0 has Inf',
+    );
   });
 
   test('a first line of numbers and a word is an example', () => {

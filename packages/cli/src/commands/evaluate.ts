@@ -1,5 +1,6 @@
 // thimble eval
 import * as tf from '@tensorflow/tfjs-core';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import {
   type ExitPolicy,
   type ExitRuleOptions,
@@ -11,6 +12,7 @@ import {
 } from '@thimble/base';
 import { type BatchSource, classScores, predictAll, regressionScores, runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
+import { classNumbers } from '../data/examples.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { type ModelFile, readModel } from '../model-file.ts';
 import { count } from '../text.ts';
@@ -42,12 +44,12 @@ export async function evaluate(
   const { source, examples } = await loadExamples(model, options, context, labels);
   const { engine, values, exits } = await outputsOf(file, source, options.engine, early, context);
   const outputs = values.length / source.size;
+  const numbers = classNumbers(examples, outputs, endsInSigmoid(model));
   const about = { path, data: examples.name, examples: source.size, engine };
   const head = `${path} on ${examples.name} (${count(source.size)} examples), ${engine === 'packed' ? 'packed kernels' : 'TensorFlow.js'}`;
-  if (outputs > 1 && examples.labels.width === 1) {
-    const { labels } = examples;
-    const numbers = Array.from({ length: source.size }, (_, i) => labels.values[i]!);
-    const result = classScores(values, numbers, outputs);
+  if (numbers) {
+    const scores = outputs === 1 ? bothOf(values) : values;
+    const result = classScores(scores, numbers, scores.length / source.size);
     const names = file.notes.labels ?? examples.classNames;
     const rows = result.perClass.map(({ examples: n, right }, i) => [
       names?.[i] ?? String(i),
@@ -76,6 +78,17 @@ export async function evaluate(
     text: `${head}: mean absolute error ${result.mae.toPrecision(4)}, root mean square ${result.rmse.toPrecision(4)}.`,
     json: { ...about, ...result },
   };
+}
+
+function endsInSigmoid({ outputs }: LayersModel): boolean {
+  return outputs.at(-1)!.sourceLayer.getConfig().activation === 'sigmoid';
+}
+
+/** The probabilities of both classes, from those of the second. */
+function bothOf(values: Float32Array): Float32Array {
+  return Float32Array.from({ length: 2 * values.length }, (_, i) =>
+    i % 2 === 0 ? 1 - values[i / 2]! : values[(i - 1) / 2]!,
+  );
 }
 
 /** By what examples leave; undefined where all go to the end. Looked at before anything is loaded. */

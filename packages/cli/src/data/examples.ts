@@ -22,6 +22,27 @@ export interface Examples {
   columns?: string[];
 }
 
+/**
+ * The class number of each example, where labels tell one: as a number, or as a row of zeros and a single one; of a
+ * network with one output that is a probability as 0 or 1.
+ */
+export function classNumbers(
+  { size, labels: { values, width } }: Examples,
+  outputs: number,
+  probability: boolean,
+): number[] | undefined {
+  const all = Array.from({ length: size * width }, (_, i) => values[i]!);
+  if (width === 1 && (outputs > 1 || (probability && all.every(isBit)))) return all;
+  if (width === 1) return undefined;
+  const rows = Array.from({ length: size }, (_, i) => all.slice(i * width, (i + 1) * width));
+  const single = rows.every(
+    (row) => row.every(isBit) && row.indexOf(1) >= 0 && row.indexOf(1) === row.lastIndexOf(1),
+  );
+  return single ? rows.map((row) => row.indexOf(1)) : undefined;
+}
+
+const isBit = (value: number) => value === 0 || value === 1;
+
 /** The first so many examples. */
 export function limited(examples: Examples, limit: number | undefined): Examples {
   return limit === undefined ? examples : { ...examples, size: Math.min(limit, examples.size) };
@@ -61,7 +82,9 @@ export function sourceFor(model: LayersModel, examples: Examples): BatchSource {
       const ys = new Float32Array(n * outputs);
       for (let i = 0; i < n; i++) {
         const row = examples.row(indices[i]!);
-        for (let k = 0; k < size; k++) xs[i * size + k] = row[k]! * examples.scale;
+        for (let k = 0; k < size; k++) {
+          xs[i * size + k] = finite(examples, indices[i]!, row[k]!) * examples.scale;
+        }
         targets(indices[i]!, ys, i * outputs);
       }
       return { xs: tf.tensor(xs, [n, ...shape]), ys: tf.tensor(ys, [n, outputs]) };
@@ -94,13 +117,20 @@ function imageText(shape: readonly (number | null)[]): string {
   return `${height} x ${width} with ${channels} channel${channels === 1 ? '' : 's'}`;
 }
 
+function finite({ name }: Pick<Examples, 'name'>, index: number, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new DataError(`${name}: example ${index} has ${value}. Remove or replace such examples.`);
+}
+
 type Target = (index: number, into: Float32Array, at: number) => void;
 
 /** Writes the label of an example as the model's output is. */
 function targetsFor({ name, size, labels: { values, width } }: Examples, outputs: number): Target {
   if (width === outputs) {
     return (index, into, at) => {
-      for (let k = 0; k < width; k++) into[at + k] = values[index * width + k]!;
+      for (let k = 0; k < width; k++) {
+        into[at + k] = finite({ name }, index, values[index * width + k]!);
+      }
     };
   }
   if (width !== 1) {

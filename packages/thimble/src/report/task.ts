@@ -1,7 +1,7 @@
 // What networks of a report are trained for, and how their answers are scored.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { OptionError } from '@thimble/base';
+import { DataError, OptionError } from '@thimble/base';
 import type { LossFunction, LossName, ObjectiveOptions } from '@thimble/core';
 import { lossSpec } from '@thimble/core';
 import { objectiveOf } from '../recipes/measure.ts';
@@ -33,8 +33,16 @@ export function labelsOf(task: Task, y: tf.Tensor): number[] {
   const values = y.dataSync();
   const { classes } = task;
   const rows = task.lossName.startsWith('sparse') || (y.shape.at(-1) ?? 1) === 1;
-  if (rows) return Array.from(values, (label) => (label > 0 ? Math.round(label) : 0));
+  if (rows) return Array.from(values, (label, i) => classOf(label, i, classes));
   return Array.from(tf.tidy(() => tf.argMax(tf.reshape(y, [-1, classes]), -1).dataSync()));
+}
+
+function classOf(label: number, example: number, classes: number): number {
+  const found = label <= 0 ? 0 : Math.round(label);
+  if (found < classes) return found;
+  throw new DataError(
+    `report: example ${example} of a batch has the label ${label}; the network tells ${classes} classes apart, from 0 to ${classes - 1}.`,
+  );
 }
 
 /** Outputs as one row of probabilities for each example: after a softmax where they are logits, both of a pair. */
