@@ -17,7 +17,7 @@ export interface Ending {
 }
 
 /** The sentence and the exit code for an error; `goesOn`: whether the same command goes on after an interrupt. */
-export function endingOf(error: unknown, goesOn: boolean): Ending {
+export function endingOf(error: unknown, goesOn: boolean = false): Ending {
   if (error instanceof CommanderError) {
     // Help and version end this way too.
     return { code: error.exitCode === 0 ? EXIT.ok : EXIT.usage, message: '' };
