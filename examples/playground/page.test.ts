@@ -147,11 +147,31 @@ describe.skipIf(browserMissing)(`the playground${skipReason}`, () => {
     300_000,
   );
 
+  test('a stop while the digits are made ready leaves nothing behind', async () => {
+    const { page, complaints } = await open();
+    await page.locator('#epochs').fill('20');
+    await page.locator('#train').click();
+    await page.locator('#stop').click();
+    await expect
+      .poll(() => page.locator('#train-text').textContent(), { timeout: 60_000 })
+      .toBe('Stopped before anything was learned.');
+    await expect(page.locator('#prune').isDisabled()).resolves.toBe(true);
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 120_000);
+
   test('a file of one’s own is loaded; another kind of file is refused in words', async () => {
     const { page, complaints } = await open();
     await page.locator('#files').setInputFiles(join(root, 'public/networks/pruned.thimble'));
     await expect.poll(() => page.locator('#own-text').textContent()).toMatch(/^Loaded/);
     await expect.poll(() => page.locator('#rows').textContent()).toMatch(/pruned\.thimble/);
+    const manifest = [{ paths: ['weights.bin'], weights: [] }];
+    const buffer = Buffer.from(JSON.stringify({ modelTopology: {}, weightsManifest: manifest }));
+    const json = { name: 'model.json', mimeType: 'application/json', buffer };
+    await page.locator('#files').setInputFiles([json]);
+    await expect
+      .poll(() => page.locator('#own-text').textContent())
+      .toBe('model.json goes with weights.bin: choose all of them together.');
     await page.locator('#files').setInputFiles(join(root, 'index.html'));
     await expect.poll(() => page.locator('#own-text').textContent()).toMatch(/no model\.json/);
     expect(complaints).toEqual([]);

@@ -10,7 +10,7 @@ type Tell = (news: News) => void;
 
 /** The network that was trained here, and what it was trained on. */
 let own: { model: tfl.LayersModel; data: thimble.data.TrainAndTest } | undefined;
-let stopping: AbortController | undefined;
+let stopping: AbortController = new AbortController();
 
 async function use(backend: Backend): Promise<void> {
   if (tf.getBackend() === backend) return;
@@ -38,8 +38,9 @@ function network(): tfl.Sequential {
 }
 
 async function digits(source: 'synthetic' | 'mnist'): Promise<thimble.data.TrainAndTest> {
-  if (source === 'mnist') return thimble.data.mnist();
-  return thimble.data.syntheticDigits({ train: 6000, test: 1000 });
+  const { signal } = stopping;
+  if (source === 'mnist') return thimble.data.mnist({ signal });
+  return thimble.data.syntheticDigits({ train: 6000, test: 1000, signal });
 }
 
 /** Trains `own` on, and tells how it goes. */
@@ -54,7 +55,6 @@ async function fitOwn(
   const perEpoch = Math.ceil(data.train.size / batchSize);
   const steps = epochs * perEpoch;
   let step = 0;
-  stopping = new AbortController();
   const watch: thimble.FitCallback = {
     onBatchEnd(_batch, logs) {
       step++;
@@ -75,7 +75,7 @@ async function fitOwn(
       progress: false,
     });
   } catch (problem) {
-    if (!stopping.signal.aborted) throw problem; // a stop leaves what was learned so far
+    if (!stopping.signal.aborted || step === 0) throw problem; // a stop leaves what was learned so far
   }
   const test = await thimble.evaluate(model, data.test, {
     metrics: ['accuracy'],
@@ -93,6 +93,7 @@ async function fitOwn(
 async function train(request: Extract<Request, { ask: 'train' }>, tell: Tell): Promise<Made> {
   await use(request.backend);
   const data = await digits(request.digits);
+  stopping.signal.throwIfAborted();
   own?.model.dispose();
   own = { model: network(), data };
   return fitOwn(request.epochs, 3e-3, tell);
@@ -111,10 +112,30 @@ async function prune(request: Extract<Request, { ask: 'prune' }>, tell: Tell): P
   return fitOwn(epochs, 1.5e-3, tell);
 }
 
+/** The names of the weight files that a model.json goes with. */
+async function weightFiles(topology: File): Promise<string[]> {
+  let json: { weightsManifest?: { paths: string[] }[] } | null;
+  try {
+    json = JSON.parse(await topology.text());
+  } catch {
+    throw new Error(`${topology.name} is damaged: it is no JSON.`);
+  }
+  const paths = (json?.weightsManifest ?? []).flatMap((group) => group.paths);
+  return paths.map((path) => path.split('/').at(-1)!);
+}
+
 async function convert(files: File[]): Promise<Made> {
   const topology = files.find(({ name }) => name.endsWith('.json'));
   if (!topology) throw new Error('There is no model.json among the files.');
   const others = files.filter((file) => file !== topology);
+  const missing = (await weightFiles(topology)).filter((path) =>
+    others.every(({ name }) => name !== path),
+  );
+  if (missing.length > 0) {
+    throw new Error(
+      `${topology.name} goes with ${missing.join(', ')}: choose all of them together.`,
+    );
+  }
   const model = await tfl.loadLayersModel(tf.io.browserFiles([topology, ...others]));
   try {
     return { file: await thimble.encode(model) };
@@ -125,9 +146,10 @@ async function convert(files: File[]): Promise<Made> {
 
 async function answer(request: Request, tell: Tell): Promise<Made | undefined> {
   if (request.ask === 'stop') {
-    stopping?.abort();
+    stopping.abort(new Error('Stopped before anything was learned.'));
     return undefined;
   }
+  if (request.ask !== 'convert') stopping = new AbortController();
   if (request.ask === 'train') return train(request, tell);
   if (request.ask === 'prune') return prune(request, tell);
   if (tf.getBackend() === undefined || tf.getBackend() === '') await use('thimble');
