@@ -170,7 +170,7 @@ describe.skipIf(browserMissing)(`the playground${skipReason}`, () => {
     const json = { name: 'model.json', mimeType: 'application/json', buffer };
     await page.locator('#files').setInputFiles([json]);
     await expect
-      .poll(() => page.locator('#own-text').textContent())
+      .poll(() => page.locator('#own-text').textContent(), { timeout: 30_000 })
       .toBe('model.json goes with weights.bin: choose all of them together.');
     await page.locator('#files').setInputFiles(join(root, 'index.html'));
     await expect.poll(() => page.locator('#own-text').textContent()).toMatch(/no model\.json/);

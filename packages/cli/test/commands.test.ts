@@ -476,7 +476,12 @@ describe('ends with a sentence and a code', () => {
       ['report', 'trained', 'trained', '--data', 'digits', '--html', 'x.csv/report.html'],
       'x.csv" is no folder',
     ],
-    ['a file where a folder is to be', 1, ['convert', 'trained', 'plain'], 'folder is needed'],
+    [
+      'a file where a folder is to be',
+      2,
+      ['convert', 'trained', 'plain/x.thimble'],
+      'is no folder',
+    ],
     ['what cannot be written', 2, ['convert', 'trained', 'x.keras'], 'read, not written'],
   ])('%s', async (_, code, words, message) => {
     const here = process.cwd();
