@@ -1,7 +1,7 @@
 // What quantises activations, and how it is saved.
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { type ActivationCode, Registry } from '@thimble/core';
-import type { Coded } from './codes.ts';
+import { type Coded, untracked } from './codes.ts';
 
 /** Ranges are watched, and nothing is rounded. */
 export const OBSERVE = 0;
@@ -88,4 +88,25 @@ export class Numbers {
     }
     return this.#read.values;
   }
+}
+
+/**
+ * Whether there is something to round with that begins with data: `begin` sets it from the first training batch that is
+ * rounded, and `ready` becomes 1. Not while observing.
+ */
+export function started(
+  ready: Numbers,
+  { training, trainable, stage }: ActivationMoment,
+  begin: () => void,
+): boolean {
+  if (stage === OBSERVE) return false;
+  if (ready.values[0] !== 0) return true;
+  if (!training || !trainable) return false;
+  untracked(() =>
+    tf.tidy(() => {
+      begin();
+      ready.variable.assign(tf.scalar(1));
+    }),
+  );
+  return true;
 }

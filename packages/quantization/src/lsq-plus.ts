@@ -4,10 +4,10 @@ import { checkOptions } from '@thimble/base';
 import {
   type ActivationQuantizer,
   Numbers,
-  OBSERVE,
   registerActivationQuantizer,
+  started,
 } from './activation.ts';
-import { sumTo, untracked } from './codes.ts';
+import { sumTo } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
 import { learnedStep, SMALLEST, scaledGradient, stepValue } from './lsq.ts';
 
@@ -62,21 +62,15 @@ export function lsqPlus(options: LsqPlusOptions): ActivationQuantizer<LsqPlusSta
       offset: new Numbers(site.addWeight('offset', [], 0, true)),
       ready: new Numbers(site.addWeight('step_ready', [], 0, false)),
     }),
-    quantize(x, state, { training, stage, trainable }) {
+    quantize(x, state, moment) {
       const { step, offset, ready } = state;
-      if (stage === OBSERVE) return undefined;
-      if (ready.values[0] === 0) {
-        if (!training || !trainable) return undefined;
-        untracked(() =>
-          tf.tidy(() => {
-            const bottom = tf.minimum(tf.min(x), 0);
-            const width = tf.sub(tf.maximum(tf.max(x), 0), bottom);
-            step.variable.assign(tf.maximum(tf.div(width, high), SMALLEST));
-            offset.variable.assign(bottom);
-            ready.variable.assign(tf.scalar(1));
-          }),
-        );
-      }
+      const begin = () => {
+        const bottom = tf.minimum(tf.min(x), 0);
+        const width = tf.sub(tf.maximum(tf.max(x), 0), bottom);
+        step.variable.assign(tf.maximum(tf.div(width, high), SMALLEST));
+        offset.variable.assign(bottom);
+      };
+      if (!started(ready, moment, begin)) return undefined;
       const g = 1 / Math.sqrt((x.size / (x.shape[0] ?? 1)) * high);
       const scale = learnedStep(step.variable, g);
       const shift = scaledGradient(offset.variable, g);

@@ -5,10 +5,10 @@ import { registerTransform, type WeightTransform } from '@thimble/core';
 import {
   type ActivationQuantizer,
   Numbers,
-  OBSERVE,
   registerActivationQuantizer,
+  started,
 } from './activation.ts';
-import { codesOf, untracked, valuesOf } from './codes.ts';
+import { codesOf, valuesOf } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
 
 /** Options of {@link lsq}. */
@@ -108,17 +108,9 @@ export function lsq(options: LsqOptions): Lsq {
       step: new Numbers(site.addWeight('step', [], 1, true)),
       ready: new Numbers(site.addWeight('step_ready', [], 0, false)),
     }),
-    quantize(x, { step, ready }, { training, stage, trainable }) {
-      if (stage === OBSERVE) return undefined;
-      if (ready.values[0] === 0) {
-        if (!training || !trainable) return undefined;
-        untracked(() =>
-          tf.tidy(() => {
-            step.variable.assign(tf.maximum(startFor(x, ends.high), SMALLEST));
-            ready.variable.assign(tf.scalar(1));
-          }),
-        );
-      }
+    quantize(x, { step, ready }, moment) {
+      const begin = () => step.variable.assign(tf.maximum(startFor(x, ends.high), SMALLEST));
+      if (!started(ready, moment, begin)) return undefined;
       const features = x.size / (x.shape[0] ?? 1);
       const scale = learnedStep(step.variable, 1 / Math.sqrt(features * ends.high));
       return {

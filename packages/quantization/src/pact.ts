@@ -4,10 +4,10 @@ import { checkOptions, checkRange } from '@thimble/base';
 import {
   type ActivationQuantizer,
   Numbers,
-  OBSERVE,
   registerActivationQuantizer,
+  started,
 } from './activation.ts';
-import { sumTo, untracked } from './codes.ts';
+import { sumTo } from './codes.ts';
 import { checkBits } from './fake-quant.ts';
 
 /** Options of {@link pact}. */
@@ -59,17 +59,9 @@ export function pact(options: PactOptions): ActivationQuantizer<PactState> {
       clip: new Numbers(site.addWeight('clip', [], initial ?? 1, true)),
       ready: new Numbers(site.addWeight('clip_ready', [], initial === undefined ? 0 : 1, false)),
     }),
-    quantize(x, { clip, ready }, { training, stage, trainable }) {
-      if (stage === OBSERVE) return undefined;
-      if (ready.values[0] === 0) {
-        if (!training || !trainable) return undefined;
-        untracked(() =>
-          tf.tidy(() => {
-            clip.variable.assign(tf.maximum(tf.max(x), SMALLEST));
-            ready.variable.assign(tf.scalar(1));
-          }),
-        );
-      }
+    quantize(x, { clip, ready }, moment) {
+      const begin = () => clip.variable.assign(tf.maximum(tf.max(x), SMALLEST));
+      if (!started(ready, moment, begin)) return undefined;
       const level = tf.maximum(clip.variable, SMALLEST);
       const scale = tf.div(level, high);
       return { codes: codesBelow(x, level, high), scale, axis: null, learned: true };
