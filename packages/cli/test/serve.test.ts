@@ -53,7 +53,7 @@ test('a port in use is a sentence with the remedy', async () => {
   const { port } = other.address() as AddressInfo;
   const error = await serve({ port }, contextOf().context, page).catch((reason) => reason);
   other.close();
-  expect(endingOf(error, false)).toEqual({
+  expect(endingOf(error)).toEqual({
     code: 1,
     message: `Port ${port} is in use by another program: choose another with --port, or --port 0 for any that is free.`,
   });

@@ -8,6 +8,7 @@ import {
   channelGroups,
   linearPart,
   lower,
+  readValues,
   trace,
   walkLayers,
   withLayerOutputs,
@@ -129,11 +130,10 @@ function removable(model: LayersModel): Removable {
   const look = ({ exact, shifts }: Constants) => {
     for (const { group: name, unread, unfed } of dead) {
       const group = groups.get(name)!;
-      const most = group.size - 1;
       const constant = unfed.filter((channel) => exact(group, channel));
-      const gone = [...unread, ...constant].slice(0, most);
+      const gone = [...unread, ...constant].slice(0, group.size - 1);
       if (gone.length > 0) found.removed[name] = gone;
-      const missed = constant.slice(0, Math.max(0, most - unread.length));
+      const missed = gone.slice(unread.length);
       if (missed.length > 0) found.shifts.push(...shifts(group, missed));
     }
   };
@@ -199,12 +199,12 @@ function withConstants(
         );
       },
       shifts: (group, channels) =>
-        readers.get(group)!.map((reader) => {
-          const shift = tf.tidy(() => tf.mean(answers(reader, new Set(channels)), 0));
-          const values = Float32Array.from(shift.dataSync());
-          shift.dispose();
-          return [reader.path, values];
-        }),
+        readers
+          .get(group)!
+          .map((reader) => [
+            reader.path,
+            readValues(() => tf.mean(answers(reader, new Set(channels)), 0)),
+          ]),
     });
   } finally {
     tf.dispose([...read.values()].flat());
