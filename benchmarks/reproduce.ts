@@ -77,7 +77,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'fixed-point': {
     about:
-      'training in 16-bit fixed point, nearest and stochastic rounding, three seeds (about 40 minutes; resumable)',
+      'training in 16-bit fixed point and with 8-bit gradients and state, three seeds (about an hour; resumable)',
     program: 'benchmarks/dist/low-precision.js',
     args: [],
   },
