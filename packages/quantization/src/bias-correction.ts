@@ -12,7 +12,7 @@ import {
 
 /** What {@link correctBias} did. */
 export interface BiasCorrection {
-  /** The layers with a new bias, and by how much it moved on average over its channels. */
+  /** The layers with a new bias, and how far it is from the original's on average over its channels. */
   corrected: { layer: string; moved: number }[];
   /** Dense layers and convolutions without a bias. */
   left: string[];
@@ -21,11 +21,12 @@ export interface BiasCorrection {
 /**
  * Corrects the biases of a quantised model, in place, layer by layer in the order of computation:
  *
- * - `b <- b + E[W x] - E[W' x']`
+ * - `b' <- b + E[W x] - E[W' x']`
  *
- * W x are the answers in full precision, W' x' those of the quantised layer to what the quantised and already
- * corrected layers before it give, without bias and activation; the means are over examples and positions,
- * per channel. Dense layers and convolutions with a bias are corrected; labels are not looked at.
+ * b is the original's bias, W x are the answers in full precision, W' x' those of the quantised layer to what the
+ * quantised and already corrected layers before it give, rounded where the layer rounds what it gets; without bias
+ * and activation. The means are over examples and positions, per channel. Dense layers and convolutions with a
+ * bias are corrected; labels are not looked at. To correct twice is to correct once, by what is rounded then.
  *
  * Paper: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
  * section 4.2 and appendix D (empirical bias correction).
@@ -53,11 +54,13 @@ export async function correctBias(
   try {
     const originals = pairs.map(({ original }) => original);
     const wanted = await meanAnswers(options.original, originals, options);
-    for (const [i, { name, quantized }] of pairs.entries()) {
+    for (const [i, { name, original, quantized }] of pairs.entries()) {
       const [found] = await meanAnswers(model, [quantized], options);
       const shift = wanted[i]!.map((mean, channel) => mean - found![channel]!);
-      const bias = biasOf(quantized)!;
-      tf.tidy(() => bias.assign(tf.add(bias, tf.tensor1d(Float32Array.from(shift)))));
+      tf.tidy(() => {
+        const moved = tf.add(biasOf(original)!, tf.tensor1d(Float32Array.from(shift)));
+        biasOf(quantized)!.assign(moved);
+      });
       corrected.push({
         layer: name,
         moved: shift.reduce((sum, by) => sum + Math.abs(by), 0) / shift.length,

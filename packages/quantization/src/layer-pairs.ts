@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkInteger, UnsupportedError } from '@thimble/base';
 import { type FitData, isLinear, linearPart, type PassOptions, probe, trace } from '@thimble/core';
+import { roundedInput } from './quantized-call.ts';
 
 /** What there is to compare a quantised model with. */
 export interface ReferenceOptions extends PassOptions {
@@ -68,7 +69,10 @@ export function checkReference(owner: string, { examples, batchSize }: Reference
   if (batchSize !== undefined) checkInteger(owner, 'batchSize', batchSize, 1);
 }
 
-/** Shows `visit` each batch's answers before bias and activation of each of the layers of a model. */
+/**
+ * Shows `visit` each batch's answers before bias and activation of each of the layers of a model, and what they get,
+ * rounded where they round it.
+ */
 export async function eachAnswer(
   model: LayersModel,
   layers: readonly layers.Layer[],
@@ -78,8 +82,11 @@ export async function eachAnswer(
   const options = { layers, limit: examples, batchSize, progress: false, signal } as const;
   await probe(model, calibration, options, ({ inputs }) => {
     layers.forEach((layer, place) => {
-      for (const input of inputs[place]!) {
-        tf.tidy(() => visit(place, linearPart(layer, input), input));
+      for (const given of inputs[place]!) {
+        tf.tidy(() => {
+          const input = roundedInput(layer, given);
+          visit(place, linearPart(layer, input), input);
+        });
       }
     });
   });

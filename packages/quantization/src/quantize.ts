@@ -39,7 +39,8 @@ import {
  * - Weights: every kernel is computed with as its codes say, on a grid fixed now ({@link fixedQuant});
  *   `summarize` counts the bits, and the model can be saved, loaded and trained on. Biases stay float32.
  * - Activations: with `calibration` the inputs of these layers, and of sums, products and average pooling, are
- *   rounded over ranges that an observer finds after all else is done ({@link calibrateActivations}).
+ *   rounded over ranges that an observer finds after all else is done ({@link calibrateActivations}); with
+ *   `biasCorrection` the biases make up for that rounding as well.
  * - Batch normalisation becomes part of the layer before it first (`foldBatchNorm`). Where there is any, the
  *   transforms that the model has are baked by that: a mask is then zeros among the weights.
  *
@@ -141,6 +142,8 @@ async function refine(
     const pass = { calibration: calibration!, examples, batchSize, progress, signal };
     const made = observer ? { ...pass, observer } : pass;
     report.activations = await calibrateActivations(model, made);
+    // What is rounded by then shifts means too, most of all where a background has the same value everywhere.
+    if (biasCorrection) report.biases = await correctBias(model, reference);
   }
   return report;
 }

@@ -87,6 +87,16 @@ function stateOf(layer: layers.Layer): QuantizedCallState | undefined {
   return link?.state as QuantizedCallState | undefined;
 }
 
+/** The first input of a layer as the layer computes with it outside training: rounded where it rounds it. */
+export function roundedInput(layer: layers.Layer, x: tf.Tensor): tf.Tensor {
+  const [, transform, state] = quantizedLayers(layer).find(([owner]) => owner === layer) ?? [];
+  const { input } = transform?.activations ?? {};
+  if (!input || !state) return x;
+  const stage = state.stage.values[0]!;
+  const coded = input.quantize(x, state.inputs[0], { training: false, trainable: false, stage });
+  return coded ? valuesOf(coded) : x;
+}
+
 /** One place at which activations are quantised. */
 export interface ActivationPlace {
   readonly layer: layers.Layer;

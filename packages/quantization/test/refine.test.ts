@@ -72,6 +72,32 @@ describe('correctBias', () => {
     });
   });
 
+  it('by hand: inputs that are rounded, with a mean of 1.44 before and of 1.2 after', async () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.dense({
+          units: 2,
+          inputShape: [1],
+          weights: [tf.tensor2d([[1, -1]]), tf.tensor1d([0.5, 1])],
+        }),
+      ],
+    });
+    // Two bits over 0 to 3 have the step 1: 1.4 becomes 1. The kernel is not rounded.
+    const calibration = { xs: tf.tensor2d([[0], [3], [1.4], [1.4], [1.4]]), ys: tf.zeros([5, 2]) };
+    const options = { calibration, activations: { bits: 2 }, biasCorrection: true, ...quiet };
+    const q = await quantize(model, options);
+    const biases = () => [
+      ...q.weights
+        .find(({ originalName }) => originalName.endsWith('bias'))!
+        .read()
+        .dataSync(),
+    ];
+    expect(biases()).toBeAllClose([0.74, 0.76], 1e-5);
+    expect(quantizeReport(q).biases!.corrected[0]!.moved).toBeCloseTo(0.24, 5);
+    await correctBias(q, { original: model, calibration, ...quiet });
+    expect(biases()).toBeAllClose([0.74, 0.76], 1e-5);
+  });
+
   it('gives every layer the mean answers of the original', async () => {
     const original = await foldBatchNorm(network());
     const calibration = images(40, 1);
