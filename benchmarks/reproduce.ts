@@ -179,6 +179,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/early-exits.js',
     args: [],
   },
+  'dynamic-inference': {
+    about:
+      'one network of three widths that stops early, on MNIST over three seeds (about 8 minutes)',
+    program: 'examples/dist/dynamic-inference/main.js',
+    args: ['--preset', 'quick', '--seeds', '3'],
+  },
   'sample-difficulty': {
     about:
       'gated blocks, a policy and channel groups on distorted MNIST, three seeds (about 45 minutes; resumable)',
