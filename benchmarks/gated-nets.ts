@@ -7,7 +7,7 @@ export const BLOCKS = 8;
 export const BLOCK = 24;
 /** Layers of gated channel groups, their channels, and how many groups each has. */
 export const LAYERS = 6;
-export const LAYER = 48;
+export const LAYER = 64;
 export const GROUPS = 4;
 /** Initial bias of the gates: open. */
 export const BIAS = 1;
