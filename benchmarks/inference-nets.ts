@@ -142,6 +142,7 @@ export function isPruned(layer: tfl.layers.Layer): boolean {
 /** Distorted MNIST: 55,000 images to train on, 5,000 to choose by, 10,000 to test. */
 export async function distortedMnist(): Promise<Record<'train' | 'test', data.ImageDataset>> {
   const { train: all, test } = await data.mnist({ distort: true });
+  if (all.synthetic) throw new Error(`Real MNIST is needed: ${all.source}`);
   const [train] = all.split(1 / 12, 'study');
   return { train, test };
 }

@@ -152,7 +152,7 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
   },
   'mobile-quantization': {
     about:
-      'MobileNet-v1 small at 96 pixels in 8 bits after training, and the repairs, one network (about 4 minutes; resumable)',
+      'MobileNet-v1 small at 96 pixels in 8 bits after training, and the repairs, three seeds (about 25 minutes; resumable)',
     program: 'benchmarks/dist/mobile-quantization.js',
     args: [],
   },
