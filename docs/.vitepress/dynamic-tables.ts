@@ -200,6 +200,36 @@ function slimmedLayers(): Table {
   };
 }
 
+function widthsAndExits(): Table {
+  interface Point {
+    name: string;
+    macs: number;
+    errors: number;
+    milliseconds: number;
+  }
+  const { run, results } = readResult<{ run: Run; results: Point[][] }>('dynamic-inference');
+  return {
+    result: 'dynamic-inference',
+    run,
+    about:
+      'One network of three widths with early exits, MNIST, three seeds; time per image of a hundred at a time on the backend thimble',
+    head: ['setting', 'MACs', 'test error', 'milliseconds per image'],
+    rows: results[0]!.map(({ name }, i) => {
+      const each = results.map((points) => points[i]!);
+      const macs = each.reduce((sum, point) => sum + point.macs, 0) / each.length;
+      return [
+        name,
+        thousands(Math.round(macs)),
+        percent(each.map(({ errors }) => errors)),
+        spread(
+          each.map(({ milliseconds }) => milliseconds),
+          3,
+        ),
+      ];
+    }),
+  };
+}
+
 /** The tables by name. */
 export const dynamicTables: Record<string, () => Table> = {
   'early-exits': earlyExits,
@@ -207,4 +237,5 @@ export const dynamicTables: Record<string, () => Table> = {
   'slimmable-errors': slimmableErrors,
   'auto-slim': slimmedLayers,
   'multi-scale': multiScale,
+  'dynamic-inference': widthsAndExits,
 };
