@@ -57,9 +57,12 @@ export function toFixedPoint(
   const scale = 2 ** fractionBits;
   const limit = 2 ** (integerBits - 1);
   return tf.tidy(() => {
-    const steps = tf.mul(x, scale);
-    const whole = rounding === 'stochastic' ? tf.floor(tf.add(steps, uniform!)) : tf.round(steps);
-    return tf.clipByValue(tf.div(whole, scale), -limit, limit - 1 / scale);
+    const steps = tf.clipByValue(tf.mul(x, scale), -limit * scale, limit * scale - 1);
+    if (rounding !== 'stochastic') return tf.div(tf.round(steps), scale);
+    // u is added to what is left over alone: beside many steps float32 has no room for it.
+    const below = tf.floor(steps);
+    const up = tf.floor(tf.add(tf.sub(steps, below), uniform!));
+    return tf.div(tf.add(below, up), scale);
   });
 }
 

@@ -58,6 +58,14 @@ describe('toFixedPoint', () => {
     expect(toFixedPoint(tf.fill([4], 0.1), format, uniform)).toBeAllClose([0, 0, 0.25, 0.25], 0);
     expect(() => toFixedPoint(tf.zeros([1]), format)).toThrow('needs uniform random numbers');
   });
+
+  it('leaves what lies on the grid where it is, however many steps that is', () => {
+    const x = tf.tensor1d([1.5, -1.5, 2 - 2 ** -22, -2, 7, Number.POSITIVE_INFINITY]);
+    const format: FixedPointFormat = { integerBits: 2, fractionBits: 22, rounding: 'stochastic' };
+    const rounded = toFixedPoint(x, format, tf.fill([6], 1 - 2 ** -24));
+    const top = 2 - 2 ** -22;
+    expect([...rounded.dataSync()]).toEqual([1.5, -1.5, top, -2, top, top]);
+  });
 });
 
 describe('fixedPoint', () => {
