@@ -72,7 +72,10 @@ export function activationQuantizerFromConfig(
   return quantizers.create(saved);
 }
 
-/** The numbers of a small variable, read again only when it was changed. */
+/**
+ * The numbers of a small variable, read again only when it was changed; those of a trained one every time, as an
+ * optimizer may change them where they are.
+ */
 export class Numbers {
   readonly variable: tf.Variable;
   #read: { dataId: object; values: Float32Array } | undefined;
@@ -82,8 +85,8 @@ export class Numbers {
   }
 
   get values(): Float32Array {
-    const { dataId } = this.variable;
-    if (this.#read?.dataId !== dataId) {
+    const { dataId, trainable } = this.variable;
+    if (trainable || this.#read?.dataId !== dataId) {
       this.#read = { dataId, values: Float32Array.from(this.variable.dataSync()) };
     }
     return this.#read.values;
