@@ -24,8 +24,8 @@ function operand(info: TensorInfo, transpose: boolean): Operand {
 }
 
 /**
- * C[..,i,j] = sum over k of op(A)[..,i,k] op(B)[..,k,j] for two float32 or two int32 tensors; batch
- * dimensions broadcast. int32 is exact up to 2^24, as float32 is.
+ * C[..,i,j] = sum over k of op(A)[..,i,k] op(B)[..,k,j] for two tensors of one type; batch dimensions
+ * broadcast. int32 is exact up to 2^24, as float32 is; of bool the result is the count, in int32.
  *
  * @throws ShapeError when the inner sizes differ.
  */
@@ -36,7 +36,7 @@ export function matMul(
   transposeA: boolean,
   transposeB: boolean,
 ): TensorInfo {
-  if (a.dtype === 'int32' && b.dtype === 'int32') {
+  if (a.dtype !== 'float32' && b.dtype !== 'float32') {
     const [fa, fb] = [a, b].map((x) => runStock(backend, Cast, { x }, { dtype: 'float32' }));
     const product = matMul(backend, fa as TensorInfo, fb as TensorInfo, transposeA, transposeB);
     const out = runStock(backend, Cast, { x: product }, { dtype: 'int32' });

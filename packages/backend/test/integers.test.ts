@@ -99,3 +99,46 @@ test.each(['int32', 'bool'] as const)('stridedSlice keeps %s', async (dtype) => 
   );
   expect(reversed!.data).toEqual([9, 8]);
 });
+
+const int = (values: number[]) => tf.tensor1d(values, 'int32');
+const bool = (values: number[]) => tf.tensor1d(values, 'bool');
+const MIXED: [string, () => tf.Tensor | tf.Tensor[]][] = [
+  ['int32 where true, float32 where not', () => tf.where(bool([1, 0]), int([1, 2]), [1.5, 2.5])],
+  ['float32 where true, int32 where not', () => tf.where(bool([1, 0]), [1.5, 2.5], int([1, 2]))],
+  ['bool where true, int32 where not', () => tf.where(bool([1, 0]), bool([1, 0]), int([5, 7]))],
+  [
+    'rows of float32 or bool',
+    () =>
+      tf.where(bool([1, 0]), tf.tensor2d([[1.5], [2]]), tf.tensor2d([[0], [1]], [2, 1], 'bool')),
+  ],
+  ['the largest of bool', () => tf.topk(bool([0, 1, 0, 1, 1]), 3).values],
+  ['where the largest of bool are', () => tf.topk(bool([0, 1, 0, 1, 1]), 3).indices],
+  ['a running sum of bool', () => tf.cumsum(bool([1, 0, 1, 1]))],
+  ['a running product of bool', () => tf.cumprod(bool([1, 1, 0, 1]), 0, false, true)],
+  ['argMax of no rows', () => tf.argMax(tf.zeros([0, 3, 2]), 1)],
+  ['argMin of no rows', () => tf.argMin(tf.zeros([2, 3, 0, 4], 'bool'), -1)],
+  [
+    'batch normalisation of int32, and by int32',
+    () => [
+      tf.batchNorm(
+        tf.tensor2d([[9, 2]], [1, 2], 'int32'),
+        tf.tensor1d([0, 1]),
+        tf.tensor1d([4, 1]),
+      ),
+      tf.batchNorm(tf.tensor2d([[9, 2]]), int([1, 1]), int([4, 1]), int([3, 0]), int([2, 2])),
+    ],
+  ],
+];
+test.each(MIXED)('%s: the types and values of the cpu backend', (_, compute) =>
+  expectAlike(compute, 1e-6),
+);
+
+test('a product of bool counts', async () => {
+  const [counts] = await read('thimble', () =>
+    tf.matMul(
+      tf.tensor2d([[1, 1, 0]], [1, 3], 'bool'),
+      tf.tensor2d([[1], [1], [1]], [3, 1], 'bool'),
+    ),
+  );
+  expect(counts).toEqual({ dtype: 'int32', shape: [1, 1], data: [2] });
+});

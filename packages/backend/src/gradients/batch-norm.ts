@@ -20,6 +20,7 @@ import {
   type TensorInfo,
   util,
 } from '@tensorflow/tfjs-core';
+import { castTo } from '../kernels/types.ts';
 import { type Call, defineKernel, floats, free, runStock } from '../stock.ts';
 import { defineGradient, type Gradient, OptionalInputs } from './override.ts';
 import { sumTo } from './reduce.ts';
@@ -29,7 +30,8 @@ type BatchNormCall = Call<BatchNormInputs, FusedBatchNormAttrs>;
 
 /**
  * y = (x - mean) / sqrt(variance + epsilon) * scale + offset, the parameters broadcast against x as
- * NumPy does. S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
+ * NumPy does. S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167. In float32, then in the
+ * type of x; stock takes the bits of int32 for those of floats.
  */
 export const fusedBatchNorm: KernelConfig = defineKernel<BatchNormInputs, FusedBatchNormAttrs>(
   FusedBatchNorm,
@@ -38,13 +40,28 @@ export const fusedBatchNorm: KernelConfig = defineKernel<BatchNormInputs, FusedB
     // The tape of tfjs goes through all keys of this object, and stumbles over undefined.
     if (!inputs.scale) delete inputs.scale;
     if (!inputs.offset) delete inputs.offset;
-    const { x, ...parameters } = inputs;
-    const shape = (x as TensorInfo).shape;
-    return Object.values(parameters).every((p) => isTrailing((p as TensorInfo).shape, shape))
-      ? runStock(call.backend, FusedBatchNorm, { ...inputs }, call.attrs)
-      : composed(call);
+    const given = Object.entries(inputs) as [string, TensorInfo][];
+    return given.every(([, { dtype }]) => dtype === 'float32') ? inFloats(call) : inTypeOfX(call);
   },
 );
+
+function inFloats(call: BatchNormCall): TensorInfo {
+  const { x, ...parameters } = call.inputs;
+  const shape = (x as TensorInfo).shape;
+  return Object.values(parameters).every((p) => isTrailing((p as TensorInfo).shape, shape))
+    ? runStock(call.backend, FusedBatchNorm, { ...call.inputs }, call.attrs)
+    : composed(call);
+}
+
+function inTypeOfX({ inputs, attrs, backend }: BatchNormCall): TensorInfo {
+  const cast = Object.entries(inputs).map(
+    ([name, info]) => [name, castTo(backend, info, 'float32')] as const,
+  );
+  const y = inFloats({ inputs: Object.fromEntries(cast), attrs, backend });
+  const out = castTo(backend, y, (inputs.x as TensorInfo).dtype);
+  free(backend, y, ...cast.map(([, info]) => info));
+  return out;
+}
 
 /** Whether a parameter repeats in the order in which x lies in memory. */
 function isTrailing(parameter: readonly number[], shape: readonly number[]): boolean {

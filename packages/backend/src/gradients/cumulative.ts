@@ -16,12 +16,14 @@ import {
   reshape,
   stack,
   type Tensor,
+  type TensorInfo,
   transpose,
   unstack,
   util,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, runStock, type Tensors } from '../stock.ts';
+import { castTo } from '../kernels/types.ts';
+import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
 import { defineGradient, type Gradient } from './override.ts';
 
 type Attrs = CumsumAttrs & CumprodAttrs;
@@ -29,11 +31,16 @@ type Attrs = CumsumAttrs & CumprodAttrs;
 function cumulative(kernelName: string): KernelConfig {
   return defineKernel<Tensors<'x'>, Attrs>(kernelName, ({ inputs, attrs, backend }) => {
     const [axis] = util.parseAxisParam(attrs.axis, inputs.x.shape);
-    return runStock(backend, kernelName, inputs, { ...attrs, axis });
+    const run = (x: TensorInfo) => runStock(backend, kernelName, { x }, { ...attrs, axis });
+    if (inputs.x.dtype !== 'bool') return run(inputs.x);
+    const whole = castTo(backend, inputs.x, 'int32');
+    const out = run(whole);
+    free(backend, whole);
+    return out;
   });
 }
 
-/** The stock kernels, given an axis from 0. */
+/** The stock kernels, given an axis from 0, and int32 for bool. */
 export const cumulativeKernels: readonly KernelConfig[] = [cumulative(Cumsum), cumulative(Cumprod)];
 
 /** Forward y_i = sum of x_j, j <= i. Backward dx_j = sum of dy_i, i >= j. */

@@ -17,6 +17,7 @@ import { avgPool, avgPool3D, maxPool, maxPool3D, maxPoolWithArgmax } from './poo
 import { avgPool3DGrad, maxPool3DGrad } from './pool3d-grad.ts';
 import { select } from './select.ts';
 import { mean, sum } from './sum.ts';
+import { typeKernels } from './types.ts';
 import { unary } from './unary.ts';
 
 /** The kernels that stock computes wrongly, other than products and convolutions. */
@@ -27,6 +28,7 @@ export const corrected: readonly KernelConfig[] = [
   ...[avgPool, avgPool3D, avgPool3DGrad, maxPool, maxPool3D, maxPool3DGrad, maxPoolWithArgmax],
   ...[conv3D, conv3DBackpropFilter, conv3DBackpropInput],
   ...[dilation2D, dilation2DBackpropFilter, dilation2DBackpropInput],
+  ...typeKernels,
   ...unary,
   ...binary,
 ];

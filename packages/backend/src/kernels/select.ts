@@ -1,23 +1,45 @@
-import { type KernelConfig, Select, util } from '@tensorflow/tfjs-core';
-import type { Tensors } from '../stock.ts';
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import {
+  type KernelConfig,
+  Select,
+  type TensorInfo,
+  upcastType,
+  util,
+} from '@tensorflow/tfjs-core';
+import { free, runStock, type Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
+import { castTo } from './types.ts';
+
+type Operands = Tensors<'condition' | 't' | 'e'>;
 
 /**
- * y = t where the condition holds, else e. A condition of rank 1 chooses whole rows. On bool stock copies
- * four bytes for one.
+ * y = t where the condition holds, else e, in the type that holds both. A condition of rank 1 chooses whole
+ * rows. Stock takes the bits of e for the type of t, and on bool copies four bytes for one.
  */
-export const select: KernelConfig = overrideKernel<Tensors<'condition' | 't' | 'e'>, object>(
+export const select: KernelConfig = overrideKernel<Operands, object>(
   Select,
   ({ inputs: { condition, t, e }, backend }) => {
-    if (t.dtype !== 'bool') return undefined;
-    const out = backend.makeOutput(t.shape, 'bool');
-    const [flags, yes, no, to] = [condition, t, e, out].map((x) =>
-      backend.typedArrayFromHeap(x),
-    ) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
-    const per = to.length / Math.max(1, util.sizeFromShape(condition.shape));
-    for (let i = 0; i < to.length; i++) {
-      to[i] = (flags[Math.floor(i / per)] ? yes[i] : no[i]) as number;
+    if (t.dtype === e.dtype) {
+      return t.dtype === 'bool' ? selectBool(backend, { condition, t, e }) : undefined;
     }
+    const [yes, no] = [t, e].map((x) => castTo(backend, x, upcastType(t.dtype, e.dtype)));
+    const out = runStock(backend, Select, { condition, t: yes, e: no });
+    free(backend, yes as TensorInfo, no as TensorInfo);
     return out;
   },
 );
+
+function selectBool(backend: BackendWasm, { condition, t, e }: Operands): TensorInfo {
+  const out = backend.makeOutput(t.shape, 'bool');
+  const [flags, yes, no, to] = [condition, t, e, out].map((x) => backend.typedArrayFromHeap(x)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const per = to.length / Math.max(1, util.sizeFromShape(condition.shape));
+  for (let i = 0; i < to.length; i++) {
+    to[i] = (flags[Math.floor(i / per)] ? yes[i] : no[i]) as number;
+  }
+  return out;
+}

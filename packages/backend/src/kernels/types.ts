@@ -1,0 +1,47 @@
+// Casts, and kernels of which stock leaves some types or shapes unserved.
+import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+import {
+  ArgMax,
+  type ArgMaxAttrs,
+  ArgMin,
+  Cast,
+  type DataType,
+  type KernelConfig,
+  type TensorInfo,
+  TopK,
+  type TopKAttrs,
+  util,
+} from '@tensorflow/tfjs-core';
+import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
+import { overrideKernel } from './override.ts';
+
+/** The values in another type, as a new tensor. */
+export function castTo(backend: BackendWasm, x: TensorInfo, dtype: DataType): TensorInfo {
+  return runStock(backend, Cast, { x }, { dtype });
+}
+
+/** Where the largest, or the smallest, values along an axis are. Stock traps where there are none to find. */
+const argExtremes: readonly KernelConfig[] = [ArgMax, ArgMin].map((name) =>
+  overrideKernel<Tensors<'x'>, ArgMaxAttrs>(name, ({ inputs: { x }, attrs, backend }) => {
+    const [axis] = util.parseAxisParam(attrs.axis, x.shape);
+    const shape = x.shape.filter((_, i) => i !== axis);
+    return util.sizeFromShape(shape) === 0 ? backend.makeOutput(shape, 'int32') : undefined;
+  }),
+);
+
+/** The k largest values and where they are. Stock leaves both unset for bool. */
+const topK: KernelConfig = defineKernel<Tensors<'x'>, TopKAttrs>(
+  TopK,
+  ({ inputs: { x }, attrs, backend }) => {
+    const run = (values: TensorInfo) =>
+      runStock(backend, TopK, { x: values }, attrs) as unknown as [TensorInfo, TensorInfo];
+    if (x.dtype !== 'bool') return run(x);
+    const whole = castTo(backend, x, 'int32');
+    const [found, indices] = run(whole);
+    const values = castTo(backend, found, 'bool');
+    free(backend, whole, found);
+    return [values, indices];
+  },
+);
+
+export const typeKernels: readonly KernelConfig[] = [...argExtremes, topK];
