@@ -65,6 +65,9 @@ export function currentMoment(): Readonly<Moment> {
   return moment;
 }
 
+/** The largest float32 below 1; what is drawn above it would be rounded up. */
+const BELOW_ONE = 1 - 2 ** -24;
+
 /** The context that transforms see now. */
 export function currentContext(training: boolean): Context {
   if (training) countStep();
@@ -78,7 +81,7 @@ export function currentContext(training: boolean): Context {
       order.set(key, place);
       const random = new Random(seed, 'transform', step, place);
       const values = new Float32Array(shape.reduce((size, n) => size * n, 1));
-      for (let i = 0; i < values.length; i++) values[i] = random.uniform();
+      for (let i = 0; i < values.length; i++) values[i] = Math.min(random.uniform(), BELOW_ONE);
       return tf.tensor(values, shape, 'float32');
     },
   };

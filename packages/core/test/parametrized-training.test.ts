@@ -109,6 +109,13 @@ describe('random draws under model.fit', () => {
     releaseMoment();
   });
 
+  it('stay below 1 where float32 would round them up to it', () => {
+    setMoment({ step: 0, seed: 10595 }); // draws 1 - 2^-25 or more
+    const drawn = currentContext(false).random('key', [1075]).dataSync();
+    releaseMoment();
+    expect(drawn[1074]).toBe(1 - 2 ** -24);
+  });
+
   it('are the same for every gradient while a loop holds the moment', () => {
     const draw = () => {
       const values: number[][] = [];
