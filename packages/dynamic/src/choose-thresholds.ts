@@ -139,7 +139,7 @@ interface ExitTable {
   classes: number;
   costs: ExitCost[];
   /** By exit and example: what the policy looks at, and 1 where the answer is right. */
-  measures: Float32Array[];
+  measures: Float64Array[];
   right: Uint8Array[];
 }
 
@@ -158,7 +158,7 @@ async function exitTable(
     size,
     classes,
     costs: exitCosts(branchy),
-    measures: segments.map(() => new Float32Array(size)),
+    measures: segments.map(() => new Float64Array(size)),
     right: segments.map(() => new Uint8Array(size)),
   };
   const rule = new ExitRule(policy, size);
@@ -248,7 +248,7 @@ function thresholdsFor({ policy, size, classes, measures }: ExitTable, shares: n
   let staying = Array.from({ length: size }, (_, i) => i);
   return shares.slice(0, -1).map((share, exit) => {
     const measure = measures[exit]!;
-    const order = Float32Array.from(staying, (sample) =>
+    const order = Float64Array.from(staying, (sample) =>
       entropy ? measure[sample]! : -measure[sample]!,
     ).sort();
     const leaving = Math.min(Math.round(share * size), order.length);

@@ -427,6 +427,17 @@ describe('chooseThresholds', () => {
     },
   );
 
+  it('promises what predictEarly does, whatever the budget', async () => {
+    const [one, two] = exitCosts(branchy).map(({ macs }) => macs) as [number, number];
+    for (let leaving = 1; leaving < SIZE; leaving++) {
+      const budget = (leaving * one + (SIZE - leaving) * two) / SIZE + 1e-6;
+      const options = { policy: 'entropy', budget, progress: false } as const;
+      const { threshold, fractions } = await chooseThresholds(branchy, data, options);
+      const { exits } = await predictEarly(branchy, data.xs, { threshold });
+      expect([0, 1].map((e) => exits.filter((x) => x === e).length / SIZE)).toEqual(fractions);
+    }
+  });
+
   it('takes class numbers for labels, and tries patience', async () => {
     const three = twoExits();
     const ys = tf.tidy(() => tf.cast(tf.expandDims(tf.argMax(data.ys, 1), 1), 'float32'));
