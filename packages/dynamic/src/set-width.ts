@@ -8,9 +8,10 @@ import { type Setting, settingsFor, slimmableLayers } from './slimmable-flow.ts'
 import { hasWidth, listed, type Widths } from './slimmable-widths.ts';
 
 /**
- * Sets the width of every slimmable layer of a model: with it, predictions, training and `summarize` are those
- * of the narrower network, which really computes less. The last slimmable layer before an output keeps all its
- * channels. Weights stay as they are; the width is saved with the model.
+ * Sets the width of every slimmable layer of a model: with it, predictions, training and the multiply-accumulates
+ * of `summarize` are those of the narrower network, which really computes less. The last slimmable layer before an
+ * output keeps all its channels. Weights stay as they are, and `summarize` counts all of them, as a file keeps all;
+ * `extractWidth` leaves the rest out. The width is saved with the model.
  *
  * @throws {OptionError} for a width that a layer does not have, with those that it has.
  * @throws {NoMatchError} for a model without slimmable layers.
