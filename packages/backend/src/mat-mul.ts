@@ -1,9 +1,9 @@
 // Matrix products of tensors: batches, broadcasting and types around the one kernel `gemm`.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { broadcast_util, Cast, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { broadcast_util, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { ShapeError } from '@thimble/base';
 import { address, simd, withScratch } from './simd.ts';
-import { free, runStock, zeros } from './stock.ts';
+import { castTo, free, zeros } from './stock.ts';
 
 /** Batched matrices: `rows` and `columns` are those of op(X), the transpose flag carried out. */
 interface Operand {
@@ -37,10 +37,10 @@ export function matMul(
   transposeB: boolean,
 ): TensorInfo {
   if (a.dtype !== 'float32' && b.dtype !== 'float32') {
-    const [fa, fb] = [a, b].map((x) => runStock(backend, Cast, { x }, { dtype: 'float32' }));
-    const product = matMul(backend, fa as TensorInfo, fb as TensorInfo, transposeA, transposeB);
-    const out = runStock(backend, Cast, { x: product }, { dtype: 'int32' });
-    free(backend, fa as TensorInfo, fb as TensorInfo, product);
+    const [fa, fb] = [castTo(backend, a, 'float32'), castTo(backend, b, 'float32')];
+    const product = matMul(backend, fa, fb, transposeA, transposeB);
+    const out = castTo(backend, product, 'int32');
+    free(backend, fa, fb, product);
     return out;
   }
   const left = operand(a, transposeA);

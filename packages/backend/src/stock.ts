@@ -3,6 +3,8 @@
 // Whoever makes an intermediate result here frees it here.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import {
+  Cast,
+  type DataType,
   getKernel,
   type KernelConfig,
   type KernelFunc,
@@ -49,6 +51,25 @@ export function runStock(
     attrs: attrs as NamedAttrMap,
     backend,
   }) as TensorInfo;
+}
+
+/** The values in another type, as a new tensor. The caller frees it. */
+export function castTo(backend: BackendWasm, x: TensorInfo, dtype: DataType): TensorInfo {
+  return runStock(backend, Cast, { x }, { dtype });
+}
+
+/** What `use` makes of the values in a type, which they are turned into where they are of another. */
+export function converted(
+  backend: BackendWasm,
+  x: TensorInfo,
+  dtype: DataType,
+  use: (x: TensorInfo) => TensorInfo,
+): TensorInfo {
+  if (x.dtype === dtype) return use(x);
+  const cast = castTo(backend, x, dtype);
+  const out = use(cast);
+  free(backend, cast);
+  return out;
 }
 
 /** Frees intermediate results. */

@@ -20,8 +20,7 @@ import {
   type TensorInfo,
   util,
 } from '@tensorflow/tfjs-core';
-import { castTo } from '../kernels/types.ts';
-import { type Call, defineKernel, floats, free, runStock } from '../stock.ts';
+import { type Call, castTo, defineKernel, floats, free, runStock } from '../stock.ts';
 import { defineGradient, type Gradient, OptionalInputs } from './override.ts';
 import { sumTo } from './reduce.ts';
 

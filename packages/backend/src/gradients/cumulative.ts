@@ -22,8 +22,7 @@ import {
   util,
   zerosLike,
 } from '@tensorflow/tfjs-core';
-import { castTo } from '../kernels/types.ts';
-import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
+import { converted, defineKernel, runStock, type Tensors } from '../stock.ts';
 import { defineGradient, type Gradient } from './override.ts';
 
 type Attrs = CumsumAttrs & CumprodAttrs;
@@ -32,11 +31,8 @@ function cumulative(kernelName: string): KernelConfig {
   return defineKernel<Tensors<'x'>, Attrs>(kernelName, ({ inputs, attrs, backend }) => {
     const [axis] = util.parseAxisParam(attrs.axis, inputs.x.shape);
     const run = (x: TensorInfo) => runStock(backend, kernelName, { x }, { ...attrs, axis });
-    if (inputs.x.dtype !== 'bool') return run(inputs.x);
-    const whole = castTo(backend, inputs.x, 'int32');
-    const out = run(whole);
-    free(backend, whole);
-    return out;
+    const { x } = inputs;
+    return converted(backend, x, x.dtype === 'bool' ? 'int32' : x.dtype, run);
   });
 }
 

@@ -2,7 +2,6 @@
 // has a stride, and throws where nothing is left; it has no gradient.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import {
-  Cast,
   type DataType,
   type KernelConfig,
   pad,
@@ -17,7 +16,7 @@ import {
   util,
   zeros,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
+import { castTo, defineKernel, free, runStock, type Tensors } from '../stock.ts';
 import { aroundAxis, withSize } from './axis.ts';
 import { defineGradient, type Gradient } from './override.ts';
 
@@ -61,9 +60,9 @@ export const stridedSliceKernel: KernelConfig = defineKernel<Tensors<'x'>, Strid
       runStock(backend, StridedSlice, { x: values }, { begin, end, strides, ...masks });
     if (x.dtype !== 'bool') return relabelled(backend, sliced(x), cut.outShape, x.dtype);
     // Stock reads four bytes per value, a bool has one.
-    const whole = runStock(backend, Cast, { x }, { dtype: 'int32' });
+    const whole = castTo(backend, x, 'int32');
     const part = relabelled(backend, sliced(whole), cut.outShape, 'int32');
-    const out = runStock(backend, Cast, { x: part }, { dtype: 'bool' });
+    const out = castTo(backend, part, 'bool');
     free(backend, whole, part);
     return out;
   },

@@ -5,7 +5,7 @@ import {
   Reverse,
   type ReverseAttrs,
 } from '@tensorflow/tfjs-core';
-import { free, runStock, type Tensors } from '../stock.ts';
+import { castTo, free, runStock, type Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
 
 /** The same values in another type; for bool x != 0, where stock keeps the last eight bits. */
@@ -26,9 +26,9 @@ export const reverse: KernelConfig = overrideKernel<Tensors<'x'>, ReverseAttrs>(
   Reverse,
   ({ inputs: { x }, attrs, backend }) => {
     if (x.dtype !== 'bool') return undefined;
-    const wide = runStock(backend, Cast, { x }, { dtype: 'int32' });
+    const wide = castTo(backend, x, 'int32');
     const turned = runStock(backend, Reverse, { x: wide }, attrs);
-    const out = runStock(backend, Cast, { x: turned }, { dtype: 'bool' });
+    const out = castTo(backend, turned, 'bool');
     free(backend, wide, turned);
     return out;
   },

@@ -6,9 +6,8 @@ import {
   upcastType,
   util,
 } from '@tensorflow/tfjs-core';
-import { free, runStock, type Tensors } from '../stock.ts';
+import { castTo, free, runStock, type Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
-import { castTo } from './types.ts';
 
 type Operands = Tensors<'condition' | 't' | 'e'>;
 

@@ -2,8 +2,6 @@
 // unset. It also transposes first, unless the axes are the last ones.
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import {
-  Cast,
-  type DataType,
   type KernelConfig,
   Mean,
   type MeanAttrs,
@@ -12,7 +10,7 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 import { simd, withScratch } from '../simd.ts';
-import { defineKernel, floats, free, runStock, type Tensors } from '../stock.ts';
+import { converted, defineKernel, floats, type Tensors } from '../stock.ts';
 import { reduceInSteps, reduction, type View } from './reduction.ts';
 
 /** The sum over some axes: float32 to about 1e-7 of the sum of magnitudes, int32 exact modulo 2^32. */
@@ -30,19 +28,6 @@ export const mean: KernelConfig = defineKernel<Tensors<'x'>, MeanAttrs>(
   ({ inputs: { x }, attrs: { axis, keepDims }, backend }) =>
     converted(backend, x, 'float32', (float) => total(backend, float, axis, keepDims, true)),
 );
-
-function converted(
-  backend: BackendWasm,
-  x: TensorInfo,
-  dtype: DataType,
-  use: (x: TensorInfo) => TensorInfo,
-): TensorInfo {
-  if (x.dtype === dtype) return use(x);
-  const cast = runStock(backend, Cast, { x }, { dtype });
-  const out = use(cast);
-  free(backend, cast);
-  return out;
-}
 
 function total(
   backend: BackendWasm,

@@ -1,24 +1,16 @@
-// Casts, and kernels of which stock leaves some types or shapes unserved.
-import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
+// Kernels of which stock leaves some types or shapes unserved.
 import {
   ArgMax,
   type ArgMaxAttrs,
   ArgMin,
-  Cast,
-  type DataType,
   type KernelConfig,
   type TensorInfo,
   TopK,
   type TopKAttrs,
   util,
 } from '@tensorflow/tfjs-core';
-import { defineKernel, free, runStock, type Tensors } from '../stock.ts';
+import { castTo, defineKernel, free, runStock, type Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
-
-/** The values in another type, as a new tensor. */
-export function castTo(backend: BackendWasm, x: TensorInfo, dtype: DataType): TensorInfo {
-  return runStock(backend, Cast, { x }, { dtype });
-}
 
 /** Where the largest, or the smallest, values along an axis are. Stock traps where there are none to find. */
 const argExtremes: readonly KernelConfig[] = [ArgMax, ArgMin].map((name) =>
