@@ -42,7 +42,8 @@ import {
  *   rounded over ranges that an observer finds after all else is done ({@link calibrateActivations}); with
  *   `biasCorrection` the biases make up for that rounding as well.
  * - Batch normalisation becomes part of the layer before it first (`foldBatchNorm`). Where there is any, the
- *   transforms that the model has are baked by that: a mask is then zeros among the weights.
+ *   transforms that the model has are baked by that: a mask is then zeros among the weights. A network of several
+ *   widths (`toSlimmable`) keeps its own, which has statistics for each width.
  *
  * - Then, where it is asked for: equal channels first ({@link equalize}), rounding that is learned
  *   ({@link adaRound}), biases that make up for the rest ({@link correctBias}). {@link quantizeReport} tells what
@@ -113,9 +114,18 @@ async function prepared(
   model: LayersModel,
   { foldBatchNorm: fold, equalize: scale }: ResolvedQuantize,
 ): Promise<LayersModel> {
+  const all = walkLayers(model);
+  // Layers that folding would turn into plain ones: of several widths there would be one.
+  const special = all.find((layer) => 'plainWeights' in layer);
+  if (scale && special) {
+    throw new UnsupportedError(
+      `${OWNER}: equalize makes a plain model, so that layer "${special.name}" (${special.getClassName()}) would lose ` +
+        'its widths. Take one width first (extractWidth), or leave equalize out.',
+    );
+  }
   if (scale) return equalize(model, scale === true ? {} : scale);
-  const normalized = walkLayers(model).some((layer) => 'movingVariance' in layer);
-  return fold && normalized ? foldBatchNorm(model) : copyModel(model);
+  const normalized = all.some((layer) => 'movingVariance' in layer);
+  return fold && normalized && !special ? foldBatchNorm(model) : copyModel(model);
 }
 
 /** Makes up for some of what rounding to nearest has cost. */

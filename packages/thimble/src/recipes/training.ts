@@ -2,7 +2,12 @@
 import { OptionError } from '@thimble/base';
 import { type FitCallback, fit, type OptimizerName, schedules } from '@thimble/core';
 import { distillationCallback } from '@thimble/distillation';
-import { fitExits } from '@thimble/dynamic';
+import {
+  fitExits,
+  type SlimmableTrainingOptions,
+  slimmableTraining,
+  widthsOf,
+} from '@thimble/dynamic';
 import type { Schema } from './schema.ts';
 import type { Job } from './step.ts';
 
@@ -61,12 +66,21 @@ export function epochsSchema(description: string): Schema {
   return { description, type: 'integer', minimum: 0 };
 }
 
-/** Trains in place. The rate is held for the first `held` epochs, then it goes down. */
+/** What a step adds to its training. */
+interface Additions {
+  callbacks?: readonly FitCallback[];
+  /** Epochs for which the rate is held before it goes down. */
+  held?: number;
+  /** How the widths of a network of several are trained together. */
+  widths?: SlimmableTrainingOptions;
+}
+
+/** Trains in place, all widths together where there are several. */
 export async function train(
   job: Job,
   epochs: number,
   options: TrainingOptions,
-  { callbacks = [], held = 0 }: { callbacks?: readonly FitCallback[]; held?: number } = {},
+  { callbacks = [], held = 0, widths = {} }: Additions = {},
 ): Promise<void> {
   if (epochs === 0) return;
   const { optimizer = 'adam', learningRate = 0.001, schedule = 'cosine' } = options;
@@ -82,7 +96,11 @@ export async function train(
     ...objective,
     validationData: validation,
     validationBatchSize: 256,
-    callbacks: [...callbacks, ...teacherOf(job, options, exits)],
+    callbacks: [
+      ...callbacks,
+      ...(widthsOf(model) ? [slimmableTraining(widths)] : []),
+      ...teacherOf(job, options, exits),
+    ],
     seed,
     progress,
     ...(signal ? { signal } : {}),

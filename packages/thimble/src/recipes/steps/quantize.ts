@@ -1,7 +1,8 @@
 // The step `quantize`: fewer bits, after training or trained with.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { OptionError } from '@thimble/base';
-import { parametrizedWeights } from '@thimble/core';
+import { parametrizedWeights, walkLayers } from '@thimble/core';
+import { widthsOf } from '@thimble/dynamic';
 import {
   calibrateActivations,
   fuseBatchNorm,
@@ -140,6 +141,11 @@ function awareOptions(options: QuantizeStepOptions): QuantizeAwareOptions {
 
 async function quantizeTrained(job: Job, options: QuantizeStepOptions): Promise<void> {
   const { epochs = 0, activations } = options;
+  if (widthsOf(job.model)) {
+    quantizeAware(job.model, { ...awareOptions(options), ignore: normsOf(job.model) });
+    await train(job, epochs, options);
+    return;
+  }
   const fused = await fuseBatchNorm(job.model);
   await keepMasks(job.model, fused);
   job.replace(fused);
@@ -150,6 +156,13 @@ async function quantizeTrained(job: Job, options: QuantizeStepOptions): Promise<
   const stages = quantizationAwareTraining({ observeSteps, freezeRangesAfter });
   const callbacks = activations === undefined ? [] : [stages];
   await train(job, epochs, options, { callbacks });
+}
+
+/** Batch normalisation that stays a layer of its own: fused, each channel would have other values, or each width. */
+function normsOf(model: LayersModel): string[] {
+  return walkLayers(model)
+    .filter((layer) => 'movingVariance' in layer)
+    .map(({ name }) => name);
 }
 
 /** Rounds the shared values of kernels, and the activations if asked for. */
@@ -163,7 +176,7 @@ async function roundShared(job: Job, options: QuantizeStepOptions): Promise<void
   const { model, train: calibration, progress, signal } = job;
   const { granularity: _, ...shared } = options;
   const { weights, ...aware } = awareOptions({ ...shared, granularity: 'tensor' });
-  quantizeAware(model, { weights: weights!, ...aware });
+  quantizeAware(model, { weights: weights!, ...aware, ignore: normsOf(model) });
   if (options.activations !== undefined) {
     const about = { progress, ...(signal ? { signal } : {}) };
     await calibrateActivations(model, { calibration, examples: CALIBRATION, ...about });

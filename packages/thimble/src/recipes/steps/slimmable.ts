@@ -1,7 +1,7 @@
 // The step `slimmable`: one network of several widths.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { summarize } from '@thimble/core';
-import { setWidth, slimmableTraining, toSlimmable } from '@thimble/dynamic';
+import { setWidth, toSlimmable } from '@thimble/dynamic';
 import type { Attribute } from '@thimble/graph';
 import { keepMasks } from '../masks.ts';
 import { scores } from '../measure.ts';
@@ -44,8 +44,7 @@ export const slimmableStep: StepKind<SlimmableStepOptions> = {
     const slimmable = await toSlimmable(job.model, { widths });
     await keepMasks(job.model, slimmable);
     job.replace(slimmable);
-    const callback = slimmableTraining(sandwich === undefined ? {} : { sandwich });
-    await train(job, epochs, options, { callbacks: [callback] });
+    await train(job, epochs, options, { widths: sandwich === undefined ? {} : { sandwich } });
     const measured = await atEveryWidth(job.model, widths, async () => ({
       macs: summarize(job.model).total.macs,
       validation: await scores(job, job.model, job.validation),
