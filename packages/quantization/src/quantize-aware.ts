@@ -153,7 +153,7 @@ function planFor(
   if (kernels.length === 0 && !ARITHMETIC.test(className)) return undefined;
   const rounding = kernels.length > 0 ? weightsOf(weights, hasSharedValues(layer)) : undefined;
   const ends = kernels.includes('embeddings') ? undefined : activationsOf(activations);
-  const twice = (rounding && isRounded(layer)) || (ends && hasQuantizedActivations(layer));
+  const twice = (rounding && isRounded(layer, kernels)) || (ends && hasQuantizedActivations(layer));
   if (twice) {
     throw new OptionError(
       `${OWNER}: layer "${layer.name}" is quantised already. Quantise it once, or name it in ignore.`,
@@ -169,10 +169,12 @@ function planFor(
   };
 }
 
-function isRounded(layer: layers.Layer): boolean {
+function isRounded(layer: layers.Layer, kernels: readonly string[]): boolean {
   return (
     rounded.has(layer) ||
-    parametrizedWeights(layer).some((weight) => weight.encoding().values.type === 'affine')
+    parametrizedWeights(layer).some(
+      (each) => kernels.includes(each.weight) && each.encoding().values.type === 'affine',
+    )
   );
 }
 

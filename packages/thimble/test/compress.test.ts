@@ -372,18 +372,6 @@ describe('refuses, before anything is done', () => {
     ['neither steps nor recipe', {}, /give either steps/],
     ['an empty list', { steps: [] }, /one or more steps/],
     ['an unknown option', { stepz: [] }, /unknown option "stepz"/],
-    [
-      'channels that are removed after rounding',
-      {
-        steps: [steps.quantize({ bits: 8 }), steps.encode(), steps.removeChannels({ ratio: 0.5 })],
-      },
-      /removeChannels builds the network anew .* Put removeChannels before quantize/,
-    ],
-    [
-      'shared values that would be factored',
-      { recipe: { steps: [{ cluster: {} }, { decompose: {} }] } },
-      /Put decompose before cluster/,
-    ],
   ])('%s', async (_, options, message) => {
     await expect(compressed(options as never)).rejects.toThrow(message);
     await expect(compressed(options as never)).rejects.toThrow(OptionError);

@@ -13,6 +13,7 @@ import {
 import { activationPlaces } from '@thimble/quantization';
 import { type CompressData, type Sources, sourcesOf } from './data.ts';
 import { costs, type Measured, objectiveOf, type StepReport, scores } from './measure.ts';
+import { checkOrder } from './order.ts';
 import { parseRecipe, type Recipe, type StepData, stepData } from './recipe.ts';
 import type { Job, Step } from './step.ts';
 import { keepStep, keptModel, keptStep, keyOf, keyOfData, keyOfWeights } from './step-files.ts';
@@ -146,29 +147,13 @@ function recipeOf({ steps, recipe, seed }: CompressOptions): ResolvedRecipe {
       `${OWNER}: steps must be a list of one or more steps, each made by one of steps, such as steps.prune({ ... }).`,
     );
   }
-  checkOrder(list);
+  if (recipe === undefined) checkOrder(OWNER, list);
   const own = recipe === undefined ? undefined : (found as ResolvedRecipe).seed;
   return {
     seed: 0,
     ...found,
     ...(own === undefined && seed === undefined ? {} : { seed: seed ?? own! }),
   };
-}
-
-const ROUNDING = ['quantize', 'cluster', 'binarize'];
-/** Steps that build the network anew from plain weights. */
-const REBUILDING = ['removeChannels', 'slimmable', 'decompose'];
-
-/** Refuses steps that would lose, after minutes of training, what a step before them has rounded. */
-function checkOrder(list: readonly Step[]): void {
-  const rounding = list.findIndex(({ name }) => ROUNDING.includes(name));
-  const later = rounding < 0 ? [] : list.slice(rounding + 1);
-  const rebuilding = later.find(({ name }) => REBUILDING.includes(name));
-  if (!rebuilding) return;
-  throw new OptionError(
-    `${OWNER}: the step ${rebuilding.name} builds the network anew from plain weights and would lose what ` +
-      `${list[rounding]!.name} has rounded before. Put ${rebuilding.name} before ${list[rounding]!.name}.`,
-  );
 }
 
 /** What is the same for all steps. */

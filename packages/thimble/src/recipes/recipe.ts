@@ -1,4 +1,5 @@
 // A recipe as plain data, its JSON Schema, and the way from it to steps.
+import { checkOrder } from './order.ts';
 import { checkSchema, type Schema } from './schema.ts';
 import { type Step, type StepKind, schemaOf } from './step.ts';
 import { kinds, type StepOptions, steps } from './steps.ts';
@@ -53,7 +54,8 @@ export const recipeSchema: Schema & { readonly $schema: string; readonly title: 
 /**
  * Checks a recipe that comes from a file, and makes its steps.
  *
- * @throws {OptionError} for unknown keys and values out of range, saying in which step.
+ * @throws {OptionError} for unknown keys and values out of range, saying in which step; for steps in an order in which
+ *   a later one would lose what an earlier one did, saying which to put first.
  * @example
  * const { steps: list } = parseRecipe(JSON.parse('{ "steps": [{ "prune": { "sparsity": 0.9 } }] }'));
  * const { report } = await compress(model, { data: train, steps: list });
@@ -66,13 +68,15 @@ export function parseRecipe(recipe: unknown): {
   const owner = 'recipe';
   checkSchema(owner, '', recipe, recipeSchema);
   const { name, seed, steps: list } = recipe as Recipe;
+  const made = list.map((data) => {
+    const [kind, options] = Object.entries(data)[0] as [keyof StepOptions, object];
+    return (steps[kind] as (given: object) => Step)(options);
+  });
+  checkOrder(owner, made);
   return {
     ...(name === undefined ? {} : { name }),
     ...(seed === undefined ? {} : { seed }),
-    steps: list.map((data) => {
-      const [kind, options] = Object.entries(data)[0] as [keyof StepOptions, object];
-      return (steps[kind] as (given: object) => Step)(options);
-    }),
+    steps: made,
   };
 }
 

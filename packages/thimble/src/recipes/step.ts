@@ -70,6 +70,15 @@ export function stepMaker<Options extends object>(
     const owner = `steps.${kind.name}`;
     checkSchema(owner, '', options, schemaOf(kind));
     kind.check?.(owner, options);
-    return { name: kind.name, options, run: (job) => kind.run(job, options) };
+    const step: Step = { name: kind.name, options, run: (job) => kind.run(job, options) };
+    ready.add(step);
+    return step;
   };
+}
+
+const ready = new WeakSet<Step>();
+
+/** Whether a step is one of `steps`, of which it is known what it does. */
+export function isReady(step: Step): boolean {
+  return ready.has(step);
 }
