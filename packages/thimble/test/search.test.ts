@@ -193,8 +193,9 @@ describe('search', () => {
   const network = (units: number) =>
     withSeed(units, () =>
       tfl.sequential({
+        name: 'searched',
         layers: [
-          tfl.layers.flatten({ inputShape: [28, 28, 1] }),
+          tfl.layers.flatten({ name: 'row', inputShape: [28, 28, 1] }),
           tfl.layers.dense({ name: 'hidden', units, activation: 'relu' }),
           tfl.layers.dense({ name: 'output', units: 10, activation: 'softmax' }),
         ],
@@ -238,8 +239,9 @@ describe('search', () => {
     const { best, recipe, compressed, trials } = await search(options);
     expect(best!.outcome.bytes).toBeLessThanOrEqual(8000);
     expect(trials).toHaveLength(6 + 2);
-    // The file is the one of the trial but for the figures in it, so its weights are the same.
-    const { report, model } = compressed!;
+    // The file is the one of the trial, with all the bytes that were chosen by.
+    const { report, model, bytes } = compressed!;
+    expect(bytes.length).toBe(best!.outcome.bytes);
     expect(report.after.validation.accuracy).toBe(best!.outcome.accuracy);
     expect(report.after.macs).toBe(best!.outcome.macs);
     expect(JSON.stringify(recipe)).toContain(`"sparsity":${best!.settings['prune.sparsity']}`);
@@ -250,6 +252,30 @@ describe('search', () => {
     expect(report.after.test!.accuracy).toBeCloseTo(accuracy!, 6);
     model.dispose();
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('kept trials of other weights, or of other data, are refused', async () => {
+    const { train, test: others } = await data.syntheticDigits({
+      train: 60,
+      test: 60,
+      onProgress: false,
+    });
+    const recipe = { steps: [{ quantize: { bits: { oneOf: [4, 8] } } }] };
+    const about = { recipe, goal: { bytes: 8000 }, trials: 2, rungs: 1, ...quiet } as const;
+    const file = join(folder, 'weights.json');
+    const { compressed } = await search({ ...about, model: network(4), data: train, file });
+    compressed!.model.dispose();
+    const other = network(4);
+    other.setWeights(other.getWeights().map((weight) => tf.mul(weight, 2)));
+    const refused = /is of another search/;
+    await expect(search({ ...about, model: other, data: train, file })).rejects.toThrow(refused);
+    const elsewhere = search({ ...about, model: network(4), data: others, file });
+    await expect(elsewhere).rejects.toThrow(refused);
+    const again = await search({ ...about, model: network(4), data: train, file });
+    expect(again.trials).toHaveLength(2);
+    again.compressed!.model.dispose();
+    const none = search({ ...about, recipe: null as never, model: network(4), data: train });
+    await expect(none).rejects.toThrow('search: the recipe has no list of steps.');
   });
 
   test('in milliseconds, of a trained network', async () => {

@@ -118,9 +118,13 @@ function hasType(value: unknown, schema: Schema): boolean {
   }
 }
 
+/** Characters of a value that are shown. */
+const LONGEST = 80;
+
 function wrong(owner: string, path: string, value: unknown, schema: Schema): OptionError {
   const name = path === '' ? 'it' : path;
-  const shown = typeof value === 'number' ? String(value) : JSON.stringify(value);
+  const text = typeof value === 'number' ? String(value) : String(JSON.stringify(value));
+  const shown = text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text;
   return new OptionError(`${owner}: ${name} must be ${kindOf(schema)}, not ${shown}.`);
 }
 

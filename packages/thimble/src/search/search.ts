@@ -5,6 +5,8 @@ import { type BatchSource, lower, type ObjectiveOptions, rowsOf } from '@thimble
 import { pack } from '@thimble/runtime';
 import { type Compressed, compress } from '../recipes/compress.ts';
 import { type CompressData, type Sources, sourcesOf } from '../recipes/data.ts';
+import { objectiveOf, scores } from '../recipes/measure.ts';
+import { keyOfData, keyOfWeights } from '../recipes/step-files.ts';
 import { median, timesInTurn } from '../report/times.ts';
 import { limitOf, type Outcome } from './goal.ts';
 import {
@@ -65,7 +67,9 @@ const REPEATS = 30;
  * - Choices are made by the validation data. They flatter the best, as it was chosen by them; the test data is looked
  *   at once, for the best.
  * - Milliseconds are measured on packed kernels here, and so the same search may end elsewhere next time.
- * - With `file` an interrupted search goes on after the trials that have ended.
+ * - With `file` an interrupted search goes on after the trials that have ended. Those of other weights, data or another
+ *   loss are refused, as of another recipe; of the data, sizes and some examples are looked at.
+ * - The file that is made has the bytes that the trial had: figures of test data are in the report alone.
  * - Regression is by `-meanAbsoluteError` in place of accuracy.
  *
  * @throws {OptionError} for unknown options, values out of range and a recipe that is none; {CheckpointError} for a
@@ -96,7 +100,7 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
     ...(loss === undefined ? {} : { loss }),
   };
   const trial = elsewhere ?? (await recipeTrial(made));
-  const about = [recipe, rest.about ?? null];
+  const about = [recipe, await keysOf(options), rest.about ?? null];
   const found = await searchTrials({ ...rest, space, trial, about });
   const { best } = found;
   if (!best) return found;
@@ -105,11 +109,39 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
   try {
     const sources = await sourcesOf(OWNER, network, data, seed);
     const filled = filledRecipe(recipe, best.settings);
-    const compressed = await compress(network, { ...compressing(sources, filled, loss), ...job });
+    // As the trial was made, so that the file has the bytes that it was chosen by: figures of test data stay out of it.
+    const { test, ...chosen } = sources;
+    const again = compressing({ ...chosen, test: undefined }, filled, loss);
+    const compressed = await compress(network, { ...again, ...job });
+    if (test) await lookAtTest(network, compressed, test, { loss, progress, signal });
     return { ...found, recipe: filled as SearchedRecipe, compressed };
   } finally {
     dispose();
   }
+}
+
+/** What kept trials depend on beside the recipe: weights, some examples of the data, the loss. */
+async function keysOf({ model, data, loss, seed = 0, file }: SearchOptions): Promise<unknown> {
+  if (file === undefined) return null;
+  const name = typeof loss === 'function' ? String(loss) : (loss ?? null);
+  if (typeof model === 'function') return [name];
+  const { train, validation } = await sourcesOf(OWNER, model, data, seed);
+  const keys = [train, validation].map((source) => [source.size, keyOfData(source) ?? null]);
+  return [name, keyOfWeights(model), keys];
+}
+
+/** Adds to the report how the network does on the test data, before and after. */
+async function lookAtTest(
+  original: LayersModel,
+  { model, report }: Compressed,
+  test: BatchSource,
+  { loss, progress = true, signal }: Pick<SearchOptions, 'loss' | 'progress' | 'signal'>,
+): Promise<void> {
+  const objective = objectiveOf(OWNER, original, loss);
+  const base = { original, objective, progress, ...(signal ? { signal } : {}) };
+  report.data.test = test.size;
+  report.before.test = await scores(base, original, test);
+  report.after.test = await scores(base, model, test);
 }
 
 function searchedSpace({ model, recipe, space: own = {} }: SearchOptions): Space {

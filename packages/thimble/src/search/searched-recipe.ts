@@ -15,9 +15,10 @@ type Plain = unknown;
 
 /** Calls `visit` for each dimension, and gives back the recipe with what it returns. */
 function mapDimensions(
-  { steps, ...rest }: SearchedRecipe,
+  recipe: SearchedRecipe,
   visit: (name: string, dimension: Dimension) => Plain,
 ): Plain {
+  const { steps, ...rest } = recipe ?? {};
   if (!Array.isArray(steps)) throw new OptionError('search: the recipe has no list of steps.');
   const names = steps.map((step) => Object.keys(step ?? {})[0]);
   const walk = (value: Plain, path: string): Plain => {
