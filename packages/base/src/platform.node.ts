@@ -16,7 +16,9 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> |
     const buffer = await readFile(path);
     return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    (error as NodeJS.ErrnoException).path ??= path; // Node does not say it of a folder
     throw error;
   }
 }

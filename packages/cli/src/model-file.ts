@@ -98,10 +98,15 @@ async function readTfjs(path: string): Promise<ModelFile> {
     );
   }
   const json = parse(path, bytes);
-  if (json.format === 'graph-model') {
+  if (json?.format === 'graph-model') {
     throw new UnsupportedError(
       `"${path}" is a graph model, which has no layers. Save the model as a layers model (model.save in ` +
         'TensorFlow.js, or .keras in Keras) and use that.',
+    );
+  }
+  if (!json?.modelTopology) {
+    throw new FileFormatError(
+      `"${path}" is no model.json of TensorFlow.js: it has no modelTopology.`,
     );
   }
   thimble.registerFileHandlers();
@@ -126,7 +131,7 @@ async function readTfjs(path: string): Promise<ModelFile> {
 function parse(
   path: string,
   bytes: Uint8Array,
-): { format?: string; weightsManifest?: { paths: string[] }[] } {
+): { format?: string; modelTopology?: object; weightsManifest?: { paths: string[] }[] } | null {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {

@@ -117,3 +117,19 @@ export async function readRecipe(path: string): Promise<Recipe> {
     );
   }
 }
+
+/** The recipe with the names of the classes in its file, where it says none. */
+export function withLabels<T extends { readonly steps: readonly object[] }>(
+  recipe: T,
+  labels: readonly string[] | undefined,
+): T {
+  if (!labels || !Array.isArray(recipe?.steps)) return recipe;
+  let named = false;
+  const steps = recipe.steps.map((step: object | null) => {
+    if (typeof step !== 'object' || step === null || !('encode' in step)) return step;
+    named = true;
+    return { encode: { labels: [...labels], ...(step.encode as object) } };
+  });
+  const own = { encode: { labels: [...labels] } };
+  return { ...recipe, steps: named ? steps : [...steps, own] };
+}

@@ -11,7 +11,7 @@ import type { BatchSource } from 'thimble';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseCsv } from '../src/data/csv.ts';
 import { sourceFor } from '../src/data/examples.ts';
-import { loadExamples, loadParts } from '../src/data/load.ts';
+import { absolute, loadExamples, loadParts } from '../src/data/load.ts';
 import { parseNpy } from '../src/data/npy.ts';
 
 const reading = { progress: false } as const;
@@ -238,6 +238,15 @@ describe('folders of images', () => {
     await expect(read(join(folder, 'images'), modelFor([28, 28, 1], 2))).rejects.toThrow(
       /are 1 x 2 with 1 channel; the model takes 28 x 28 with 1 channel\. Resize/,
     );
+  });
+});
+
+test('data for a program elsewhere has whole paths, but for sets by name', () => {
+  const at = (path: string) => join(process.cwd(), path);
+  expect(absolute({ data: 'mnist', validation: 'x.npy, y.npy', test: 'a.csv' })).toEqual({
+    data: 'mnist',
+    validation: `${at('x.npy')},${at('y.npy')}`,
+    test: at('a.csv'),
   });
 });
 

@@ -11,7 +11,7 @@ import type { Context, Outcome } from '../context.ts';
 import { type DataOptions, loadParts } from '../data/load.ts';
 import { readModel } from '../model-file.ts';
 import { outputOf } from '../output.ts';
-import { type RecipeOptions, recipeOf } from '../recipe-file.ts';
+import { type RecipeOptions, recipeOf, withLabels } from '../recipe-file.ts';
 import { count, type Row, scoresText } from '../text.ts';
 
 export interface CompressCommandOptions extends RecipeOptions, DataOptions {
@@ -32,10 +32,10 @@ export async function compress(
   parseRecipe(recipe); // before anything takes time
   const file = await readModel(path);
   const model = await file.model();
-  const { train, validation, test, source, classNames } = await loadParts(model, options, {
-    progress,
-    signal,
-  });
+  const reading = { progress, signal };
+  const { labels } = file.notes;
+  const parts = await loadParts(model, options, reading, labels);
+  const { train, validation, test, source, classNames = labels } = parts;
   say(`Data: ${source}.`);
   const work = options.work ?? `${output}.work`;
   const {
@@ -56,20 +56,6 @@ export async function compress(
   await writeBytes(output, bytes);
   if (!options.keepWork) await rm(work, { recursive: true, force: true });
   return { text: reportText(output, source, report), json: { output, source, ...report } };
-}
-
-type Recipe = Awaited<ReturnType<typeof recipeOf>>;
-
-/** The recipe with the names of the classes in its file, where it says none. */
-function withLabels(recipe: Recipe, labels: readonly string[] | undefined): Recipe {
-  if (!labels) return recipe;
-  let named = false;
-  const steps = recipe.steps.map((step) => {
-    if (!('encode' in step)) return step;
-    named = true;
-    return { encode: { labels: [...labels], ...step.encode } };
-  });
-  return { ...recipe, steps: named ? steps : [...steps, { encode: { labels: [...labels] } }] };
 }
 
 function stepText({ name, kept, seconds, validation }: StepReport): string {

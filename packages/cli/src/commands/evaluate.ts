@@ -12,7 +12,7 @@ import {
 } from '@thimble/base';
 import { type BatchSource, classScores, predictAll, regressionScores, runtime } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
-import { classNumbers } from '../data/examples.ts';
+import { checkNumbers, classNumbers } from '../data/examples.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { type ModelFile, readModel } from '../model-file.ts';
 import { count } from '../text.ts';
@@ -42,6 +42,7 @@ export async function evaluate(
   const model = await file.model();
   const { labels } = file.notes;
   const { source, examples } = await loadExamples(model, options, context, labels);
+  checkNumbers(examples, model.outputs.at(-1)!.shape.at(-1) ?? 1);
   const { engine, values, exits } = await outputsOf(file, source, options.engine, early, context);
   const outputs = values.length / source.size;
   const numbers = classNumbers(examples, outputs, endsInSigmoid(model));

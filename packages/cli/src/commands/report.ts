@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { writeBytes } from '@thimble/base';
 import { type BatchSource, type ReportSubject, reportTable, report as sideBySide } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
+import { checkNumbers } from '../data/examples.ts';
 import { type DataOptions, loadExamples } from '../data/load.ts';
 import { readModel } from '../model-file.ts';
 import { checkOutput } from '../output.ts';
@@ -29,6 +30,7 @@ export async function report(
   const model = await files[0]!.model();
   const labels = files[0]!.notes.labels ?? files[1]!.notes.labels;
   const { source, examples, shifted } = await loadExamples(model, options, context, labels);
+  checkNumbers(examples, model.outputs.at(-1)!.shape.at(-1) ?? 1);
   const subjects: ReportSubject[] = [];
   for (const file of files) {
     subjects.push(file.content ?? (await file.model()));

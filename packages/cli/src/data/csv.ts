@@ -34,6 +34,7 @@ export function parseCsv(text: string, name: string, about: TableOptions = {}): 
   const body = named ? rows.slice(1) : rows;
   if (body.length === 0) throw new DataError(`${name} has names of columns, but no examples.`);
   const at = labelColumn(columns, name, about.label);
+  if (columns.length === 1) checkSeparator(columns[0]!, name);
   const places = placesOf(columns, at, name, named ? about.columns : undefined);
   const width = places.length;
   const values = new Float32Array(body.length * width);
@@ -50,7 +51,8 @@ export function parseCsv(text: string, name: string, about: TableOptions = {}): 
     }
   }
   const given = body.map((row) => row[at]!);
-  const classNames = classesOf(given, about.classNames ?? sharedNames(about.labels, given));
+  const known = about.classNames ?? sharedNames(about.labels, given);
+  const classNames = classesOf(given, known);
   const numberOf = new Map(classNames?.map((word, i) => [word, i]));
   const unknown = classNames ? given.findIndex((word) => !numberOf.has(word)) : -1;
   if (unknown >= 0) {
@@ -65,7 +67,7 @@ export function parseCsv(text: string, name: string, about: TableOptions = {}): 
     row: (index) => values.subarray(index * width, (index + 1) * width),
     scale: 1,
     labels: { values: given.map((cell) => numberOf.get(cell) ?? Number(cell)), width: 1 },
-    ...(classNames ? { classNames } : {}),
+    ...(classNames ? { classNames, numberedHere: known === undefined } : {}),
     ...(named ? { columns: places.map((column) => columns[column]!) } : {}),
   };
 }
@@ -116,6 +118,15 @@ function read(text: string, name: string): string[][] {
   } catch (cause) {
     throw new DataError(`${name} cannot be read as CSV: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Throws for what programs in some languages call CSV. */
+function checkSeparator(column: string, name: string): void {
+  const [separator] = /[;\t|]/.exec(column) ?? [];
+  if (separator === undefined) return;
+  throw new DataError(
+    `${name} has one column, "${column}". Its columns seem to be separated by ${separator === '\t' ? 'tabs' : `"${separator}"`}; save it with commas.`,
+  );
 }
 
 function isNumber(cell: string): boolean {

@@ -18,6 +18,8 @@ export interface Examples {
   labels: { values: ArrayLike<number>; width: number };
   /** Names of the classes, where labels are class numbers. */
   classNames?: string[];
+  /** True where the names come from these examples alone, and so do the numbers: in the order of the names. */
+  numberedHere?: boolean;
   /** Names of the values of an example, where a table has them. */
   columns?: string[];
 }
@@ -42,6 +44,25 @@ export function classNumbers(
 }
 
 const isBit = (value: number) => value === 0 || value === 1;
+
+/**
+ * Throws where numbers were given to names of classes of which the network has more, so that they may not be its own.
+ *
+ * @throws {DataError} saying what would tell the numbers.
+ */
+export function checkNumbers(
+  { name, classNames = [], numberedHere = false }: Examples,
+  outputs: number,
+): void {
+  const classes = Math.max(2, outputs);
+  if (!numberedHere || classNames.length >= classes) return;
+  const few = classNames.slice(0, 20).join(', ');
+  throw new DataError(
+    `${name} has ${classNames.length} of ${classes} classes (${few}), and the file of the network does not say what its ` +
+      `classes are called. Give examples of all classes, labels that are numbers from 0 to ${classes - 1}, or a .thimble ` +
+      'file with the names (thimble compress keeps them).',
+  );
+}
 
 /** The first so many examples. */
 export function limited(examples: Examples, limit: number | undefined): Examples {

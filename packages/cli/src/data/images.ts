@@ -6,6 +6,7 @@ import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import type { Examples } from './examples.ts';
 
+const PNG_BEGINS = 0x89;
 const IMAGE = /\.(png|jpe?g)$/i;
 
 /** The folders in a folder that hold images; undefined where there are none. */
@@ -14,10 +15,16 @@ export async function imageClasses(folder: string): Promise<string[] | undefined
   const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const found: string[] = [];
   for (const name of names.sort(naturally)) {
-    const files = await readdir(join(folder, name));
-    if (files.some((file) => IMAGE.test(file))) found.push(name);
+    if ((await imagesIn(join(folder, name))).length > 0) found.push(name);
   }
   return found.length > 0 ? found : undefined;
+}
+
+/** The names of the image files in a folder. */
+async function imagesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  return files.filter((file) => IMAGE.test(file));
 }
 
 /** 2 before 10, whatever stands before them. */
@@ -56,7 +63,7 @@ export async function readImages(
   }
   const files: { path: string; label: number }[] = [];
   for (const name of classes) {
-    const inside = (await readdir(join(folder, name))).filter((file) => IMAGE.test(file));
+    const inside = await imagesIn(join(folder, name));
     const label = classNames.indexOf(name);
     for (const file of inside.sort(naturally))
       files.push({ path: join(folder, name, file), label });
@@ -90,6 +97,7 @@ export async function readImages(
     scale: 1 / 255,
     labels: { values: chosen.map(({ label }) => label), width: 1 },
     classNames: [...classNames],
+    numberedHere: classNames === classes,
   };
 }
 
@@ -108,7 +116,8 @@ interface Decoded {
 
 function decodeImage(path: string, bytes: Buffer): Decoded {
   try {
-    if (/\.png$/i.test(path)) return PNG.sync.read(bytes);
+    // By what is in it: files are called what they are not.
+    if (bytes[0] === PNG_BEGINS) return PNG.sync.read(bytes);
     return jpeg.decode(bytes, { useTArray: true, formatAsRGBA: true });
   } catch (cause) {
     throw new DataError(

@@ -1,6 +1,7 @@
 // Data by what the command line calls it.
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { DataError, type ProgressOption, readBytes, ShapeError } from '@thimble/base';
 import { type BatchSource, data } from 'thimble';
@@ -62,13 +63,33 @@ const SETS = {
   cifar10: data.cifar10,
 } as const;
 
-/** Reads training data and whatever goes with it. */
+/** The same data for a program that stands in another folder. */
+export function absolute(options: DataOptions): DataOptions {
+  const at = (spec: string) => {
+    if (spec === 'digits' || Object.hasOwn(SETS, spec)) return spec;
+    if (existsSync(spec) || !spec.includes(',')) return resolve(spec);
+    return spec
+      .split(',')
+      .map((path) => resolve(path.trim()))
+      .join();
+  };
+  const { data, validation, test } = options;
+  return {
+    ...options,
+    data: at(data),
+    ...(validation === undefined ? {} : { validation: at(validation) }),
+    ...(test === undefined ? {} : { test: at(test) }),
+  };
+}
+
+/** Reads training data and whatever goes with it. `labels`: what the file of the network calls its classes. */
 export async function loadParts(
   model: LayersModel,
   options: DataOptions,
   reading: Reading,
+  labels?: readonly string[],
 ): Promise<Parts> {
-  const raw = await rawParts(options.data, model, options, reading);
+  const raw = await rawParts(options.data, model, options, reading, { labels });
   const { classNames, columns } = raw.train;
   const other = async (spec: string | undefined) => {
     if (spec === undefined) return undefined;
@@ -130,8 +151,8 @@ async function rawParts(
     }
     return ofParts(parts, reading);
   }
-  if (spec.includes(',')) return { train: limited(await twoFiles(spec), limit) };
   const there = await stat(spec).catch(() => undefined);
+  if (!there && spec.includes(',')) return { train: limited(await twoFiles(spec), limit) };
   if (!there) {
     const names = [...Object.keys(SETS), 'digits'].join(', ');
     throw new DataError(
@@ -167,7 +188,7 @@ async function readFolder(
   const read = async (part: string, known?: readonly string[]) => {
     const classes = await imageClasses(part);
     if (!classes) return undefined;
-    const wanted = known ?? sharedNames(labels, classes);
+    const wanted = known ?? sharedNames(labels, classes) ?? numbersOf(classes, model);
     const options = { channels, progress, ...about, ...(wanted ? { classNames: wanted } : {}) };
     return readImages(part, classes, options);
   };
@@ -185,6 +206,13 @@ async function readFolder(
   const validation = validationName && (await read(join(folder, validationName), train.classNames));
   const test = testName && (await read(join(folder, testName), train.classNames));
   return { train, ...(validation ? { validation } : {}), ...(test ? { test } : {}) };
+}
+
+/** Folders that are named by numbers which the model has classes for are these classes, also where some are missing. */
+function numbersOf(folders: readonly string[], model: LayersModel): string[] | undefined {
+  const outputs = Math.max(2, model.outputs.at(-1)!.shape.at(-1) ?? 1);
+  const numbers = Array.from({ length: outputs }, (_, i) => String(i));
+  return folders.every((name) => numbers.includes(name)) ? numbers : undefined;
 }
 
 /** Channels of the images that a model takes; 1 where it takes a row of values. */
@@ -226,7 +254,8 @@ async function twoFiles(spec: string): Promise<Examples> {
   const [images, labels] = await Promise.all(paths.map(readArray));
   const [size, ...example] = images!.shape;
   const [count, ...label] = labels!.shape;
-  if (size === undefined || size === 0 || count !== size) {
+  if (size === 0) throw new DataError(`${paths[0]} has no examples.`);
+  if (size === undefined || count !== size) {
     throw new DataError(
       `${paths[0]} has ${size ?? 0} examples, but ${paths[1]} has ${count ?? 0} labels.`,
     );
