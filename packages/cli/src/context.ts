@@ -14,6 +14,8 @@ export interface Context {
 export interface Outcome {
   text: string;
   json: unknown;
+  /** Whether what was asked for was not to be had: the exit code is then 1. */
+  failed?: boolean;
   /** What goes on when this has been printed. */
   after?: Promise<void>;
 }

@@ -18,6 +18,8 @@ export interface LotteryModuleOptions {
   data: DataOptions;
   /** Where finished trainings are kept. */
   folder: string;
+  /** Of network and data, so that over Redis what others under the same paths came to is not taken for it. */
+  fingerprint?: string;
   about: Pick<
     LotteryTicketOptions,
     'rounds' | 'fraction' | 'rewindTo' | 'controls' | 'controlRounds'
@@ -39,7 +41,7 @@ export async function lotteryOf(options: LotteryModuleOptions): Promise<LotteryS
   const { path, data, folder, about } = options;
   const file = await readModel(path);
   const model = await file.model();
-  const parts = await loadParts(model, data, { progress: false });
+  const parts = await loadParts(model, data, { progress: false }, file.notes.labels);
   const [train, validation] = parts.validation
     ? [parts.train, parts.validation]
     : heldOut(parts.train, 0);

@@ -1,7 +1,7 @@
 // The command line, from words to an exit code.
 import { readFileSync } from 'node:fs';
 import type { CommanderError } from 'commander';
-import { type Ending, endingOf } from './failure.ts';
+import { type Ending, EXIT, endingOf } from './failure.ts';
 import { type Act, programOf } from './program.ts';
 
 /** Where a command writes, and what stops it. */
@@ -24,10 +24,12 @@ const GO_ON: readonly string[] = ['compress', 'search', 'lottery'];
  */
 export async function main(words: readonly string[], { out, err, signal }: Io): Promise<number> {
   const asked = { json: words.includes('--json'), debug: words.includes('--debug') };
+  let code: number = EXIT.ok;
   const act: Act = async ({ json = false, quiet = false }, body) => {
     const say = json || quiet ? () => {} : (text: string) => err(`${text}\n`);
     const outcome = await body({ progress: !quiet && !json, signal, say });
     out(json ? `${JSON.stringify(outcome.json, finite, 2)}\n` : `${outcome.text}\n`);
+    if (outcome.failed) code = EXIT.failure;
     await outcome.after;
   };
   const program = programOf(versionOf(), act);
@@ -36,7 +38,7 @@ export async function main(words: readonly string[], { out, err, signal }: Io): 
   for (const command of program.commands) command.configureOutput(output).exitOverride();
   try {
     await program.parseAsync(words as string[], { from: 'user' });
-    return 0;
+    return code;
   } catch (error) {
     const ending = endingOf(error, GO_ON.includes(words[0] ?? ''));
     report(error, ending, asked, { out, err });

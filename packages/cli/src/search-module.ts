@@ -11,13 +11,16 @@ export interface SearchModuleOptions {
   loss?: string;
   timed: boolean;
   seed: number;
+  /** Of network and data, so that over Redis what others under the same paths came to is not taken for it. */
+  fingerprint?: string;
 }
 
 export default async function trialOf(options: SearchModuleOptions): Promise<Trial> {
   const { path, data, recipe, loss, timed, seed } = options;
   const file = await readModel(path);
   const model = await file.model();
-  const { train, validation } = await loadParts(model, data, { progress: false });
+  const reading = { progress: false };
+  const { train, validation } = await loadParts(model, data, reading, file.notes.labels);
   return recipeTrial({
     model,
     recipe,

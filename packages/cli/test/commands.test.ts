@@ -568,6 +568,20 @@ describe('search', () => {
     expect(existsSync(`${output}.search.json`)).toBe(false);
     const none = await run(...words, '--bytes', '10');
     expect(none.out).toContain('None keeps the goal.');
+    expect(none.code).toBe(1);
+    const told = await run(...words, '--bytes', '10', '--json');
+    expect(told.code).toBe(1);
+    expect(JSON.parse(told.out).best).toBeNull();
+    const ready = await run(
+      'search',
+      at('trained'),
+      ...short,
+      '--bytes',
+      '9',
+      '--recipe',
+      'mobile',
+    );
+    expect(ready).toMatchObject({ code: 2, err: expect.stringContaining('nothing to search') });
     expect(existsSync(`${output}.search.json`)).toBe(true);
   });
 
@@ -610,7 +624,11 @@ describe('search', () => {
         const words = ['search', at('trained'), ...short, '--recipe', at('searched.yaml')];
         const goal = ['--bytes', '16000'];
         const one = await json(...words, ...goal, '--output', at('alone.thimble'));
-        const other = await json(...words, ...goal, '--output', at('far.thimble'), ...redis);
+        const here = process.cwd();
+        process.chdir(folder); // the worker stands elsewhere
+        words[1] = 'trained';
+        const far = json(...words, ...goal, '--output', 'far.thimble', ...redis);
+        const other = await far.finally(() => process.chdir(here));
         expect(other.best.settings).toEqual(one.best.settings);
         expect(other.best.outcome).toEqual(one.best.outcome);
         const ended = new Promise((resolve) => worker.once('exit', resolve));

@@ -3,8 +3,10 @@ import { basename, resolve } from 'node:path';
 import { startProgress, textTable } from '@thimble/base';
 import type { LotteryBranch, LotteryControl } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
-import type { DataOptions } from '../data/load.ts';
+import { absolute, type DataOptions, loadParts } from '../data/load.ts';
+import { fingerprintOf } from '../fingerprint.ts';
 import { type LotteryModuleOptions, lotteryOf } from '../lottery-module.ts';
+import { readModel } from '../model-file.ts';
 import type { QueuedSeed } from '../queue-module.ts';
 import { loadRedis, QUEUE } from '../redis.ts';
 
@@ -35,7 +37,7 @@ export async function lottery(
   const study: LotteryModuleOptions = JSON.parse(
     JSON.stringify({
       path: resolve(path),
-      data: { data, label, limit, validation, test },
+      data: absolute({ data, label, limit, validation, test } as DataOptions),
       folder,
       about: {
         rounds,
@@ -77,13 +79,23 @@ async function overRedis(
   { progress, signal }: Context,
 ): Promise<LotteryBranch[]> {
   const { redisQueue } = await loadRedis();
+  const file = await readModel(lottery.path);
+  const model = await file.model();
+  const reading = { progress, signal };
+  const { train, validation, test } = await loadParts(
+    model,
+    lottery.data,
+    reading,
+    file.notes.labels,
+  );
+  const fingerprint = fingerprintOf(model, [train, validation, test], { weights: false });
   const queue = redisQueue<QueuedSeed, LotteryBranch[]>({ url: url!, queue: name });
   const bar = startProgress(progress, 'seeds', seeds.length);
   let done = 0;
   try {
     const found = await Promise.all(
       seeds.map(async (seed) => {
-        const branches = await queue.run({ lottery, seed }, signal);
+        const branches = await queue.run({ lottery: { ...lottery, fingerprint }, seed }, signal);
         bar.update(++done);
         return branches;
       }),

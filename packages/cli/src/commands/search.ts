@@ -1,11 +1,14 @@
 // thimble search
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { textTable, writeBytes } from '@thimble/base';
 import { threadTrials } from '@thimble/workers';
 import {
   type Goal,
   type GoalKey,
   type Outcome,
+  recipes,
   type SearchedRecipe,
   type SearchResult,
   type Settings,
@@ -14,12 +17,13 @@ import {
   type TrialRecord,
 } from 'thimble';
 import type { Context, Outcome as Said } from '../context.ts';
-import { type DataOptions, loadParts } from '../data/load.ts';
+import { absolute, type DataOptions, loadParts } from '../data/load.ts';
 import { UsageError } from '../failure.ts';
+import { fingerprintOf } from '../fingerprint.ts';
 import { readModel } from '../model-file.ts';
 import { outputOf } from '../output.ts';
 import type { QueuedTrial } from '../queue-module.ts';
-import { readRecipe } from '../recipe-file.ts';
+import { readRecipe, withLabels } from '../recipe-file.ts';
 import { loadRedis, QUEUE } from '../redis.ts';
 import type { SearchModuleOptions } from '../search-module.ts';
 import { count, scoresText } from '../text.ts';
@@ -77,23 +81,29 @@ export async function search(
   const output = await outputOf(path, options.output);
   const ready = READY[key === 'bytes' ? 'bytes' : 'work'];
   const { recipe: name, loss, seed = 0 } = options;
-  const recipe =
-    name === undefined ? ready : ((await readRecipe(name)) as unknown as SearchedRecipe);
+  const asked = name === undefined ? ready : await searchedRecipe(name);
   const file = await readModel(path);
   const model = await file.model();
-  const { train, validation, test, source } = await loadParts(model, options, { progress, signal });
+  const reading = { progress, signal };
+  const { labels } = file.notes;
+  const parts = await loadParts(model, options, reading, labels);
+  const { train, validation, test, source, classNames = labels } = parts;
+  const recipe = withLabels(asked, classNames);
   say(`Data: ${source}.`);
   const work = options.work ?? `${output}.search.json`;
   const { data, label, limit } = options;
   const about = [path, data, label, limit, options.validation, loss].map((each) => each ?? null);
   const module: SearchModuleOptions = JSON.parse(
     JSON.stringify({
-      path,
-      data: { data, label, limit, validation: options.validation },
+      path: resolve(path),
+      data: absolute({ data, label, limit, validation: options.validation } as DataOptions),
       recipe,
       loss,
       timed: key === 'milliseconds',
       seed,
+      ...(options.redis === undefined
+        ? {}
+        : { fingerprint: fingerprintOf(model, [train, validation]) }),
     }),
   );
   const pool = await poolOf(module, options);
@@ -120,11 +130,27 @@ export async function search(
     }
     return {
       text: textOf(found, key, compressed ? output : undefined, work),
-      json: { ...rest, ...(compressed ? { output, report: compressed.report } : {}) },
+      json: {
+        ...rest,
+        best: rest.best ?? null,
+        ...(compressed ? { output, report: compressed.report } : {}),
+      },
+      failed: !compressed,
     };
   } finally {
     await pool?.close();
   }
+}
+
+/** A recipe from a file, with dimensions in it. */
+async function searchedRecipe(name: string): Promise<SearchedRecipe> {
+  if (Object.hasOwn(recipes, name) && !existsSync(name)) {
+    throw new UsageError(
+      `The recipe ${name} has its values already, and nothing to search. Write it to a file (thimble recipe ${name} > ` +
+        'mine.yaml), put { between: [0.5, 0.95] } or { oneOf: [4, 8] } in place of values, and give that.',
+    );
+  }
+  return (await readRecipe(name)) as unknown as SearchedRecipe;
 }
 
 interface Pool {
