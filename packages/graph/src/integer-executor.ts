@@ -83,6 +83,12 @@ export function runInteger(
   graph.inputs.forEach((name, i) => {
     const shape = fixedShape(byName.get(name)!);
     const data = inputs[i]!;
+    if (!ArrayBuffer.isView(data) && typeof data?.[0] !== 'number') {
+      throw new DataError(
+        `runInteger: input "${name}" must be a Float32Array with all values one after the other. Of nested lists ` +
+          'Float32Array.from(list.flat(9)) makes one.',
+      );
+    }
     batch ??= data.length / sizeOf(shape);
     if (data.length !== batch * sizeOf(shape) || !Number.isInteger(batch)) {
       throw new ShapeError(

@@ -312,3 +312,9 @@ describe.each(['cpu', 'thimble'])('integer inference on %s', (backend) => {
     expect(() => runInteger(plain, [])).toThrow('0 inputs for a network with 1');
   });
 });
+
+it('refuses nested lists for inputs, and says how to make values of them', () => {
+  const model = tfl.sequential({ layers: [layers.dense({ units: 2, inputShape: [3] })] });
+  const call = () => runInteger(lower(model), [[[1, 2, 3]]] as unknown as Float32Array[]);
+  expect(call).toThrow(/must be a Float32Array.* Float32Array\.from\(list\.flat\(9\)\)/);
+});

@@ -367,3 +367,26 @@ test('what it cannot run is named', async () => {
     'layer "memory": the packed runtime cannot run lstm',
   );
 });
+
+test('refuses what are no values, and says how to make some of lists', async () => {
+  const model = tfl.sequential({ layers: [layers.dense({ units: 2, inputShape: [3] })] });
+  const net = await pack(lower(model));
+  const name = net.inputs[0]!.name;
+  const advice = 'Of nested lists Float32Array.from(list.flat(9)) makes one.';
+  const said = (given: unknown) => () => net.predict(given as Float32Array);
+  for (const given of [
+    [[1, 2, 3]],
+    [1, 2, 3],
+    new Float64Array(3),
+    new ArrayBuffer(12),
+    new Map(),
+  ]) {
+    const { name: kind } = given.constructor;
+    expect(said(given), kind).toThrow(`or such by the names of the inputs; this is ${kind}. `);
+    expect(said(given), kind).toThrow(advice);
+  }
+  for (const given of [undefined, null]) expect(said(given)).toThrow(`this is ${given}.`);
+  expect(said({ [name]: [[1, 2, 3]] })).toThrow('this is Array.');
+  expect(said(Float32Array.from([[[1, 2, 3]]].flat(9)))()).toHaveLength(2);
+  net.dispose();
+});

@@ -124,7 +124,7 @@ export class PackedModel {
    * one input, or of all inputs by name; one output comes as it is, several by name.
    *
    * @throws {ShapeError} where the values are not whole examples, or not as many as `batch` says.
-   * @throws {DataError} for an input that is missing or unknown.
+   * @throws {DataError} for an input that is missing or unknown, and for values that are no Float32Array.
    */
   predict(input: Float32Array, options?: PredictOptions): Float32Array;
   predict(
@@ -274,14 +274,17 @@ export class PackedModel {
         `${owner}: the network has the inputs ${names.join(', ')}; give them by name.`,
       );
     }
+    if (!isRecord(given)) throw notValues(owner, given);
     const unknown = Object.keys(given).find((name) => !names.includes(name));
     if (unknown !== undefined) {
       throw new DataError(`${owner}: no input is named "${unknown}". Inputs: ${names.join(', ')}.`);
     }
     return names.map((name) => {
       const values = given[name];
-      if (values) return values;
-      throw new DataError(`${owner}: the input "${name}" is missing.`);
+      if (!values) throw new DataError(`${owner}: the input "${name}" is missing.`);
+      if (!ArrayBuffer.isView(values) && typeof values[0] !== 'number')
+        throw notValues(owner, values);
+      return values;
     });
   }
 
@@ -317,4 +320,19 @@ export class PackedModel {
     this.#memory = undefined;
     this.#values = new Float32Array(0);
   }
+}
+
+/** True for a plain object; no list, other array or tensor. */
+function isRecord(given: unknown): boolean {
+  if (typeof given !== 'object' || given === null) return false;
+  const { constructor: made } = given;
+  return made === undefined || made.name === 'Object';
+}
+
+function notValues(owner: string, given: unknown): DataError {
+  const kind = (given as object | undefined)?.constructor.name ?? String(given);
+  return new DataError(
+    `${owner} takes a Float32Array with all values one after the other, or such by the names of the inputs; this is ` +
+      `${kind}. Of nested lists Float32Array.from(list.flat(9)) makes one.`,
+  );
 }
