@@ -36,30 +36,45 @@ const TASKS: Record<string, Task> = {
   threads,
 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    repeats: { type: 'string', default: '15' },
-    save: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-const [name] = positionals;
-const task = name === undefined ? undefined : TASKS[name];
-const repeats = Number(values.repeats);
+const OPTIONS = {
+  repeats: { type: 'string', default: '15' },
+  save: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
 
-if (values.help || !task || !Number.isInteger(repeats) || repeats < 1) {
-  const list = Object.entries(TASKS).map(([key, { about }]) => `  ${key.padEnd(12)} ${about}`);
+/** What the command line says; a sentence where it cannot be done. */
+function read(): { name: string; repeats: number; save: boolean } | string | undefined {
+  try {
+    const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
+    const [name, ...extra] = positionals;
+    const repeats = Number(values.repeats);
+    if (values.help || name === undefined) return undefined;
+    if (!Object.hasOwn(TASKS, name)) return `There is no benchmark "${name}".`;
+    if (extra.length > 0) return `One benchmark at a time, not "${positionals.join(' ')}".`;
+    if (!Number.isInteger(repeats) || repeats < 1) {
+      return `--repeats must be a whole number from 1 on, not ${values.repeats}.`;
+    }
+    return { name, repeats, save: values.save };
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const asked = read();
+if (typeof asked !== 'object') {
+  const list = Object.entries(TASKS).map(([key, { about }]) => `  ${key.padEnd(18)} ${about}`);
   console.log(`npm run bench -- NAME [--repeats 15] [--save]\n\n${list.join('\n')}\n
 --save writes the figures to benchmarks/results/NAME.json, and a page where there are charts.`);
-  process.exitCode = values.help ? 0 : 1;
+  if (asked !== undefined) console.error(`\n${asked}`);
+  process.exitCode = asked === undefined ? 0 : 1;
 } else {
+  const { name, repeats, save } = asked;
   const command = `npm run bench -- ${name} --repeats ${repeats} --save`;
   await startThimble();
   const run = describeRun(command); // now: the checkout may change while this runs
-  const { table, figures, page } = await task.run(repeats);
+  const { table, figures, page } = await TASKS[name]!.run(repeats);
   console.log(textTable(table));
-  if (values.save) {
+  if (save) {
     const path = `benchmarks/results/${name}.json`;
     await writeFile(path, `${JSON.stringify({ run, repeats, figures }, null, 2)}\n`);
     console.log(`\nwritten to ${path}`);

@@ -1,6 +1,7 @@
 // Repeats an experiment in full and keeps its result: `npm run reproduce -- NAME`. Each is a command that
 // a user could type; those that take long resume where they were interrupted.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -228,18 +229,28 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
 };
 
 const [name, ...extra] = process.argv.slice(2);
-const reproduction = name === undefined ? undefined : REPRODUCTIONS[name];
-if (!reproduction || extra.length > 0) {
+const known = name !== undefined && Object.hasOwn(REPRODUCTIONS, name);
+if (!known || extra.length > 0) {
   const list = Object.entries(REPRODUCTIONS).map(([k, { about }]) => `  ${k.padEnd(26)} ${about}`);
   console.log(`npm run reproduce -- NAME\n\n${list.join('\n')}`);
-  process.exitCode = name === '--help' ? 0 : 1;
+  const asked = name === undefined || (name === '--help' && extra.length === 0);
+  if (!asked) {
+    console.error(
+      known
+        ? `\n${name} takes nothing more, not "${extra.join(' ')}".`
+        : `\nThere is no experiment "${name}". Those that there are stand above.`,
+    );
+    process.exitCode = 1;
+  }
 } else {
-  const output = join('output', 'reproduce', name!);
-  const { status } = spawnSync(
-    process.execPath,
-    [...process.execArgv, reproduction.program, ...reproduction.args, '--output', output],
-    { stdio: 'inherit' },
-  );
+  const output = join('output', 'reproduce', name);
+  const { program, args } = REPRODUCTIONS[name]!;
+  const words = [...process.execArgv, program, ...args, '--output', output];
+  const child = spawn(process.execPath, words, { stdio: 'inherit' });
+  // A terminal sends an interrupt to both; the program stops in its own time, and this waits for it.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  const [status] = (await once(child, 'exit')) as [number | null];
   process.exitCode = status ?? 1;
   if (status === 0) {
     const results = join('benchmarks', 'results');

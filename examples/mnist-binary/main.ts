@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import {
+  begin,
+  finish,
+  OPTIONS,
+  presetNamed,
+  recordData,
+  seedsFrom,
+  wholeNumber,
+} from '../shared/program.ts';
 import { PRESETS, runExperiment, type Trained } from './experiment.ts';
 import type { Part } from './networks.ts';
 import { type Report, textReport, writeReport } from './report.ts';
@@ -43,8 +51,7 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  let preset = PRESETS[values.preset];
-  if (!preset) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
+  let preset = presetNamed(PRESETS, values.preset);
   const command = ['npm run mnist-binary --', `--preset ${values.preset}`];
   if (values.epochs !== undefined) {
     const epochs = wholeNumber(OWNER, '--epochs', values.epochs, 1);
@@ -52,8 +59,7 @@ async function main(): Promise<void> {
     command.push(`--epochs ${epochs}`);
   }
   const parts = values.only?.map((name) => {
-    const part = PARTS[name];
-    if (part) return part;
+    if (Object.hasOwn(PARTS, name)) return PARTS[name]!;
     throw new OptionError(`--only must be ${Object.keys(PARTS).join(', ')}, not "${name}".`);
   });
   for (const name of values.only ?? []) command.push(`--only ${name}`);

@@ -3,9 +3,16 @@
 //   npm start -- --preset paper --seeds 3       the experiments of Hinton et al., resumable
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OptionError } from 'thimble';
 import { reportFailure } from '../shared/failure.ts';
-import { begin, finish, OPTIONS, recordData, seedsFrom, wholeNumber } from '../shared/program.ts';
+import {
+  begin,
+  finish,
+  OPTIONS,
+  presetNamed,
+  recordData,
+  seedsFrom,
+  wholeNumber,
+} from '../shared/program.ts';
 import type { Trained } from './experiment.ts';
 import { type PaperOptions, runPaper } from './paper.ts';
 import { type QuickOptions, runQuick } from './quick.ts';
@@ -41,8 +48,7 @@ async function main(): Promise<void> {
     console.log(HELP);
     return;
   }
-  const run = PRESETS[values.preset];
-  if (!run) throw new OptionError(`--preset must be quick or paper, not "${values.preset}".`);
+  const run = presetNamed(PRESETS, values.preset);
   const seeds = seedsFrom(0, wholeNumber(OWNER, '--seeds', values.seeds, 1));
   const given = values['student-images'];
   if (given !== undefined) wholeNumber(OWNER, '--student-images', given, 1);

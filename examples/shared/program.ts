@@ -28,8 +28,7 @@ export function presetNamed<Preset>(
   presets: Readonly<Record<string, Preset>>,
   name: string,
 ): Preset {
-  const preset = presets[name];
-  if (preset !== undefined) return preset;
+  if (Object.hasOwn(presets, name)) return presets[name]!;
   const known = Object.keys(presets).join(', ');
   throw new OptionError(`--preset must be one of ${known}, not "${name}".`);
 }
