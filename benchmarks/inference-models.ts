@@ -17,7 +17,6 @@ import {
 } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
 import {
-  distortedMnist,
   enlarged,
   isPruned,
   MODELS,
@@ -27,14 +26,14 @@ import {
   type Pruning,
   XNOR,
 } from './inference-nets.ts';
-import { beginStudy, testErrors } from './study.ts';
+import { beginStudy, realMnist, testErrors } from './study.ts';
 
 const { values } = parseArgs({
   options: { output: { type: 'string' }, only: { type: 'string', multiple: true } },
 });
 const nets = NETS.filter(({ name }) => values.only?.includes(name) ?? true);
 const study = await beginStudy('inference-models', values.output);
-const digits = await distortedMnist();
+const digits = await realMnist(true);
 await mkdir(MODELS, { recursive: true });
 
 /** The dense network teaches what is pruned: temperature of its answers and their weight in the loss. */

@@ -139,14 +139,6 @@ export function isPruned(layer: tfl.layers.Layer): boolean {
   return kernel.shape.at(-2)! >= 16;
 }
 
-/** Distorted MNIST: 55,000 images to train on, 5,000 to choose by, 10,000 to test. */
-export async function distortedMnist(): Promise<Record<'train' | 'test', data.ImageDataset>> {
-  const { train: all, test } = await data.mnist({ distort: true });
-  if (all.synthetic) throw new Error(`Real MNIST is needed: ${all.source}`);
-  const [train] = all.split(1 / 12, 'study');
-  return { train, test };
-}
-
 /** The same images with `side` pixels a side, by bilinear interpolation. */
 export function enlarged(dataset: data.ImageDataset, side: number): data.ImageDataset {
   const pixels = new Uint8Array(dataset.size * side * side);

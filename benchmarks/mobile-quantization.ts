@@ -1,10 +1,10 @@
 // MobileNet-v1 small for images of 96 x 96, trained on few of them, in 8 bits after training with one range per layer: what
 // is lost, and what equalisation and corrected biases win back.
 import { parseArgs } from 'node:util';
-import { fit, models, type QuantizeOptions, quantize, schedules, summarize } from 'thimble';
+import { fit, models, type QuantizeOptions, quantize, summarize } from 'thimble';
 import type { Row } from 'thimble-examples/shared/table';
 import { enlarged } from './inference-nets.ts';
-import { beginStudy, percent, realMnist, testErrors } from './study.ts';
+import { beginStudy, percent, realMnist, testErrors, training } from './study.ts';
 
 const SIDE = 96;
 const TRAINED = { images: 8000, epochs: 5, batchSize: 64, rate: 2e-3 };
@@ -23,13 +23,8 @@ async function network(seed: number) {
   const { epochs, batchSize, rate } = TRAINED;
   const model = models.mobileNet({ inputShape: [SIDE, SIDE, 1], seed });
   await fit(model, train, {
-    epochs,
+    ...training(seed, epochs, rate),
     batchSize,
-    optimizer: 'adam',
-    learningRate: schedules.cosine(rate),
-    loss: 'categoricalCrossentropy',
-    seed,
-    progress: false,
     checkpoint: `${study.output}/float-${seed}.checkpoint`,
   });
   return model;

@@ -1,6 +1,6 @@
 // Charts as plain SVG, drawn when the site is built, in the colours of the page. A page shows one by a fence:
 // ```chart and its name.
-import { readResult } from './results.ts';
+import { mean, readResult } from './results.ts';
 import { lotteryBranches } from './tables.ts';
 
 const escaped = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
@@ -80,7 +80,7 @@ function lottery(): string {
       .get(kind)!
       .map(([left, same]) => [
         100 * left,
-        100 * (1 - same.reduce((sum, { testAccuracy }) => sum + testAccuracy, 0) / same.length),
+        100 * (1 - mean(same.map(({ testAccuracy }) => testAccuracy))),
       ]),
   });
   return lines(

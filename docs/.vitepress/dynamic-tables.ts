@@ -1,5 +1,5 @@
 // The tables of dynamic computation: early exits, gates, widths.
-import { percent, type Run, readResult, spread, type Table, thousands } from './results.ts';
+import { mean, percent, type Run, readResult, spread, type Table, thousands } from './results.ts';
 
 interface Exits {
   plainErrors: number;
@@ -131,7 +131,7 @@ function multiScale(): Table {
       ]),
       ...settings.budgets.map((part, i) => {
         const early = results.map(({ budgets }) => budgets[i]!.early);
-        const macs = early.reduce((sum, each) => sum + each.macs, 0) / early.length;
+        const macs = mean(early.map((each) => each.macs));
         return [`budget ${100 * part} %`, thousands(macs), errors(early), ''];
       }),
     ],
@@ -178,7 +178,7 @@ function slimmedLayers(): Table {
   const row = (share: number, title: string, found: Slimmed[]): string[] => [
     `${100 * share} % of the MACs, ${title}`,
     Object.values(found[0]!.channels).join('-'),
-    thousands(found.reduce((sum, { macs }) => sum + macs, 0) / found.length),
+    thousands(mean(found.map(({ macs }) => macs))),
     percent(found.map(({ before }) => before)),
     percent(found.map(({ tuned }) => tuned)),
     percent(found.map(({ scratch }) => scratch)),
@@ -216,7 +216,7 @@ function widthsAndExits(): Table {
     head: ['setting', 'MACs', 'test error', 'milliseconds per image'],
     rows: results[0]!.map(({ name }, i) => {
       const each = results.map((points) => points[i]!);
-      const macs = each.reduce((sum, point) => sum + point.macs, 0) / each.length;
+      const macs = mean(each.map((point) => point.macs));
       return [
         name,
         thousands(Math.round(macs)),

@@ -39,11 +39,14 @@ export function readResult<T>(name: string): T {
   return JSON.parse(readFileSync(file, 'utf8')) as T;
 }
 
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** "1.52 ± 0.11": mean and standard deviation of a sample. */
 export function spread(values: readonly number[], digits = 2): string {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return `${mean.toFixed(digits)} ± ${Math.sqrt(squares / (values.length - 1)).toFixed(digits)}`;
+  const middle = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+  return `${middle.toFixed(digits)} ± ${Math.sqrt(squares / (values.length - 1)).toFixed(digits)}`;
 }
 
 export const thousands = (value: number) => Math.round(value).toLocaleString('en-US');

@@ -4,6 +4,7 @@ import { benchTables } from './bench-tables.ts';
 import { dynamicTables } from './dynamic-tables.ts';
 import {
   groups,
+  mean,
   type Outcome,
   percent,
   type Run,
@@ -42,14 +43,13 @@ function study(
   return { result, run, about, head: ['method', ...Object.keys(columns)], rows };
 }
 
-const meanBytes = (outcomes: Outcome[]) =>
-  thousands(outcomes.reduce((sum, { bytes }) => sum + bytes!, 0) / outcomes.length);
+const meanBytes = (outcomes: Outcome[]) => thousands(mean(outcomes.map(({ bytes }) => bytes!)));
 
 const errors = (key: string) => (outcomes: Outcome[]) =>
   percent(outcomes.map((outcome) => outcome[key]!));
 
 const share = (key: string) => (outcomes: Outcome[]) =>
-  `${((100 * outcomes.reduce((sum, outcome) => sum + outcome[key]!, 0)) / outcomes.length).toFixed(1)} %`;
+  `${(100 * mean(outcomes.map((outcome) => outcome[key]!))).toFixed(1)} %`;
 
 function distillation(result: string, about: string): Table {
   const { run, results } = readResult<{ run: Run; results: Trained[][] }>(result);
@@ -189,7 +189,7 @@ function searched(): Table {
     head: ['budget, method', 'bytes', 'validation accuracy', 'test accuracy'],
     rows: results.map(({ budget, method, outcomes }) => [
       `${thousands(budget)} bytes, ${method}`,
-      thousands(outcomes.reduce((sum, { bytes }) => sum + bytes, 0) / outcomes.length),
+      thousands(mean(outcomes.map(({ bytes }) => bytes))),
       `${spread(outcomes.map(({ validation }) => validation))} %`,
       `${spread(outcomes.map(({ test }) => test))} %`,
     ]),
