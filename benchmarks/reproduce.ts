@@ -110,6 +110,12 @@ const REPRODUCTIONS: Record<string, Reproduction> = {
     program: 'benchmarks/dist/recipe.js',
     args: ['--net', 'lenet300'],
   },
+  'ready-recipes': {
+    about:
+      'the recipes as shipped on LeNet-5: bytes, work and error of what they make, three seeds (about an hour; resumable)',
+    program: 'benchmarks/dist/ready-recipes.js',
+    args: [],
+  },
   'mnist-quantization': {
     about:
       'LeNet-5 in float and after training in 16, 8 and 4 bits, three seeds (about 10 minutes)',
