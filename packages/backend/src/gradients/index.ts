@@ -22,6 +22,7 @@ import {
   tileGradient,
   unstackGradient,
 } from './rearrange.ts';
+import { sumGradients } from './reduce.ts';
 import { resizeKernels } from './resize.ts';
 import { stridedSliceGradient, stridedSliceKernel } from './strided-slice.ts';
 
@@ -31,6 +32,7 @@ const gradients: readonly Gradient[] = [
   ...convolutionGradients,
   ...elementwiseGradients,
   ...fusedGradients,
+  ...sumGradients,
   batchNormGradient,
   conv3dGradient,
   conv3dTransposeGradient,

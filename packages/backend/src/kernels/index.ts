@@ -16,6 +16,7 @@ import { identity } from './identity.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { signKernels } from './signs.ts';
 import { slice } from './slice.ts';
+import { tile } from './tile.ts';
 import { unsortedSegmentSum } from './unsorted-segment-sum.ts';
 import { xnorKernels } from './xnor.ts';
 
@@ -38,6 +39,7 @@ export const kernels: readonly KernelConfig[] = [
   ...fakeQuantKernels,
   ...signKernels,
   slice,
+  tile,
   unsortedSegmentSum,
   ...xnorKernels,
 ];
