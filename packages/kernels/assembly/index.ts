@@ -1,6 +1,7 @@
 export { clampGradient, reluGradient, softmaxGradient } from './activations';
 export { batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
 export { biasActivation, gemm, gemmScratch } from './gemm';
+export { compare, logical, logicalNot, select } from './compare';
 export { conv, convScratch } from './conv';
 export { codes, codesGradient } from './codes';
 export { convFilterGradient } from './conv-filter-gradient';

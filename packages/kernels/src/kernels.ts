@@ -233,6 +233,34 @@ export interface Kernels {
     least: boolean,
   ): void;
   /**
+   * out[i] = 1 where a[i] = b[i] (kind 0), a[i] != b[i] (1), a[i] < b[i] (2), a[i] <= b[i] (3), else 0, in bytes.
+   * With `oneA` the first value of a stands for all, with `oneB` that of b. Here and in the next three `count` may
+   * be 0.
+   */
+  compare(
+    a: Pointer,
+    b: Pointer,
+    out: Pointer,
+    count: number,
+    oneA: boolean,
+    oneB: boolean,
+    kind: number,
+  ): void;
+  /** out[i] = a[i] and b[i], with `either` a[i] or b[i], in bytes of which 0 is false; `oneA` and `oneB` as above. */
+  logical(
+    a: Pointer,
+    b: Pointer,
+    out: Pointer,
+    count: number,
+    oneA: boolean,
+    oneB: boolean,
+    either: boolean,
+  ): void;
+  /** out[i] = 1 where the byte x[i] is 0, else 0. */
+  logicalNot(x: Pointer, out: Pointer, count: number): void;
+  /** out[i] = t[i] where the byte condition[i] is not 0, else e[i]; of values of four bytes. */
+  select(condition: Pointer, t: Pointer, e: Pointer, out: Pointer, count: number): void;
+  /**
    * out[i] = a[i] b[i]. With `oneA` the first value of a stands for all, with `oneB` that of b. Out may be a
    * or b.
    */

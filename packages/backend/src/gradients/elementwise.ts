@@ -11,6 +11,7 @@ import {
   neg,
   RealDiv,
   Relu,
+  Relu6,
   Softmax,
   square,
   sub,
@@ -24,7 +25,7 @@ import { sumTo } from './reduce.ts';
 
 const twice = { inputsToSave: ['saved', 'dy'] };
 
-/** First and second order: relu, clip and softmax by their kernels; times, over and log by few ops. */
+/** First and second order: relu, relu6, clip and softmax by their kernels; times, over and log by few ops. */
 export const elementwiseGradients: readonly Gradient[] = [
   // y = max(x, 0): dx = dy where x > 0.
   defineGradient<object>(Relu, (dy, [x]) => ({ x: () => runGradient(RELU_GRAD, x!, dy) })),
@@ -45,6 +46,15 @@ export const elementwiseGradients: readonly Gradient[] = [
     }),
     twice,
   ),
+  // y = x cut to 0 ... 6: dx = dy where 0 < x <= 6; the second kernel keeps a NaN in x.
+  defineGradient<object>(Relu6, (dy, [x]) => ({
+    x: () =>
+      runGradient(
+        RELU_GRAD,
+        x!,
+        runGradient(CLIP_GRAD, x!, dy, { low: Number.NEGATIVE_INFINITY, high: 6 }),
+      ),
+  })),
   // y = softmax(x) along the last axis: dx = y (dy - sum(y dy)).
   defineGradient<object>(Softmax, (dy, [y]) => ({
     logits: () => runGradient(SOFTMAX_GRAD, y!, dy),

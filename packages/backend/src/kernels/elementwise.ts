@@ -2,9 +2,9 @@
 // Minimum), which hides that a training has diverged; take 1e-8 for 0 (Sign, Log1p); or take alpha for
 // one value per channel whatever its shape (Prelu).
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { backend_util, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { backend_util, type DataType, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import type { Pointer } from '@thimble/kernels';
-import { address, simd } from '../simd.ts';
+import { address, simd, withNumbers } from '../simd.ts';
 import { floats } from '../stock.ts';
 import { type Runs, runsOf } from './broadcast.ts';
 
@@ -82,6 +82,17 @@ export function prelu(backend: BackendWasm, x: TensorInfo, alpha: TensorInfo): T
   });
 }
 
+/** alpha x where x < 0, else x. */
+export function leakyRelu(
+  backend: BackendWasm,
+  x: TensorInfo,
+  { alpha }: { alpha: number },
+): TensorInfo {
+  return each(backend, x, (from, to, size) =>
+    withNumbers(backend, [alpha], (at) => simd().prelu(from, at, to, size, true)),
+  );
+}
+
 /** A float32 tensor of the shape of x, which `run` fills from it. */
 export function each(
   backend: BackendWasm,
@@ -93,19 +104,25 @@ export function each(
   return out;
 }
 
-function inRuns(
+/**
+ * A tensor of the shape to which a and b broadcast, which `run` fills, run by run. a and b are of
+ * one type, and so is the result unless `dtype` is another.
+ */
+export function inRuns(
   backend: BackendWasm,
   a: TensorInfo,
   b: TensorInfo,
   run: (a: Pointer, b: Pointer, to: Pointer, runs: Runs) => void,
+  dtype: DataType = a.dtype,
 ): TensorInfo {
   const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
-  const out = backend.makeOutput(shape, 'float32');
+  const out = backend.makeOutput(shape, dtype);
   const [atA, atB, to] = [address(backend, a), address(backend, b), address(backend, out)];
   if (util.sizeFromShape(shape) === 0) return out;
   const runs = runsOf(shape, a.shape, b.shape);
+  const [bytes, outBytes] = [util.bytesPerElement(a.dtype), util.bytesPerElement(dtype)];
   runs.starts.forEach((start, i) => {
-    run(atA + start.a * 4, atB + start.b * 4, to + i * runs.length * 4, runs);
+    run(atA + start.a * bytes, atB + start.b * bytes, to + i * runs.length * outBytes, runs);
   });
   return out;
 }

@@ -2,6 +2,7 @@ import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { batchMatMul } from './batch-mat-mul.ts';
 import { eitherLayout } from './channels-first.ts';
 import { codesKernels } from './codes.ts';
+import { compareKernels } from './compare.ts';
 import { conv2DBackpropFilter, depthwiseBackpropFilter } from './conv2d-backprop-filter.ts';
 import { conv2DBackpropInput, depthwiseBackpropInput } from './conv2d-backprop-input.ts';
 import { fakeQuantKernels } from './fake-quant.ts';
@@ -36,6 +37,7 @@ export const kernels: readonly KernelConfig[] = [
   identity,
   maxPoolGrad,
   ...codesKernels,
+  ...compareKernels,
   ...fakeQuantKernels,
   ...signKernels,
   slice,

@@ -6,6 +6,8 @@ import {
   upcastType,
   util,
 } from '@tensorflow/tfjs-core';
+import type { Pointer } from '@thimble/kernels';
+import { address, simd } from '../simd.ts';
 import { castTo, free, runStock, type Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
 
@@ -19,7 +21,10 @@ export const select: KernelConfig = overrideKernel<Operands, object>(
   Select,
   ({ inputs: { condition, t, e }, backend }) => {
     if (t.dtype === e.dtype) {
-      return t.dtype === 'bool' ? selectBool(backend, { condition, t, e }) : undefined;
+      if (t.dtype === 'bool') return selectBool(backend, { condition, t, e });
+      // Stock chooses value by value.
+      const alike = util.arraysEqual(condition.shape, t.shape);
+      return alike ? selectAlike(backend, { condition, t, e }) : undefined;
     }
     const [yes, no] = [t, e].map((x) => castTo(backend, x, upcastType(t.dtype, e.dtype)));
     const out = runStock(backend, Select, { condition, t: yes, e: no });
@@ -27,6 +32,19 @@ export const select: KernelConfig = overrideKernel<Operands, object>(
     return out;
   },
 );
+
+/** All of one shape; t and e in values of four bytes. */
+function selectAlike(backend: BackendWasm, { condition, t, e }: Operands): TensorInfo {
+  const out = backend.makeOutput(t.shape, t.dtype);
+  const [flags, yes, no, to] = [condition, t, e, out].map((x) => address(backend, x)) as [
+    Pointer,
+    Pointer,
+    Pointer,
+    Pointer,
+  ];
+  simd().select(flags, yes, no, to, util.sizeFromShape(t.shape));
+  return out;
+}
 
 function selectBool(backend: BackendWasm, { condition, t, e }: Operands): TensorInfo {
   const out = backend.makeOutput(t.shape, 'bool');

@@ -47,7 +47,7 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 import type { Tensors } from '../stock.ts';
-import { clamp, log1p, sign } from './elementwise.ts';
+import { clamp, leakyRelu, log1p, sign } from './elementwise.ts';
 import { overrideKernel } from './override.ts';
 
 type Attrs = Record<'alpha' | 'clipValueMin' | 'clipValueMax', number>;
@@ -89,7 +89,12 @@ const UNARY: Record<string, Unary> = {
   [IsFinite]: { value: () => 1, out: 'bool' },
   [IsInf]: { value: () => 0, out: 'bool' },
   [IsNan]: { value: () => 0, out: 'bool' },
-  [LeakyRelu]: { value: (x, { alpha }) => (x < 0 ? alpha * x : x), out: 'float32', int: true },
+  [LeakyRelu]: {
+    value: (x, { alpha }) => (x < 0 ? alpha * x : x),
+    out: 'float32',
+    int: true,
+    float: leakyRelu,
+  },
   [Log]: { value: Math.log },
   [Log1p]: { value: Math.log1p, float: log1p },
   [Neg]: { value: (x) => -x, int: true },
