@@ -236,6 +236,19 @@ export function firstOutside(indices: usize, count: i32, size: i32): i32 {
   return -1;
 }
 
+/** Copies one block, not onto itself. */
+@inline
+function copyBlock(from: usize, to: usize, bytes: usize): void {
+  if (bytes <= 256) {
+    let i: usize = 0;
+    for (; i + 16 <= bytes; i += 16) v128.store(to + i, v128.load(from + i));
+    for (; i + 4 <= bytes; i += 4) store<i32>(to + i, load<i32>(from + i));
+    for (; i < bytes; i++) store<u8>(to + i, load<u8>(from + i));
+  } else {
+    memory.copy(to, from, bytes);
+  }
+}
+
 /** out[i] = x[indices[i]] for blocks of `bytes` bytes. The indices are not checked. */
 export function gatherBlocks(x: usize, indices: usize, out: usize, count: i32, bytes: usize): void {
   if (bytes == 4) {
@@ -247,16 +260,25 @@ export function gatherBlocks(x: usize, indices: usize, out: usize, count: i32, b
     return;
   }
   for (; count > 0; count--) {
-    const from = x + (load<i32>(indices) as usize) * bytes;
-    if (bytes <= 256) {
-      let i: usize = 0;
-      for (; i + 16 <= bytes; i += 16) v128.store(out + i, v128.load(from + i));
-      for (; i + 4 <= bytes; i += 4) store<i32>(out + i, load<i32>(from + i));
-      for (; i < bytes; i++) store<u8>(out + i, load<u8>(from + i));
-    } else {
-      memory.copy(out, from, bytes);
-    }
+    copyBlock(x + (load<i32>(indices) as usize) * bytes, out, bytes);
     indices += 4;
     out += bytes;
+  }
+}
+
+/** Copies blocks of `bytes` bytes, one every `fromStep` bytes, backwards where that is negative, to every `toStep`. */
+export function copyBlocks(from: usize, to: usize, count: i32, bytes: usize, fromStep: i32, toStep: i32): void {
+  if (bytes == 4) {
+    for (; count > 0; count--) {
+      store<i32>(to, load<i32>(from));
+      from += fromStep;
+      to += toStep;
+    }
+    return;
+  }
+  for (; count > 0; count--) {
+    copyBlock(from, to, bytes);
+    from += fromStep;
+    to += toStep;
   }
 }

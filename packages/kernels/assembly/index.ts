@@ -14,6 +14,7 @@ export {
   binarySample,
   binarySign,
   clamp,
+  copyBlocks,
   extreme,
   firstOutside,
   gatherBlocks,

@@ -340,6 +340,18 @@ export interface Kernels {
   firstOutside(indices: Pointer, count: number, size: number): number;
   /** out[i] = x[indices[i]] for blocks of `bytes` bytes. The indices are not checked. */
   gatherBlocks(x: Pointer, indices: Pointer, out: Pointer, count: number, bytes: number): void;
+  /**
+   * Copies `count` blocks of `bytes` bytes, which may be 0: one every `fromStep` bytes, backwards where that is
+   * negative, to every `toStep`.
+   */
+  copyBlocks(
+    from: Pointer,
+    to: Pointer,
+    count: number,
+    bytes: number,
+    fromStep: number,
+    toStep: number,
+  ): void;
   /** Bytes of scratch that `sumMiddle` needs. */
   sumScratch(inner: number): number;
   /**

@@ -269,4 +269,44 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
         expect([...to.subarray(count * bytes)], 'bytes behind the last block').toEqual([...rest]);
       },
     ));
+
+  test('copyBlocks copies blocks of any length at any distance, forwards and backwards', () =>
+    check(
+      fc.record({
+        count: fc.integer({ min: 0, max: 9 }),
+        bytes: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.constantFrom(4, 64, 255, 256, 257)),
+        gaps: fc.tuple(fc.nat(20), fc.nat(20)),
+        back: fc.boolean(),
+        seed: seeds,
+      }),
+      200,
+      ({ count, bytes, gaps, back, seed }) => {
+        const next = random(seed);
+        const [fromStep, toStep] = gaps.map((gap) => bytes + gap) as [number, number];
+        const words = (step: number) => new Int32Array(Math.ceil((count * step) / 4));
+        const x = words(fromStep).map(() => Math.floor(next() * 2 ** 32));
+        const length = words(toStep).length;
+        const last = back ? Math.max(0, count - 1) * fromStep : 0;
+        const { out } = run(
+          { x: input(x), out: output(length) },
+          (at) =>
+            kernels.copyBlocks(
+              at.x + last,
+              at.out,
+              count,
+              bytes,
+              back ? -fromStep : fromStep,
+              toStep,
+            ),
+          seed,
+        );
+        const from = new Uint8Array(x.buffer);
+        const expected = new Uint8Array(output(length).values.buffer);
+        for (let i = 0; i < count; i++) {
+          const start = (back ? count - 1 - i : i) * fromStep;
+          expected.set(from.subarray(start, start + bytes), i * toStep);
+        }
+        expect([...new Uint8Array(out.buffer)]).toEqual([...expected]);
+      },
+    ));
 });

@@ -1,6 +1,6 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { binary, prelu } from './binary.ts';
-import { cast, reverse } from './cast.ts';
+import { cast } from './cast.ts';
 import { conv3D, conv3DBackpropFilter, conv3DBackpropInput } from './conv3d.ts';
 import { dilation2D, dilation2DBackpropFilter, dilation2DBackpropInput } from './dilation2d.ts';
 import { all, any, max, min, prod } from './extremes.ts';
@@ -15,6 +15,7 @@ import {
 import { oneHot } from './one-hot.ts';
 import { avgPool, avgPool3D, maxPool, maxPool3D, maxPoolWithArgmax } from './pool.ts';
 import { avgPool3DGrad, maxPool3DGrad } from './pool3d-grad.ts';
+import { reverse } from './reverse.ts';
 import { select } from './select.ts';
 import { mean, sum } from './sum.ts';
 import { typeKernels } from './types.ts';

@@ -14,6 +14,7 @@ import {
 } from './forward-convolution.ts';
 import { fusedMatMul } from './fused-mat-mul.ts';
 import { identity } from './identity.ts';
+import { joinKernels } from './join.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { signKernels } from './signs.ts';
 import { slice } from './slice.ts';
@@ -35,6 +36,7 @@ export const kernels: readonly KernelConfig[] = [
   fusedDepthwiseConv2D,
   fusedMatMul,
   identity,
+  ...joinKernels,
   maxPoolGrad,
   ...codesKernels,
   ...compareKernels,

@@ -1,10 +1,8 @@
 // Stock copies the whole input out of the heap to cut a part from it.
 import { type KernelConfig, Slice, type SliceAttrs, slice_util, util } from '@tensorflow/tfjs-core';
+import { address, simd } from '../simd.ts';
 import type { Tensors } from '../stock.ts';
 import { overrideKernel } from './override.ts';
-
-/** Values that lie next to each other and are copied at once; fewer are copied one by one. */
-const LONG = 16;
 
 /**
  * out[i..] = x[begin + i..] for every i below `size`, copied from heap to heap in the longest runs that there
@@ -17,31 +15,33 @@ export const slice: KernelConfig = overrideKernel<Tensors<'x'>, SliceAttrs>(
     if (x.dtype === 'string' || util.sizeFromShape(size) === 0) return undefined;
     slice_util.assertParamsValid(x as never, begin, size);
     const out = backend.makeOutput(size, x.dtype);
-    // After the output is there: making it may move the heap.
-    const [from, to] = [backend.typedArrayFromHeap(x), backend.typedArrayFromHeap(out)];
     const { shape } = x;
+    const whole = (axis: number) => size[axis] === shape[axis];
+    const strides = [...util.computeStrides(shape), 1].map(
+      (stride) => stride * util.bytesPerElement(x.dtype),
+    );
     // Axes from `inner` on are taken whole, so that they and the one in front of them make a run.
     let inner = shape.length;
-    let block = 1;
-    while (inner > 0 && size[inner - 1] === shape[inner - 1]) block *= shape[--inner]!;
-    const run = inner === 0 ? block : size[inner - 1]! * block;
-    const strides = util.computeStrides(shape);
-    const stride = (axis: number) => strides[axis] ?? 1;
-    let at = 0;
-    const copy = (start: number) => {
-      if (run >= LONG) to.set(from.subarray(start, start + run), at);
-      else for (let i = 0; i < run; i++) to[at + i] = from[start + i]!;
-      at += run;
-    };
-    const walk = (axis: number, offset: number): void => {
-      if (axis >= inner - 1) {
-        copy(inner === 0 ? offset : offset + begin[axis]! * stride(axis));
+    while (inner > 1 && whole(inner - 1)) inner--;
+    const run = inner === 0 ? strides[0]! : size[inner - 1]! * strides[inner - 1]!;
+    // Runs along the axis in front of it lie equally far apart, and so they do along those it is joined to.
+    let axis = inner - 2;
+    let runs = size[axis] ?? 1;
+    while (axis > 0 && whole(axis)) runs *= size[--axis]!;
+    const step = strides[inner - 2] ?? run;
+    let to = address(backend, out);
+    const walk = (at: number, from: number): void => {
+      if (at < axis) {
+        for (let i = 0; i < size[at]!; i++) walk(at + 1, from + i * strides[at]!);
         return;
       }
-      const end = begin[axis]! + size[axis]!;
-      for (let i = begin[axis]!; i < end; i++) walk(axis + 1, offset + i * stride(axis));
+      simd().copyBlocks(from, to, runs, run, step, run);
+      to += runs * run;
     };
-    walk(0, 0);
+    walk(
+      0,
+      begin.reduce((from, first, i) => from + first * strides[i]!, address(backend, x)),
+    );
     return out;
   },
 );
