@@ -53,6 +53,31 @@ test('sign and log1p of tiny numbers are not 0', async () => {
   expect((logs?.data[1] as number) / 0.0009995003330835331).toBeCloseTo(1, 6);
 });
 
+test('exp, log, tanh, softplus, selu and small powers equal the cpu backend on all kinds of numbers', () =>
+  check(rows, 100, (row) =>
+    expectAlike(() => {
+      const x = tf.tensor1d(row);
+      // cpu takes e^x - 1 for selu, and e^x for softplus of small x, which cancels and stops at 1.2e-7.
+      return [tf.exp(x), tf.log(x), tf.log1p(x), tf.tanh(x), tf.softplus(x), tf.selu(x)];
+    }, 2e-7),
+  ));
+
+test('squares and first powers, of nothing too, and their gradients', () =>
+  check(fc.tuple(rows, fc.constantFrom(1, 2, 3)), 60, ([row, exponent]) =>
+    expectAlike(() => {
+      const power = (x: tf.Tensor) => tf.pow(x, exponent);
+      const x = tf.tensor1d(exponent === 3 ? row.filter(Number.isFinite) : row);
+      const finite = tf.tensor1d(row.filter((value) => Math.abs(value) < 100));
+      return [
+        power(x),
+        power(tf.zeros([0, 3])),
+        tf.pow(x, tf.fill([1, 1, 1], exponent)),
+        tf.grad(power)(finite),
+        tf.grad((y) => tf.sum(tf.square(tf.grad(power)(y))))(finite),
+      ];
+    }, 1e-6),
+  ));
+
 const side = fc.constantFrom(1, 2, 3, 5);
 const pairs = fc
   .array(fc.tuple(side, fc.constantFrom('both', 'a', 'b')), { maxLength: 4 })

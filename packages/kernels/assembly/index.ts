@@ -8,6 +8,7 @@ export { convFilterGradient } from './conv-filter-gradient';
 export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';
 export { fakeQuant, fakeQuantGradient } from './fake-quant';
+export { apply } from './functions';
 export { adadelta, adam, momentum, rmsprop, sgd } from './optimizers';
 export { avgPoolGradient, maxPoolGradient } from './pool';
 export {

@@ -267,6 +267,8 @@ export interface Kernels {
   multiply(a: Pointer, b: Pointer, out: Pointer, count: number, oneA: boolean, oneB: boolean): void;
   /** out[rows, columns] = x[rows, columns] row[columns]. */
   multiplyRows(x: Pointer, row: Pointer, out: Pointer, rows: number, columns: number): void;
+  /** out[i] = f(x[i]), f one of `FUNCTIONS`, to two units in the last place. `count` may be 0. */
+  apply(x: Pointer, out: Pointer, count: number, kind: number): void;
   /** out[i] = 1 where x[i] > 0, -1 where x[i] < 0, else 0. */
   sign(x: Pointer, out: Pointer, count: number): void;
   /** out[i] = -1 where x[i] < 0, else 1; a NaN stays. */

@@ -6,6 +6,9 @@ export type Pointer = number;
 /** What {@link Kernels.biasActivation} applies. */
 export const ACTIVATIONS = { linear: 0, relu: 1, relu6: 2 } as const;
 
+/** What {@link Kernels.apply} applies; log1p(x) is ln(1 + x), softplus(x) is ln(1 + e^x). */
+export const FUNCTIONS = { exp: 0, log: 1, log1p: 2, tanh: 3, softplus: 4, selu: 5 } as const;
+
 /** The sizes of a convolution of NHWC images; `top` and `left` are the padding before the first row and column. */
 export type ConvSizes = [
   batch: number,

@@ -18,7 +18,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import type { Tensors } from '../stock.ts';
 import { runsOf } from './broadcast.ts';
-import { extreme, prelu as preluFloat, product } from './elementwise.ts';
+import { extreme, power, prelu as preluFloat, product } from './elementwise.ts';
 import { overrideKernel } from './override.ts';
 
 interface Binary {
@@ -45,7 +45,7 @@ const BINARY: Record<string, Binary> = {
   [Minimum]: { value: Math.min, int: true, float: (backend, a, b) => extreme(backend, a, b, true) },
   [Mod]: { value: (a, b) => a - b * Math.floor(a / b) },
   [Multiply]: { value: (a, b) => a * b, int: true, float: product },
-  [Pow]: { value: (a, b) => a ** b },
+  [Pow]: { value: (a, b) => a ** b, float: power },
   [RealDiv]: { value: (a, b) => a / b },
 };
 

@@ -3,7 +3,7 @@
 // one value per channel whatever its shape (Prelu).
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { backend_util, type DataType, type TensorInfo, util } from '@tensorflow/tfjs-core';
-import type { Pointer } from '@thimble/kernels';
+import { FUNCTIONS, type Pointer } from '@thimble/kernels';
 import { address, simd, withNumbers } from '../simd.ts';
 import { floats } from '../stock.ts';
 import { type Runs, runsOf } from './broadcast.ts';
@@ -18,16 +18,10 @@ export function sign(backend: BackendWasm, x: TensorInfo): TensorInfo {
   return each(backend, x, (from, to, size) => simd().sign(from, to, size));
 }
 
-/** log(1 + x), without the loss of small x in 1 + x. */
-export function log1p(backend: BackendWasm, x: TensorInfo): TensorInfo {
-  const out = backend.makeOutput(x.shape, 'float32');
-  const [from, to] = [floats(backend, x), floats(backend, out)];
-  for (let i = 0; i < from.length; i++) {
-    const value = from[i] as number;
-    // In float64 1 + x keeps what float32 needs down to 1e-8; below, log(1 + x) is x. Math.log1p is slow.
-    to[i] = Math.abs(value) < 1e-8 ? value : Math.log(1 + value);
-  }
-  return out;
+/** One of the functions of @thimble/kernels. Stock takes 7 to 17 nanoseconds a value, or loses small x in 1 + x. */
+export function applied(kind: keyof typeof FUNCTIONS) {
+  return (backend: BackendWasm, x: TensorInfo): TensorInfo =>
+    each(backend, x, (from, to, size) => simd().apply(from, to, size, FUNCTIONS[kind]));
 }
 
 /** max(a, b), with `least` min(a, b); NaN if either is. */
@@ -65,6 +59,18 @@ export function product(
   const [x, by, to] = [address(backend, large), address(backend, small), address(backend, out)];
   simd().multiplyRows(x, by, to, Math.max(ofA, ofB) / columns, columns);
   return out;
+}
+
+/**
+ * a to the power b where that is the number 2, or 1, which the gradient of a square asks for; undefined for other
+ * powers. Stock calls pow for every value.
+ */
+export function power(backend: BackendWasm, a: TensorInfo, b: TensorInfo): TensorInfo | undefined {
+  if (util.sizeFromShape(b.shape) !== 1 || b.shape.length > a.shape.length) return undefined;
+  const [exponent] = floats(backend, b);
+  if (exponent === 2) return multiplied(backend, a, a, false);
+  if (exponent !== 1) return undefined;
+  return each(backend, a, (from, to, size) => simd().copyBlocks(from, to, 1, 4 * size, 0, 0));
 }
 
 /** a b of one shape; with `one` b is a single value. */

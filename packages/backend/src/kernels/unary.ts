@@ -47,7 +47,7 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 import type { Tensors } from '../stock.ts';
-import { clamp, leakyRelu, log1p, sign } from './elementwise.ts';
+import { applied, clamp, leakyRelu, sign } from './elementwise.ts';
 import { overrideKernel } from './override.ts';
 
 type Attrs = Record<'alpha' | 'clipValueMin' | 'clipValueMax', number>;
@@ -83,7 +83,7 @@ const UNARY: Record<string, Unary> = {
   [Cosh]: { value: Math.cosh },
   [Elu]: { value: (x) => (x >= 0 ? x : Math.expm1(x)) },
   [Erf]: { value: (x) => (Math.abs(x) > 5 ? Math.sign(x) : 0) }, // below 1 in float64 up to 5
-  [Exp]: { value: Math.exp, out: 'float32', int: true },
+  [Exp]: { value: Math.exp, out: 'float32', int: true, float: applied('exp') },
   [Expm1]: { value: Math.expm1, out: 'float32', int: true },
   [Floor]: { value: (x) => x },
   [IsFinite]: { value: () => 1, out: 'bool' },
@@ -95,8 +95,8 @@ const UNARY: Record<string, Unary> = {
     int: true,
     float: leakyRelu,
   },
-  [Log]: { value: Math.log },
-  [Log1p]: { value: Math.log1p, float: log1p },
+  [Log]: { value: Math.log, float: applied('log') },
+  [Log1p]: { value: Math.log1p, float: applied('log1p') },
   [Neg]: { value: (x) => -x, int: true },
   [Reciprocal]: { value: (x) => 1 / x },
   [Relu]: { value: (x) => Math.max(x, 0), int: true },
@@ -107,17 +107,23 @@ const UNARY: Record<string, Unary> = {
   },
   [Round]: { value: (x) => x, int: true },
   [Rsqrt]: { value: (x) => 1 / Math.sqrt(x) },
-  [Selu]: { value: (x) => (x >= 0 ? SELU_SCALE * x : SELU_SCALEALPHA * Math.expm1(x)) },
+  [Selu]: {
+    value: (x) => (x >= 0 ? SELU_SCALE * x : SELU_SCALEALPHA * Math.expm1(x)),
+    float: applied('selu'),
+  },
   [Sigmoid]: { value: (x) => 1 / (1 + Math.exp(-x)) },
   [Sign]: { value: Math.sign, float: sign },
   [Sin]: { value: Math.sin },
   [Sinh]: { value: Math.sinh },
-  [Softplus]: { value: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))) },
+  [Softplus]: {
+    value: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    float: applied('softplus'),
+  },
   [Sqrt]: { value: Math.sqrt },
   [Square]: { value: (x) => x * x, int: true },
   [Step]: { value: (x, { alpha }) => (x > 0 ? 1 : alpha), int: true },
   [Tan]: { value: Math.tan },
-  [Tanh]: { value: Math.tanh },
+  [Tanh]: { value: Math.tanh, float: applied('tanh') },
 };
 
 /** The kernels of one operand: f(x) for float32 by stock or by SIMD, for int32 and bool as on cpu. */
