@@ -129,6 +129,36 @@ describe('what is written', () => {
     });
   });
 
+  it('images come back with their channels last, whatever reads them', () => {
+    const { layers } = tfl;
+    const image = () => tfl.input({ shape: [5, 4, 1] });
+    const on = (layer: tfl.layers.Layer, x: tfl.SymbolicTensor) =>
+      layer.apply(x) as tfl.SymbolicTensor;
+    const readers = [
+      () => layers.flatten(),
+      () => layers.dense({ units: 3 }),
+      () => layers.reLU(),
+      () => layers.zeroPadding2d({ padding: 1 }),
+      () => layers.permute({ dims: [3, 1, 2] }),
+    ];
+    for (const reader of readers) {
+      const alone = image();
+      const beside = image();
+      const conv = layers.conv2d({ filters: 2, kernelSize: 3 });
+      for (const model of [
+        tfl.model({ inputs: alone, outputs: on(reader(), alone) }),
+        tfl.model({ inputs: beside, outputs: [on(reader(), beside), on(conv, beside)] }),
+      ]) {
+        const x = tf.reshape(tf.range(0, 40), [2, 5, 4, 1]);
+        const wanted = predicted(model, x);
+        predicted(fromOnnx(toOnnx(model)), x).forEach((output, i) => {
+          expect(output.shape).toEqual(wanted[i]!.shape);
+          expectClose(output.dataSync(), wanted[i]!.dataSync(), 1e-6);
+        });
+      }
+    }
+  });
+
   it.each(NETS.slice(0, 3))('%s in integers computes the same', async (name) => {
     const { model, x } = made(name);
     const calibration = { xs: x, ys: tf.zeros([4, 10]) };

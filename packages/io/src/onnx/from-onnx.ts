@@ -24,7 +24,7 @@ import {
   squeeze,
   transpose,
 } from './import-shapes.ts';
-import { decodeModel, ELEMENTS, type OnnxNode, type OnnxValueInfo } from './messages.ts';
+import { CHANNELS, decodeModel, ELEMENTS, type OnnxNode, type OnnxValueInfo } from './messages.ts';
 import { at, OnnxReader, type Value } from './reader.ts';
 
 /** Options of {@link fromOnnx}; all are optional. */
@@ -129,8 +129,9 @@ function read(bytes: Uint8Array, asInFile: boolean): Graph {
     }
     rule(reader, node);
   }
-  file.outputs.forEach(({ name = '' }) => {
-    addOutput(reader, name, asInFile);
+  file.outputs.forEach(({ name = '', type }) => {
+    const last = type?.tensor?.shape?.dims.at(-1)?.denotation === CHANNELS;
+    addOutput(reader, name, asInFile || last);
   });
   if (file.outputs.length === 0) throw new FileFormatError('fromOnnx: the network has no output.');
   validateGraph(reader.graph);
@@ -148,7 +149,8 @@ function addInput(reader: OnnxReader, { name = '', type }: OnnxValueInfo, asInFi
   if (sizes.some((size) => size !== null && size > 2 ** 24)) {
     throw new FileFormatError(`fromOnnx: input "${name}" has the sizes [batch,${sizes}].`);
   }
-  const inFront = !asInFile && channelsInFront(reader, name, sizes.length);
+  const last = asInFile || shape.dims.at(-1)!.denotation === CHANNELS;
+  const inFront = !last && channelsInFront(reader, name, sizes.length);
   const own: Shape = inFront ? [...sizes.slice(1), sizes[0]!] : sizes;
   const free = reader.free(name);
   reader.graph.inputs.push(free);
@@ -169,8 +171,8 @@ const PASSES = /^(QuantizeLinear|DequantizeLinear|Identity|Cast|Dropout)$/;
 const IMAGES = /^(Conv|MaxPool|AveragePool|BatchNormalization|Global(Max|Average)Pool)$/;
 
 /**
- * Whether an input has its channels in front: one of two spatial axes has, unless all that is done first is to move
- * them there; one of a single other axis where an operation on images gets it.
+ * Whether an input that does not say so has its channels in front: one of two spatial axes has, unless they are
+ * moved there; one of a single other axis where an operation on images gets it.
  */
 function channelsInFront(reader: OnnxReader, name: string, rank: number): boolean {
   if (rank !== 2 && rank !== 3) return false;
@@ -188,7 +190,7 @@ function channelsInFront(reader: OnnxReader, name: string, rank: number): boolea
     attributes.some(
       (attribute) => attribute.name === 'perm' && attribute.ints.join() === '0,3,1,2',
     );
-  return users.length === 0 || !users.every(moved);
+  return !users.some(moved);
 }
 
 function addOutput(reader: OnnxReader, name: string, asInFile: boolean): void {

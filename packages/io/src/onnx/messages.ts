@@ -41,6 +41,8 @@ export interface OnnxNode {
 export interface OnnxDimension {
   size?: number;
   symbol?: string;
+  /** What lies along it, such as {@link CHANNELS}. */
+  denotation?: string;
 }
 
 export interface OnnxValueInfo {
@@ -67,6 +69,8 @@ export interface OnnxModel {
 export const ELEMENTS = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, double: 11 } as const;
 /** Types of attributes. */
 export const ATTRIBUTES = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7 } as const;
+/** The denotation of an axis of channels. */
+export const CHANNELS = 'DATA_CHANNEL';
 
 type Scalar = 'int' | 'float' | 'double' | 'string' | 'bytes';
 type Schema = Record<string, Field>;
@@ -109,7 +113,11 @@ const NODE: Schema = {
   }),
   domain: one(7, 'string'),
 };
-const DIMENSION: Schema = { size: one(1, 'int'), symbol: one(2, 'string') };
+const DIMENSION: Schema = {
+  size: one(1, 'int'),
+  symbol: one(2, 'string'),
+  denotation: one(3, 'string'),
+};
 const VALUE: Schema = {
   name: one(1, 'string'),
   type: one(2, {

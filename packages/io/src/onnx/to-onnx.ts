@@ -12,7 +12,13 @@ import {
 } from '@thimble/graph';
 import { groupedConvolution } from './export-groups.ts';
 import { exportNode } from './export-nodes.ts';
-import { ELEMENTS, encodeModel, type OnnxValueInfo } from './messages.ts';
+import {
+  CHANNELS,
+  ELEMENTS,
+  encodeModel,
+  type OnnxDimension,
+  type OnnxValueInfo,
+} from './messages.ts';
 import { OnnxWriter, type Value } from './writer.ts';
 
 /** Options of {@link toOnnx}; all are optional. */
@@ -143,7 +149,10 @@ function nameOutputs(
 
 function infoOf({ name, shape, layout }: Value): OnnxValueInfo {
   const sizes = layout === 'first' ? [shape.at(-1)!, ...shape.slice(0, -1)] : shape;
-  const dims = sizes.map((size, i) => (size === null ? { symbol: `${name}_${i}` } : { size }));
+  const dims = sizes.map(
+    (size, i): OnnxDimension => (size === null ? { symbol: `${name}_${i}` } : { size }),
+  );
+  if (dims.length > 1) dims.at(layout === 'first' ? 0 : -1)!.denotation = CHANNELS;
   const type = { element: ELEMENTS.float, shape: { dims: [{ symbol: 'batch' }, ...dims] } };
   return { name, type: { tensor: type } };
 }
