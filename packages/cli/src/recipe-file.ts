@@ -109,7 +109,8 @@ export async function readRecipe(path: string): Promise<Recipe> {
     );
   }
   try {
-    return parse(new TextDecoder().decode(bytes)) as Recipe;
+    // What refers to itself, which YAML allows, is refused here.
+    return JSON.parse(JSON.stringify(parse(new TextDecoder().decode(bytes)))) as Recipe;
   } catch (cause) {
     throw new UsageError(
       `The recipe ${path} is neither YAML nor JSON: ${(cause as Error).message}`,

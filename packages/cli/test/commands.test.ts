@@ -388,6 +388,7 @@ describe('ends with a sentence and a code', () => {
     await writeFile(at('text.thimble'), 'no network');
     await writeFile(at('typo.yaml'), 'steps:\n  - prune: { spasity: 0.9 }\n');
     await writeFile(at('broken.yaml'), 'steps: [');
+    await writeFile(at('round.yaml'), 'steps: &all [*all]');
     await writeFile(at('plain'), 'no folder');
     await writeFile(at('x.csv'), 'a,b,y\n1,2,0\n');
     await writeFile(at('model.onnx'), 'onnx');
@@ -442,6 +443,12 @@ describe('ends with a sentence and a code', () => {
       'is neither YAML nor JSON',
     ],
     [
+      'a recipe that refers to itself',
+      2,
+      ['compress', 'trained', '--data', 'digits', '--recipe', 'round.yaml'],
+      'is neither YAML nor JSON',
+    ],
+    [
       'a missing recipe',
       1,
       ['compress', 'trained', '--data', 'digits', '--recipe', 'gone.yaml'],
@@ -469,6 +476,12 @@ describe('ends with a sentence and a code', () => {
     ['a missing argument', 2, ['inspect'], "missing required argument 'file'"],
     ['an unknown flag', 2, ['inspect', 'trained', '--histogram'], "unknown option '--histogram'"],
     ['no data', 2, ['eval', 'trained'], "required option '--data <data>' not specified"],
+    [
+      'a batch too large',
+      2,
+      ['bench', 'trained', '--batch', '1000000000'],
+      '--batch 1000000000: at most',
+    ],
     ['no number', 2, ['bench', 'trained', '--batch', 'two'], 'whole number from 1 on'],
     ['a word of a list', 2, ['convert', 'trained', 'x.thimble', '--weights', 'int3'], 'int8'],
     [

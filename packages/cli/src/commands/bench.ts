@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { Random, sizeOf, textTable, UnsupportedError } from '@thimble/base';
 import { median as middleOf, runtime, timesInTurn } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
+import { UsageError } from '../failure.ts';
 import { readModel } from '../model-file.ts';
 
 export interface BenchOptions {
@@ -10,6 +11,9 @@ export interface BenchOptions {
   repeats?: number;
   threads?: number;
 }
+
+/** Bytes that a batch may take: every engine has a copy in a memory of at most 4 GiB. */
+const MOST_BYTES = 2 ** 29;
 
 interface Engine {
   name: string;
@@ -30,6 +34,12 @@ export async function bench(
     throw new UnsupportedError(
       `The model takes inputs of the shape [${open.map((n) => n ?? '?').join(', ')}], of which sizes are open. Give its ` +
         'first layer an inputShape without null.',
+    );
+  }
+  const bytes = 4 * (shapes as number[][]).reduce((sum, shape) => sum + sizeOf(shape), 0);
+  if (batch * bytes > MOST_BYTES) {
+    throw new UsageError(
+      `--batch ${batch}: at most ${Math.floor(MOST_BYTES / bytes)} examples of this network fit into memory.`,
     );
   }
   const random = new Random(0);
