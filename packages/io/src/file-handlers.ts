@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { crc32, FileFormatError, joined, readBytes, removeFile, writeBytes } from '@thimble/base';
-import { bytesAt, pathOf } from './files.ts';
+import { bytesOf, pathOf } from './files.ts';
 import { type TfjsOptions, tfjsArtifacts } from './tfjs-artifacts.ts';
 
 const MODEL = 'model.json';
@@ -74,11 +74,11 @@ function fileHandler(address: string): tf.io.IOHandler {
       };
     },
     async load() {
-      const json = parse(model, await bytesAt('loadLayersModel', model));
+      const json = parse(model, await bytesOf('loadLayersModel', model));
       const { weightsManifest = [], ...rest } = json;
       const files: Uint8Array[] = [];
       for (const { paths } of weightsManifest) {
-        for (const name of paths) files.push(await bytesAt('loadLayersModel', folder + name));
+        for (const name of paths) files.push(await bytesOf('loadLayersModel', folder + name));
       }
       const weightSpecs = weightsManifest.flatMap(({ weights }) => weights);
       return { ...rest, weightSpecs, weightData: joined(Uint8Array, files).buffer as ArrayBuffer };

@@ -1,5 +1,5 @@
-// Where files are: addresses, and what reads and writes them.
-import { FileFormatError, OptionError, readBytes, UnsupportedError } from '@thimble/base';
+// Where files are.
+import { FileFormatError, OptionError, readBytes } from '@thimble/base';
 
 const FILE = 'file://';
 
@@ -16,21 +16,8 @@ export function pathOf(owner: string, address: string): string {
 }
 
 /** The bytes of a file that must be there. */
-export async function bytesAt(owner: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function bytesOf(owner: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = await readBytes(path);
   if (!bytes) throw new FileFormatError(`${owner}: there is no file "${path}".`);
   return bytes;
-}
-
-/** A stream of what is at an http(s) address. */
-export async function streamAt(
-  owner: string,
-  address: string,
-  signal?: AbortSignal,
-): Promise<ReadableStream<Uint8Array>> {
-  const response = await fetch(address, signal ? { signal } : {});
-  if (!response.ok || !response.body) {
-    throw new UnsupportedError(`${owner}: ${address} answered with status ${response.status}.`);
-  }
-  return response.body;
 }

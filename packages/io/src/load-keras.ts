@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { FileFormatError, ThimbleError, UnsupportedError } from '@thimble/base';
+import { bytesAt, streamAt } from '@thimble/runtime/file';
 import { unzipSync } from 'fflate';
 import { File } from 'jsfive';
-import { bytesAt, pathOf, streamAt } from './files.ts';
 import { type Dictionary, type Json, type KerasLayer, layerOfKeras } from './keras-layer.ts';
 import {
   type KerasWeight,
@@ -49,7 +49,7 @@ export async function loadKeras(
 
 async function bytesOf(source: string | Uint8Array | ArrayBuffer): Promise<Uint8Array> {
   if (typeof source !== 'string') return new Uint8Array(source);
-  if (source.startsWith('file://')) return bytesAt('loadKeras', pathOf('loadKeras', source));
+  if (source.startsWith('file://')) return bytesAt('loadKeras', source);
   const body = await streamAt('loadKeras', source);
   return new Uint8Array(await new Response(body).arrayBuffer());
 }

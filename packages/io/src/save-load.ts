@@ -2,8 +2,9 @@
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, FileFormatError, ThimbleError, writeBytes } from '@thimble/base';
 import { type DecodeOptions, decode } from '@thimble/runtime';
+import { bytesAt, streamAt } from '@thimble/runtime/file';
 import { type Encoded, type EncodeOptions, encodeWithReport } from './encode.ts';
-import { bytesAt, pathOf, streamAt } from './files.ts';
+import { pathOf } from './files.ts';
 import { modelOfGraph } from './raise.ts';
 
 /**
@@ -59,6 +60,6 @@ export async function load(
 }
 
 async function at(address: string, { signal }: DecodeOptions) {
-  if (address.startsWith('file://')) return bytesAt('load', pathOf('load', address));
+  if (address.startsWith('file://')) return bytesAt('load', address);
   return streamAt('load', address, signal);
 }

@@ -1,6 +1,7 @@
 // A .thimble file as a network that runs.
-import { FileFormatError, readBytes, sizeOf, ThimbleError } from '@thimble/base';
+import { FileFormatError, sizeOf, ThimbleError } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
+import { bytesAt, streamAt } from './file/address.ts';
 import { type DecodeOptions, decode } from './file/decode.ts';
 import { moduleFor } from './packed/memory.ts';
 import { type PackOptions, pack } from './packed/pack.ts';
@@ -39,7 +40,7 @@ export async function load(
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(signal === undefined ? {} : { signal }),
   };
-  const bytes = typeof source === 'string' ? await bytesAt(source, signal) : source;
+  const bytes = typeof source === 'string' ? await at(source, signal) : source;
   const { graph } = await decode(bytes, decoding);
   checkValues(graph, Math.max(MOST_VALUES_BYTES, maxBytes ?? 0));
   try {
@@ -65,18 +66,7 @@ function checkValues({ nodes }: Graph, most: number): void {
   }
 }
 
-async function bytesAt(
-  address: string,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array | ReadableStream<Uint8Array>> {
-  if (address.startsWith('file://')) {
-    const bytes = await readBytes(decodeURIComponent(address.slice('file://'.length)));
-    if (bytes) return bytes;
-    throw new FileFormatError(`load: there is no file "${address}".`);
-  }
-  const response = await fetch(address, signal ? { signal } : {});
-  if (response.ok && response.body) return response.body;
-  throw new FileFormatError(
-    `load: "${address}" could not be fetched: ${response.status} ${response.statusText}.`,
-  );
+function at(address: string, signal: AbortSignal | undefined) {
+  if (address.startsWith('file://')) return bytesAt('load', address);
+  return streamAt('load', address, signal);
 }

@@ -3,9 +3,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { FileFormatError, OptionError } from '@thimble/base';
-import { encode, encodeGraph } from '@thimble/io';
+import { DataError, FileFormatError, OptionError } from '@thimble/base';
+import { encode, encodeGraph, load as ofIo, save } from '@thimble/io';
 import { useCpu } from '@thimble/testing';
 import { expect, test } from 'vitest';
 import { load } from '../src/index.ts';
@@ -56,6 +57,7 @@ test.each(['float32', 'sparse', 'codebook', 'int8', 'int4'] as const)(
       }
       await expect(load(`file://${folder}/none.thimble`)).rejects.toThrow(FileFormatError);
       await expect(load(`${place}/none`)).rejects.toThrow('404');
+      await expect(ofIo(`${place}/none`)).rejects.toThrow(FileFormatError);
     } finally {
       server.close();
       await rm(folder, { recursive: true });
@@ -78,4 +80,30 @@ test('a small file whose values would fill the memory is refused, and one that m
   bare.weights = {};
   for (const node of bare.nodes) node.weights = {};
   await expect(load(encodeGraph(bare).bytes)).rejects.toThrow(FileFormatError);
+});
+
+test('an address means the same file wherever it is read, and what is none is said', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'thimble-runtime-'));
+  try {
+    const model = network();
+    for (const name of ['97%.thimble', 'a%20b.thimble']) {
+      const address = `file://${folder}/${name}`;
+      await save(model, address);
+      (await load(address)).dispose();
+      (await ofIo(address)).dispose();
+    }
+    await writeFile(join(folder, 'my net.thimble'), await encode(model));
+    const { href } = pathToFileURL(join(folder, 'my net.thimble'));
+    (await load(href)).dispose();
+    (await ofIo(href)).dispose();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  for (const read of [load, ofIo]) {
+    await expect(read('net.thimble')).rejects.toThrow('begins with "file://"');
+    await expect(read('http://127.0.0.1:1/net.thimble')).rejects.toThrow(FileFormatError);
+    for (const source of [undefined, 5, new Blob([])]) {
+      await expect(read(source as never)).rejects.toThrow(DataError);
+    }
+  }
 });

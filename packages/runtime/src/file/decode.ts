@@ -3,6 +3,7 @@ import {
   checkInteger,
   checkOptions,
   crc32,
+  DataError,
   FileFormatError,
   UnsupportedError,
 } from '@thimble/base';
@@ -46,7 +47,7 @@ const TEXT_PER_BYTE = 256;
  *
  * @param source the bytes, or a stream of them, such as the body of a response
  * @throws {FileFormatError} for bytes that are damaged, cut off or no `.thimble` file; {UnsupportedError} for
- *   a file of a later version.
+ *   a file of a later version; {DataError} for what is neither bytes nor a stream.
  * @example
  * const { graph } = await decode(file);
  * console.log(graph.nodes.length, graph.weights['fc1/kernel']?.encoding.values.type);
@@ -154,7 +155,10 @@ async function bytesOf(
   signal?.throwIfAborted();
   if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  return collect(source, signal);
+  if (typeof source?.getReader === 'function') return collect(source, signal);
+  throw new DataError(
+    'A .thimble file is given as a Uint8Array, an ArrayBuffer, a stream of bytes such as the body of a response, or for load an address.',
+  );
 }
 
 /** All bytes of a stream; it is ended as soon as it brings more than its head says. */

@@ -1,4 +1,5 @@
 // What the writer of .thimble files shares with the reader. Not for use elsewhere.
+export { bytesAt, streamAt } from './address.ts';
 export { decodeBytes, decodeParts, type FileParts } from './decode.ts';
 export {
   type FileNotes,
