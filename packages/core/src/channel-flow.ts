@@ -44,6 +44,7 @@ export class ChannelFlow {
   readonly #traced: Traced;
   readonly #values = new Map<string, Ids>();
   readonly #layers = new Map<string, Ids>();
+  readonly #entered = new Set<string>();
 
   constructor(traced: Traced) {
     this.#traced = traced;
@@ -93,6 +94,9 @@ export class ChannelFlow {
 
   /** Says what comes into a layer first, whose config may hold the shape of that. */
   enter(node: GraphNode, ids: Ids): void {
+    // A Bidirectional has further nodes, which merge what its directions give.
+    if (this.#entered.has(node.layer)) return;
+    this.#entered.add(node.layer);
     this.#size(node, 'batchInputShape', ids);
   }
 

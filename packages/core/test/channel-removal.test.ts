@@ -258,6 +258,18 @@ describe('removing channels', () => {
     await expectNoLeak(net);
   });
 
+  it('works on a Bidirectional that the model begins with', async () => {
+    const both = layers.bidirectional({
+      layer: layers.lstm({ units: 4 }) as tfl.RNN,
+      mergeMode: 'concat',
+      name: 'both',
+      inputShape: [5, 3],
+    });
+    const net = randomize(tfl.sequential({ layers: [both, dense('head', 2)] }), 7);
+    const smaller = await expectRemoved(net, random(2, 5, 3));
+    expect(smaller.inputs[0]!.shape).toEqual([null, 5, 3]);
+  });
+
   it('works on states that go from one recurrent layer to another, and on ConvLSTM', async () => {
     const x = tfl.input({ shape: [4, 3], name: 'x' });
     const encoder = layers.lstm({ units: 4, returnState: true, name: 'encoder' });
