@@ -76,10 +76,30 @@ export class Chain implements ParametrizedWeight {
   }
 
   /**
-   * Adds a link at the end; one with a source, if it is `first` of those that are added together, at the
-   * front. `prefix` is what a state weight's name needs outside the layer's scope.
+   * Adds links at the end; one with a source, if it is the first of those that are added together, at the
+   * front. `prefix` is what a state weight's name needs outside the layer's scope. Where one of them throws, none is
+   * added.
    */
-  add(transform: WeightTransform, prefix: string, first: boolean): Link {
+  add(transforms: readonly WeightTransform[], prefix: string): Link[] {
+    const owner = internals(ownerOf(this.layer));
+    const [links, added, known] = [[...this.links], this.added.length, variablesOf(this.layer)];
+    const [trainable, others] = [[...owner._trainableWeights], [...owner._nonTrainableWeights]];
+    const names = [...owner._addedWeightNames];
+    const { trainable: trained } = this.stored;
+    try {
+      return transforms.map((transform, i) => this.#add(transform, prefix, i === 0));
+    } catch (error) {
+      for (const weight of variablesOf(this.layer)) if (!known.includes(weight)) weight.dispose();
+      [owner._trainableWeights, owner._nonTrainableWeights] = [trainable, others];
+      owner._addedWeightNames = names;
+      this.stored.trainable = trained;
+      this.links.splice(0, this.links.length, ...links);
+      this.added.length = added;
+      throw error;
+    }
+  }
+
+  #add(transform: WeightTransform, prefix: string, first: boolean): Link {
     const { source, freezes } = transform;
     if (source) this.#checkSource(transform, first);
     const link = { transform, state: undefined as unknown };

@@ -12,6 +12,7 @@ export interface LayerInternals {
   built: boolean;
   _trainableWeights: tfl.LayerVariable[];
   _nonTrainableWeights: tfl.LayerVariable[];
+  _addedWeightNames: string[];
   initialWeights: Tensor[] | null;
   /** True in models that are loaded or made from a config: new weights start from 0, whatever they ask for. */
   fastWeightInitDuringBuild: boolean;

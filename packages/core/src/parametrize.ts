@@ -87,8 +87,9 @@ function decorate(layer: Layer, chains: Chains, calls: CallTransform[], pattern?
       `"${layer.name}" is a model, not a layer: parametrize its layers (walkLayers lists them).`,
     );
   } else if (wrapped) {
-    // A Bidirectional saves its pattern (`wrapped`), not the two layers that were made from it.
-    for (const inner of new Set([wrapped, ...innerLayers(layer)])) {
+    // A Bidirectional saves its pattern (`wrapped`), not the two layers that were made from it. The pattern comes
+    // last: it is not built, and takes what the two may refuse.
+    for (const inner of new Set([...innerLayers(layer), wrapped])) {
       decorate(inner, chains, calls, inner === wrapped ? undefined : wrapped);
     }
   } else {
@@ -185,9 +186,15 @@ class Parametrization {
   constructor(layer: Layer, pattern?: Layer) {
     this.layer = layer;
     this.pattern = pattern;
+    this.className = layer.getClassName();
+  }
+
+  /** Changes what the layer does, once there is something to do. */
+  #decorate(): void {
+    const { layer } = this;
+    if (parametrizations.has(layer)) return;
     const target = internals(layer);
     const { build, call, getClassName, getConfig } = target;
-    this.className = layer.getClassName();
     parametrizations.set(layer, this);
 
     target.build = (inputShape) => {
@@ -238,6 +245,7 @@ class Parametrization {
 
   add(chains: Chains): void {
     const built = isBuilt(this.layer);
+    if (built) for (const weight of Object.keys(chains)) findWeight(this.layer, weight);
     for (const [weight, transforms] of Object.entries(chains)) {
       const before = this.asked[weight] ?? [];
       const [first, ...others] = transforms;
@@ -250,6 +258,7 @@ class Parametrization {
       }
       if (built) this.#attach(weight, transforms, true);
       this.asked[weight] = moved ? [first, ...before, ...others] : [...before, ...transforms];
+      this.#decorate();
     }
   }
 
@@ -264,6 +273,7 @@ class Parametrization {
       for (const transform of transforms) this.#attachCall(transform, several, prefix);
     }
     this.askedCalls.push(...transforms);
+    this.#decorate();
   }
 
   #attachCall(transform: CallTransform, inputs: number, prefix: string): void {
@@ -288,9 +298,8 @@ class Parametrization {
     const chain = this.chains.get(weight) ?? new Chain(layer, weight, findWeight(layer, weight));
     const scope = chain.stored.originalName.split('/').slice(0, -1);
     const prefix = late ? scope.map((part) => `${part}/`).join('') : '';
-    for (const [i, transform] of transforms.entries()) {
-      const link = chain.add(transform, prefix, i === 0);
-      if (transform.penalty) this.#addPenalty(() => chain.penalty(link));
+    for (const link of chain.add(transforms, prefix)) {
+      if (link.transform.penalty) this.#addPenalty(() => chain.penalty(link));
     }
     if (!this.chains.has(weight)) {
       this.chains.set(weight, chain);
@@ -330,6 +339,15 @@ function checkChains(layer: Layer, chains: Chains): void {
     if (!Array.isArray(transforms) || transforms.length === 0) {
       throw new OptionError(
         `parametrize: "${name}" of layer "${layer.name}" needs an array of one or more transforms.`,
+      );
+    }
+    const other = transforms.findIndex(
+      (each) => typeof each?.build !== 'function' || typeof each.apply !== 'function',
+    );
+    if (other >= 0) {
+      throw new OptionError(
+        `parametrize: number ${other + 1} of the transforms for "${name}" of layer "${layer.name}" is none. ` +
+          'What makes one says so, as mask() and fakeQuant({ bits: 8 }) do.',
       );
     }
   }

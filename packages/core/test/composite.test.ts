@@ -216,8 +216,8 @@ it('takes two inputs, and makes parts once it knows their shape', async () => {
 });
 
 it('refuses weights that no part has, and two inputs', () => {
-  const halved = { getClassName: () => 'TestHalvedBlock' } as never;
-  expect(() => parametrize(make(), { recurrentKernel: [halved] })).toThrow(
+  const halved = { getClassName: () => 'TestHalvedBlock', build: () => null, apply: () => null };
+  expect(() => parametrize(make(), { recurrentKernel: [halved as never] })).toThrow(
     /block_narrow, block_wide, block_add/,
   );
   const inputs = [tfl.input({ shape: [4] }), tfl.input({ shape: [4] })];

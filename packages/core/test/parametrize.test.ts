@@ -121,6 +121,40 @@ describe('parametrize', () => {
     expect(() => parametrize(built, { kernal: [scaled(2)] })).toThrow(message);
   });
 
+  it('leaves a layer as it was where a transform is refused', () => {
+    const refused: WeightTransform = {
+      ...scaled(2),
+      build: () => {
+        throw new OptionError('not here');
+      },
+    };
+    const both = tfl.layers.bidirectional({
+      layer: tfl.layers.simpleRNN({ units: 2 }) as tfl.RNN,
+      mergeMode: 'concat',
+      inputShape: [3, 2],
+    });
+    const layers = [twos(), both];
+    for (const layer of layers) {
+      const model = sequential(layer);
+      const look = () => JSON.stringify([model.toJSON(), snapshot(model), tf.memory().numTensors]);
+      const before = look();
+      expect(() => parametrize(layer, { nothing: [shifted()] })).toThrow(NoMatchError);
+      expect(look()).toBe(before);
+      expect(() => parametrize(layer, { kernel: [shifted(), refused] })).toThrow('not here');
+      expect(look()).toBe(before);
+      parametrize(layer, { kernel: [shifted()] });
+      const chained = look();
+      expect(() => parametrize(layer, { kernel: [shifted(), refused] })).toThrow('not here');
+      expect(look()).toBe(chained);
+    }
+  });
+
+  it.each([null, 'mask', {}, () => scaled(2)])('refuses what is no transform: %s', (other) => {
+    expect(() => parametrize(twos('it'), { kernel: [scaled(2), other as never] })).toThrow(
+      'parametrize: number 2 of the transforms for "kernel" of layer "it" is none.',
+    );
+  });
+
   it('refuses what cannot work', () => {
     expect(() => parametrize(twos(), {})).toThrow(OptionError);
     expect(() => parametrize(twos(), { kernel: [] })).toThrow('an array of one or more transforms');
