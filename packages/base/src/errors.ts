@@ -55,6 +55,11 @@ export class CheckpointError extends ThimbleError {
  * // With { spasity: 0.5 }: OptionError: mask: unknown option "spasity". Known options: sparsity.
  */
 export function checkOptions(owner: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new OptionError(
+      `${owner}: options must be an object, not ${String(options)}. Options: ${known.join(', ') || 'none'}.`,
+    );
+  }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
       throw new OptionError(

@@ -21,6 +21,9 @@ test('checkOptions names the unknown option and the known ones', () => {
     'mask: unknown option "spasity". Known options: sparsity.',
   );
   expect(() => checkOptions('mask', { sparsity: 1 }, ['sparsity'])).not.toThrow();
+  expect(() => checkOptions('mask', undefined as never, ['sparsity'])).toThrow(
+    'mask: options must be an object, not undefined. Options: sparsity.',
+  );
 });
 
 test.each([[Number.NaN], [-0.1], [1.1], [Number.POSITIVE_INFINITY]])(

@@ -1,7 +1,7 @@
 // Layers that compute with binary weights.
 import * as tfl from '@tensorflow/tfjs-layers';
-import { UnsupportedError } from '@thimble/base';
-import { expectedKernels, parametrize } from '@thimble/core';
+import { OptionError, UnsupportedError } from '@thimble/base';
+import { expectedKernels, parametrize, parametrizedWeights } from '@thimble/core';
 import { type BinaryConnectOptions, binaryConnect } from './binary-connect.ts';
 
 /** Arguments of {@link binaryDense}: those of `tf.layers.dense`, and those of binaryConnect. */
@@ -17,7 +17,7 @@ export type BinaryConv2dArgs = Parameters<typeof tfl.layers.conv2d>[0] & BinaryC
  *
  * @throws {UnsupportedError} for a model, and for a layer without kernels or of a class of your own that is not
  *   built yet.
- * @throws {OptionError} for a mode that is not known.
+ * @throws {OptionError} for a mode that is not known, and for a layer that is binary already.
  * @example
  * const layer = binarized(tfl.layers.conv2d({ filters: 20, kernelSize: 5 }), { mode: 'stochastic' });
  */
@@ -41,7 +41,22 @@ export function binarized<L extends tfl.layers.Layer>(
         'parametrize(layer, { kernel: [binaryConnect()] }).',
     );
   }
-  return parametrize(layer, Object.fromEntries(kernels.map((name) => [name, [transform]])));
+  if (binary.has(layer) || isBinary(layer)) {
+    throw new OptionError(`binarized: layer "${layer.name}" is binary already. Call it once.`);
+  }
+  parametrize(layer, Object.fromEntries(kernels.map((name) => [name, [transform]])));
+  binary.add(layer);
+  return layer;
+}
+
+/** Layers that were made binary here, built or not. */
+const binary = new WeakSet<tfl.layers.Layer>();
+
+function isBinary(layer: tfl.layers.Layer): boolean {
+  const name = binaryConnect().getClassName();
+  return parametrizedWeights(layer).some(({ links }) =>
+    links.some(({ transform }) => transform.getClassName() === name),
+  );
 }
 
 /**

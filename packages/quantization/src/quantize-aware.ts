@@ -193,6 +193,11 @@ function weightsOf(
   if (weights === false) return undefined;
   if (isObjectWith(weights, 'apply')) return weights as WeightTransform;
   const given = typeof weights === 'number' ? { bits: weights } : (weights ?? {});
+  if (typeof given !== 'object') {
+    throw new OptionError(
+      `${OWNER}: weights must be bits, options of fakeQuant, a transform or false, not "${String(given)}".`,
+    );
+  }
   const perChannel = !shared && !('groupSize' in given);
   return fakeQuant({
     bits: 8,

@@ -229,9 +229,15 @@ describe('binarized', () => {
     expect(parametrizedWeights(other)).toHaveLength(2);
   });
 
-  it('refuses models, and layers without kernels', () => {
+  it('refuses models, layers without kernels, and a second time', () => {
     const model = tfl.sequential({ layers: [tfl.layers.dense({ units: 1, inputShape: [1] })] });
     expect(() => binarized(model)).toThrow('is a model');
+    const twice = tfl.layers.dense({ units: 2, name: 'twice' });
+    binarized(twice);
+    expect(() => binarized(twice)).toThrow('binarized: layer "twice" is binary already.');
+    const chained = tfl.layers.dense({ units: 2, name: 'chained', inputShape: [3] });
+    tfl.sequential({ layers: [parametrize(chained, { kernel: [binaryConnect()] })] });
+    expect(() => binarized(chained)).toThrow('layer "chained" is binary already');
     expect(() => binarized(tfl.layers.flatten())).toThrow('no kernel');
   });
 

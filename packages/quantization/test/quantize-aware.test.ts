@@ -278,6 +278,7 @@ describe('quantizeAware', () => {
     expect(() => quantizeAware(layers.flatten())).toThrow('multiplies or adds up');
     expect(() => quantizeAware(network(), { ignore: ['nose'] })).toThrow('no layer "nose"');
     expect(() => quantizeAware(network(), { weights: 1 })).toThrow('bits must be a whole number');
+    expect(() => quantizeAware(network(), { weights: '8' as never })).toThrow('not "8"');
     expect(() => quantizeAware(network(), { activations: 17 })).toThrow('bits');
     expect(() => quantizeAware(network(), { weight: 4 } as never)).toThrow('"weight"');
     expect(() => quantizeActivations(layers.reLU(), {})).toThrow('input, output or both');
