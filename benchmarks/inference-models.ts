@@ -145,7 +145,7 @@ const rows: Row[] = results.map(({ net, form, errors, bytes, nonzero, parameters
 await study.finish(
   [['network', 'test error %', 'weights not zero', 'bytes of the file'], ...rows],
   {
-    data: { source: digits.train.source, train: digits.train.size, test: digits.test.size },
+    data: { source: 'distorted MNIST', train: digits.train.size, test: digits.test.size },
     settings: { nets: NETS, prunings: PRUNINGS, temperature: TEMPERATURE, teacher: TEACHER },
     results,
   },
