@@ -8,6 +8,7 @@ import {
   type ProgressOption,
   sizeOf,
   startProgress,
+  UnsupportedError,
 } from '@thimble/base';
 import { lower } from '@thimble/core';
 import type { Attribute, Graph } from '@thimble/graph';
@@ -98,7 +99,7 @@ const OPTIONS = [
  *
  * Papers: Han, Mao, Dally, "Deep Compression", 2016; Wiedemann et al., "DeepCABAC", 2020.
  *
- * @throws {UnsupportedError} when the model is not built; {NoMatchError} for a name in `weights` that fits
+ * @throws {UnsupportedError} when the model is not built, or has a recurrent layer of given cells; {NoMatchError} for a name in `weights` that fits
  *   nothing; {OptionError} for values out of range; the signal's reason.
  * @example
  * const bytes = await encode(model, { weights: 'int8', labels: ['zero', 'one'] });
@@ -126,6 +127,7 @@ export async function encodeWithReport(
   const { progress = true, signal } = options;
   signal?.throwIfAborted();
   const graph = lower(model);
+  checkKept(graph);
   const total = Object.values(graph.weights).reduce(
     (n, { encoding }) => n + sizeOf(encoding.shape),
     0,
@@ -150,6 +152,16 @@ export async function encodeWithReport(
   } finally {
     reporter.stop();
   }
+}
+
+/** @throws {UnsupportedError} for a layer that would not come back from the file. */
+function checkKept({ nodes }: Graph): void {
+  const stacked = nodes.find(({ op }) => op === 'rnn');
+  if (!stacked) return;
+  throw new UnsupportedError(
+    `encode: layer "${stacked.layer}" is a recurrent layer of given cells, which a .thimble file cannot hold. Use ` +
+      'layers such as tf.layers.lstm one behind the other, or saveTfjs.',
+  );
 }
 
 /** As {@link encodeWithReport}, of a network that is lowered already, and at once. */

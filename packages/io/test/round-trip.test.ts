@@ -251,4 +251,20 @@ describe('options', () => {
     await expect(of({ lambda: -1 })).rejects.toThrow(OptionError);
     await expect(of({ indexBits: 9 })).rejects.toThrow(OptionError);
   });
+
+  it('refuses recurrent layers of given cells, which a file of tfjs can hold', async () => {
+    const cell = [tfl.layers.lstmCell({ units: 3 }), tfl.layers.gruCell({ units: 2 })];
+    const stacked = tfl.layers.rnn({ cell, name: 'stacked', inputShape: [4, 2] });
+    const model = tfl.sequential({ layers: [stacked] });
+    await expect(encode(model)).rejects.toThrow(
+      'encode: layer "stacked" is a recurrent layer of given cells, which a .thimble file cannot hold.',
+    );
+    registerFileHandlers();
+    await saveTfjs(model, `file://${folder}/stacked`);
+    const again = await tfl.loadLayersModel(`file://${folder}/stacked/model.json`);
+    const x = tf.reshape(tf.range(0, 8), [1, 4, 2]);
+    expect((again.predict(x) as tf.Tensor).dataSync()).toBeAllClose(
+      (model.predict(x) as tf.Tensor).dataSync(),
+    );
+  });
 });

@@ -81,7 +81,7 @@ export function lineChart(
     layer: [
       {
         data: { values: points },
-        mark: { type: 'line', point: true },
+        mark: 'line',
         encoding: {
           ...axes,
           color: COLOR,
@@ -96,6 +96,12 @@ export function lineChart(
               }
             : {}),
         },
+      },
+      // A layer of their own: points of the line would take the strokes from the legend.
+      {
+        data: { values: points },
+        mark: { type: 'point', filled: true, opacity: 1 },
+        encoding: { ...axes, color: COLOR },
       },
       ...(diagonal
         ? [

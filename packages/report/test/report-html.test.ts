@@ -38,6 +38,9 @@ test('the page has every chart and loads nothing', async () => {
   ]) {
     expect(html).toContain(text);
   }
+  const samples = [...html.matchAll(/<path [^>]*d="M-5,0L5,0"[^>]*>/g)]; // lines of the legend
+  expect(samples).toHaveLength(3);
+  for (const [sample] of samples) expect(sample).toContain(' stroke="');
   expect(html).toContain('<title>Small &amp; smaller</title>');
   expect(html).toContain('<p>1 &lt; 2</p>');
   expect(html).not.toContain('<b>');
