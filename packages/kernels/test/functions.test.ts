@@ -41,7 +41,19 @@ const ofBits = (value: number) => {
   return new Float32Array(bits.buffer)[0]!;
 };
 
-const EDGES = [0, 1e-45, 1.17549435e-38, 1e-8, 0.625, Math.SQRT1_2, 1, 1.4143, 2, 88.72284, 88.7229];
+const EDGES = [
+  0,
+  1e-45,
+  1.17549435e-38,
+  1e-8,
+  0.625,
+  Math.SQRT1_2,
+  1,
+  1.4143,
+  2,
+  88.72284,
+  88.7229,
+];
 const FAR = [103.9, 104, 1e10, 3.4e38, Number.POSITIVE_INFINITY];
 const special = [...EDGES, ...FAR].flatMap((x) => [x, -x]).concat(Number.NaN);
 
