@@ -386,6 +386,16 @@ export const tables: Record<string, () => Table> = {
   'file-size-lenet5': () => fileSizes('file-size-lenet5', 'LeNet-5'),
   'recipe-lenet5': () => byCommand('recipe-lenet5', 'LeNet-5'),
   'recipe-lenet300': () => byCommand('recipe-lenet300', 'LeNet-300-100'),
+  'ready-recipes': () =>
+    study(
+      'ready-recipes',
+      'LeNet-5, MNIST, by `compress` with the recipes as they are shipped, three seeds; bytes of the file, of the dense network of its weights; multiply-accumulates with those by zeros; early exits with the thresholds that the recipe chose on validation images',
+      {
+        bytes: meanBytes,
+        MACs: (outcomes) => thousands(mean(outcomes.map(({ macs }) => macs!))),
+        'test error': errors('errors'),
+      },
+    ),
   'distillation-methods': () =>
     study(
       'distillation-methods',
