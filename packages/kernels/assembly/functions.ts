@@ -1,6 +1,7 @@
 // Exponential and logarithm, and functions made of them, of float32 four at a time: within two units in the last
 // place over the whole range. No multiply-add, so both builds agree bit by bit.
 import { storeSome } from './elementwise';
+import { artanhRest, exponentialRest, tanhNear } from './series';
 
 /** 2^n for whole n from -126 to 127. */
 @inline
@@ -24,26 +25,12 @@ function asWhole(shifted: v128): v128 {
   return i32x4.sub(shifted, i32x4.splat(0x4b400000));
 }
 
-/** e^r - 1 for r = x - n ln 2, |r| < 0.35; ln 2 in two parts, of which the first times n is exact. */
-@inline
-function rest(x: v128, n: v128): v128 {
-  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.1219444e-4)));
-  let p = f32x4.splat(1.98756915e-4);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
-  return f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r);
-}
-
 /** e^x = 2^n e^r. 2^n in two factors: it may be infinite or denormal where the other two are not. */
 @inline
 function exp(x: v128): v128 {
   const cut = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-104)), f32x4.splat(89));
   const n = nearest(cut);
-  const p = f32x4.add(rest(cut, asFloat(n)), f32x4.splat(1));
+  const p = f32x4.add(exponentialRest(cut, asFloat(n)), f32x4.splat(1));
   const whole = asWhole(n);
   const half = i32x4.shr_s(whole, 1);
   return f32x4.mul(f32x4.mul(p, powerOf2(half)), powerOf2(i32x4.sub(whole, half)));
@@ -99,14 +86,7 @@ function tanh(x: v128): v128 {
   const two = f32x4.splat(2);
   const size = f32x4.abs(x);
   const far = f32x4.sub(one, f32x4.div(two, f32x4.add(exp(f32x4.mul(size, two)), one)));
-  const z = f32x4.mul(size, size);
-  let p = f32x4.splat(-5.70498872745e-3);
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.06390887954e-2));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(-5.37397155531e-2));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(1.33314422036e-1));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(-3.33332819422e-1));
-  const near = f32x4.add(f32x4.mul(f32x4.mul(p, z), size), size);
-  const y = v128.bitselect(near, far, f32x4.lt(size, f32x4.splat(0.625)));
+  const y = v128.bitselect(tanhNear(size), far, f32x4.lt(size, f32x4.splat(0.625)));
   return v128.or(y, v128.and(x, i32x4.splat(0x80000000)));
 }
 
@@ -116,14 +96,8 @@ function softplus(x: v128): v128 {
   const t = exp(f32x4.neg(f32x4.abs(x)));
   const s = f32x4.div(t, f32x4.add(t, f32x4.splat(2)));
   const z = f32x4.mul(s, s);
-  let p = f32x4.splat(2.0 / 13);
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 11));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 9));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 7));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 5));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 3));
   const half = f32x4.mul(f32x4.mul(f32x4.splat(0.5), t), t);
-  const high = f32x4.sub(half, f32x4.mul(s, f32x4.add(half, f32x4.mul(p, z))));
+  const high = f32x4.sub(half, f32x4.mul(s, f32x4.add(half, f32x4.mul(artanhRest(z), z))));
   return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), f32x4.sub(t, high));
 }
 
@@ -135,7 +109,7 @@ function selu(x: v128): v128 {
   const cut = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-60)), f32x4.splat(0));
   const n = nearest(cut);
   const power = powerOf2(asWhole(n));
-  const below = f32x4.add(f32x4.mul(rest(cut, asFloat(n)), power), f32x4.sub(power, f32x4.splat(1)));
+  const below = f32x4.add(f32x4.mul(exponentialRest(cut, asFloat(n)), power), f32x4.sub(power, f32x4.splat(1)));
   const above = f32x4.ge(x, f32x4.splat(0));
   return v128.bitselect(f32x4.mul(x, scale), f32x4.mul(below, scaleAlpha), above);
 }

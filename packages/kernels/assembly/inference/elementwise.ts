@@ -1,4 +1,5 @@
 // Value by value: activation functions, sums of inputs, scales of channels. Counts are multiples of 4.
+import { artanhRest, exponentialRest, tanhNear } from '../series';
 import { cut } from './arithmetic';
 
 /** e^x: 2^n e^r with a polynomial of r, relative error below 2^-22. */
@@ -6,15 +7,7 @@ import { cut } from './arithmetic';
 function exp(x: v128): v128 {
   const bounded = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.3)), f32x4.splat(88.3));
   const n = f32x4.nearest(f32x4.mul(bounded, f32x4.splat(1.44269504)));
-  let r = f32x4.sub(bounded, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
-  let p = f32x4.splat(1.9875691500e-4);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.3981999507e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
-  p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), f32x4.splat(1));
+  const p = f32x4.add(exponentialRest(bounded, n), f32x4.splat(1));
   const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
   return f32x4.mul(p, power);
 }
@@ -31,14 +24,7 @@ function tanh(x: v128): v128 {
   const one = f32x4.splat(1);
   const two = f32x4.splat(2);
   const far = f32x4.sub(one, f32x4.div(two, f32x4.add(exp(f32x4.mul(x, two)), one)));
-  const z = f32x4.mul(x, x);
-  let p = f32x4.splat(-5.70498872745e-3);
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.06390887954e-2));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(-5.37397155531e-2));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(1.33314422036e-1));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(-3.33332819422e-1));
-  const near = f32x4.add(f32x4.mul(f32x4.mul(p, z), x), x);
-  return v128.bitselect(near, far, f32x4.lt(f32x4.abs(x), f32x4.splat(0.625)));
+  return v128.bitselect(tanhNear(x), far, f32x4.lt(f32x4.abs(x), f32x4.splat(0.625)));
 }
 
 /** x < 0 ? alpha x : x. */
@@ -92,13 +78,7 @@ function softplus(x: v128): v128 {
   const t = exp(f32x4.neg(f32x4.abs(x)));
   const s = f32x4.div(t, f32x4.add(t, f32x4.splat(2)));
   const z = f32x4.mul(s, s);
-  let p = f32x4.splat(2.0 / 13);
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 11));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 9));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 7));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 5));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2.0 / 3));
-  p = f32x4.add(f32x4.mul(p, z), f32x4.splat(2));
+  const p = f32x4.add(f32x4.mul(artanhRest(z), z), f32x4.splat(2));
   return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), f32x4.mul(s, p));
 }
 
