@@ -16,7 +16,7 @@ import { costs, type Measured, objectiveOf, type StepReport, scores } from './me
 import { checkOrder } from './order.ts';
 import { parseRecipe, type Recipe, type StepData, stepData } from './recipe.ts';
 import type { Job, Step } from './step.ts';
-import { keepStep, keptModel, keptStep, keyOf, keyOfData, keyOfWeights } from './step-files.ts';
+import { keepStep, keptModel, keptStep, keyOf, keyOfWeights, keysOfData } from './step-files.ts';
 
 /** Options of {@link compress}. */
 export interface CompressOptions {
@@ -198,7 +198,7 @@ function placesOf(
   steps: readonly Step[],
   { original, objective, train, validation }: Base,
 ): string[] {
-  const data = [train, validation].map((source) => [source.size, keyOfData(source) ?? null]);
+  const data = keysOfData([train, validation]);
   const loss = JSON.stringify(objective.loss, (_, value) =>
     typeof value === 'function' ? String(value) : value,
   );

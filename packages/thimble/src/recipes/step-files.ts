@@ -29,7 +29,7 @@ const LOOKED_AT = 256;
 /**
  * The checksum of some examples of a source, at equal distances; undefined for a source that gives others at each call.
  */
-export function keyOfData(source: BatchSource): string | undefined {
+function keyOfData(source: BatchSource): string | undefined {
   if (source.varies) return undefined;
   const count = Math.min(LOOKED_AT, source.size);
   const indices = Uint32Array.from({ length: count }, (_, i) =>
@@ -39,6 +39,11 @@ export function keyOfData(source: BatchSource): string | undefined {
   const sums = tensors.map((tensor) => [tensor.shape, keyOfValues(tensor)]);
   tf.dispose(tensors);
   return keyOf(sums);
+}
+
+/** What sizes and some examples of sources say of them. */
+export function keysOfData(sources: readonly BatchSource[]): [size: number, key: string | null][] {
+  return sources.map((source) => [source.size, keyOfData(source) ?? null]);
 }
 
 function keyOfValues(tensor: tf.Tensor): number {

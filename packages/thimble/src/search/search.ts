@@ -6,7 +6,7 @@ import { pack } from '@thimble/runtime';
 import { type Compressed, compress } from '../recipes/compress.ts';
 import { type CompressData, type Sources, sourcesOf } from '../recipes/data.ts';
 import { objectiveOf, scores } from '../recipes/measure.ts';
-import { keyOfData, keyOfWeights } from '../recipes/step-files.ts';
+import { keyOfWeights, keysOfData } from '../recipes/step-files.ts';
 import { median, timesInTurn } from '../report/times.ts';
 import { limitOf, type Outcome } from './goal.ts';
 import {
@@ -126,8 +126,7 @@ async function keysOf({ model, data, loss, seed = 0, file }: SearchOptions): Pro
   const name = typeof loss === 'function' ? String(loss) : (loss ?? null);
   if (typeof model === 'function') return [name];
   const { train, validation } = await sourcesOf(OWNER, model, data, seed);
-  const keys = [train, validation].map((source) => [source.size, keyOfData(source) ?? null]);
-  return [name, keyOfWeights(model), keys];
+  return [name, keyOfWeights(model), keysOfData([train, validation])];
 }
 
 /** Adds to the report how the network does on the test data, before and after. */
