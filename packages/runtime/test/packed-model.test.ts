@@ -390,3 +390,35 @@ test('refuses what are no values, and says how to make some of lists', async () 
   expect(said(Float32Array.from([[[1, 2, 3]]].flat(9)))()).toHaveLength(2);
   net.dispose();
 });
+
+test('writes into what it is given, and nothing where that has the wrong size', async () => {
+  const x = tfl.input({ shape: [3], name: 'x' });
+  const [a, b] = [layers.dense({ units: 2, name: 'a' }), layers.dense({ units: 4, name: 'b' })];
+  const model = tfl.model({
+    inputs: x,
+    outputs: [a.apply(x) as tfl.SymbolicTensor, b.apply(x) as tfl.SymbolicTensor],
+  });
+  fill(model, 5);
+  const [values] = inputsFor(model, 2, 6) as [Float32Array];
+  const net = await pack(lower(model));
+  const made = net.predict(values);
+  const into = Object.fromEntries(
+    net.outputs.map(({ name, size }) => [name, new Float32Array(2 * size).fill(7)]),
+  );
+  const short = net.outputs[1]!.name;
+  expect(() => net.predict(values, { into: { ...into, [short]: new Float32Array(7) } })).toThrow(
+    `the array for output "${short}" has 7 values; a batch of 2 makes 8.`,
+  );
+  expect(() => net.predict(values, { into: { ...into, c: into[short]! } })).toThrow(
+    'no output is named "c"',
+  );
+  expect(() => net.predict(values, { into: into[short]! })).toThrow('give them by name');
+  const lists = { ...into, [short]: new Array(8).fill(7) } as never;
+  expect(() => net.predict(values, { into: lists })).toThrow('by the names of the outputs');
+  for (const array of Object.values(into)) expect(array.every((value) => value === 7)).toBe(true);
+  const given = net.predict(values, { into });
+  for (const [name, array] of Object.entries(into)) expect(given).toHaveProperty(name, array);
+  expect(given).toEqual(made);
+  net.dispose();
+  model.dispose();
+});

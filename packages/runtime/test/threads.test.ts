@@ -29,7 +29,11 @@ test('threads give what one does, for batches of any size', async () => {
   expect(three.explain().threads).toBe(3);
   for (const batch of [1, 2, 3, 7, 48, 49, 100]) {
     const [x] = inputsFor(model, batch, batch);
-    expect(three.predict(x!)).toEqual(one.predict(x!));
+    const alone = one.predict(x!);
+    expect(three.predict(x!)).toEqual(alone);
+    const into = new Float32Array(alone.length);
+    expect(three.predict(x!, { into })).toBe(into);
+    expect(into).toEqual(alone);
   }
   three.dispose();
   one.dispose();

@@ -53,6 +53,11 @@ export interface Explanation {
 export interface PredictOptions {
   /** Examples in the input; default: as many as the input holds. */
   batch?: number;
+  /**
+   * Where the outputs are written: the array of the one output, or all by name, each of as many values as the batch
+   * has. Without it every call makes new arrays, which costs time where outputs are large.
+   */
+  into?: Float32Array | Readonly<Record<string, Float32Array>>;
 }
 
 interface Parts {
@@ -123,8 +128,15 @@ export class PackedModel {
    * The outputs for one example or a batch, one after the other, row by row as in tf.layers. Give the values of the
    * one input, or of all inputs by name; one output comes as it is, several by name.
    *
-   * @throws {ShapeError} where the values are not whole examples, or not as many as `batch` says.
-   * @throws {DataError} for an input that is missing or unknown, and for values that are no Float32Array.
+   * @returns new arrays, or `into` where it is given
+   * @throws {ShapeError} where the values are not whole examples, or not as many as `batch` says, and where an array of
+   *   `into` has another length than its output.
+   * @throws {DataError} for an input, or an output of `into`, that is missing or unknown, and for values that are no
+   *   Float32Array.
+   * @example
+   * const net = await pack(graph);
+   * const scores = new Float32Array(10);
+   * net.predict(new Float32Array(28 * 28), { into: scores });
    */
   predict(input: Float32Array, options?: PredictOptions): Float32Array;
   predict(
@@ -135,9 +147,9 @@ export class PackedModel {
     given: Float32Array | Readonly<Record<string, Float32Array>>,
     options: PredictOptions = {},
   ): Float32Array | Record<string, Float32Array> {
-    checkOptions('predict', options, ['batch']);
+    checkOptions('predict', options, ['batch', 'into']);
     const { inputs, batch } = this.#given('predict', given, options.batch);
-    const outputs = this.outputs.map(({ size }) => new Float32Array(batch * size));
+    const outputs = this.#outputsFor('predict', batch, options.into);
     this.#all(inputs, outputs, batch);
     if (outputs.length === 1) return outputs[0]!;
     return Object.fromEntries(this.outputs.map(({ name }, i) => [name, outputs[i]!]));
@@ -251,7 +263,7 @@ export class PackedModel {
     if (!this.#memory) {
       throw new UnsupportedError('This packed model was disposed. Load it again to use it.');
     }
-    const inputs = this.#inputsOf(owner, given);
+    const inputs = arraysOf(owner, 'input', this.inputs, given);
     const batch = wanted ?? inputs[0]!.length / this.inputs[0]!.size;
     for (const [i, { name, size }] of this.inputs.entries()) {
       if (inputs[i]!.length === batch * size && Number.isInteger(batch) && batch > 0) continue;
@@ -263,29 +275,19 @@ export class PackedModel {
     return { inputs, batch };
   }
 
-  #inputsOf(
-    owner: string,
-    given: Float32Array | Readonly<Record<string, Float32Array>>,
-  ): Float32Array[] {
-    const names = this.inputs.map(({ name }) => name);
-    if (given instanceof Float32Array) {
-      if (names.length === 1) return [given];
-      throw new DataError(
-        `${owner}: the network has the inputs ${names.join(', ')}; give them by name.`,
+  /** New arrays for the outputs, or those that the caller gave. */
+  #outputsFor(owner: string, batch: number, into: PredictOptions['into']): Float32Array[] {
+    if (into === undefined) return this.outputs.map(({ size }) => new Float32Array(batch * size));
+    const arrays = arraysOf(owner, 'output', this.outputs, into);
+    for (const [i, { name, size }] of this.outputs.entries()) {
+      if (!ArrayBuffer.isView(arrays[i])) throw notValues(owner, 'output', arrays[i]);
+      if (arrays[i]!.length === batch * size) continue;
+      throw new ShapeError(
+        `${owner}: the array for output "${name}" has ${arrays[i]!.length} values; a batch of ${batch} makes ` +
+          `${batch * size}.`,
       );
     }
-    if (!isRecord(given)) throw notValues(owner, given);
-    const unknown = Object.keys(given).find((name) => !names.includes(name));
-    if (unknown !== undefined) {
-      throw new DataError(`${owner}: no input is named "${unknown}". Inputs: ${names.join(', ')}.`);
-    }
-    return names.map((name) => {
-      const values = given[name];
-      if (!values) throw new DataError(`${owner}: the input "${name}" is missing.`);
-      if (!ArrayBuffer.isView(values) && typeof values[0] !== 'number')
-        throw notValues(owner, values);
-      return values;
-    });
+    return arrays;
   }
 
   /** Which kernel runs each layer, what its weights take, and why it was chosen. */
@@ -322,6 +324,36 @@ export class PackedModel {
   }
 }
 
+/** The values of the one input or output, or those of all by name, in the order of the ports. */
+function arraysOf(
+  owner: string,
+  kind: 'input' | 'output',
+  ports: readonly Port[],
+  given: Float32Array | Readonly<Record<string, Float32Array>>,
+): Float32Array[] {
+  const names = ports.map(({ name }) => name);
+  if (given instanceof Float32Array) {
+    if (names.length === 1) return [given];
+    throw new DataError(
+      `${owner}: the network has the ${kind}s ${names.join(', ')}; give them by name.`,
+    );
+  }
+  if (!isRecord(given)) throw notValues(owner, kind, given);
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new DataError(
+      `${owner}: no ${kind} is named "${unknown}". ${kind === 'input' ? 'Inputs' : 'Outputs'}: ${names.join(', ')}.`,
+    );
+  }
+  return names.map((name) => {
+    const values = given[name];
+    if (!values) throw new DataError(`${owner}: the ${kind} "${name}" is missing.`);
+    if (!ArrayBuffer.isView(values) && typeof values[0] !== 'number')
+      throw notValues(owner, kind, values);
+    return values;
+  });
+}
+
 /** True for a plain object; no list, other array or tensor. */
 function isRecord(given: unknown): boolean {
   if (typeof given !== 'object' || given === null) return false;
@@ -329,10 +361,10 @@ function isRecord(given: unknown): boolean {
   return made === undefined || made.name === 'Object';
 }
 
-function notValues(owner: string, given: unknown): DataError {
-  const kind = (given as object | undefined)?.constructor.name ?? String(given);
+function notValues(owner: string, kind: 'input' | 'output', given: unknown): DataError {
+  const type = (given as object | undefined)?.constructor.name ?? String(given);
   return new DataError(
-    `${owner} takes a Float32Array with all values one after the other, or such by the names of the inputs; this is ` +
-      `${kind}. Of nested lists Float32Array.from(list.flat(9)) makes one.`,
+    `${owner} takes a Float32Array with all values one after the other, or such by the names of the ${kind}s; this ` +
+      `is ${type}. Of nested lists Float32Array.from(list.flat(9)) makes one.`,
   );
 }
