@@ -101,18 +101,33 @@ export function address(backend: BackendWasm, info: TensorInfo): Pointer {
   return backend.getMemoryOffset(info.dataId);
 }
 
+/** Memory that is no tensor. */
+export interface Block {
+  backend: BackendWasm;
+  pointer: Pointer;
+}
+
+/** Memory that stays until {@link release} gives it back. */
+export function allocate(backend: BackendWasm, bytes: number): Block {
+  return { backend, pointer: (backend.wasm as unknown as Heap)._malloc(bytes) >>> 0 };
+}
+
+/** Gives memory back; there is nothing to give where the backend was removed. */
+export function release({ backend, pointer }: Block): void {
+  (backend.wasm as unknown as Heap | null)?._free(pointer);
+}
+
 /** Runs `use` with `bytes` of scratch memory, freed afterwards. */
 export function withScratch(
   backend: BackendWasm,
   bytes: number,
   use: (scratch: Pointer) => void,
 ): void {
-  const wasm = backend.wasm as unknown as Heap;
-  const scratch = wasm._malloc(bytes) >>> 0;
+  const block = allocate(backend, bytes);
   try {
-    use(scratch);
+    use(block.pointer);
   } finally {
-    wasm._free(scratch);
+    release(block);
   }
 }
 

@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /**
  * Runs the kernel that the active backend has under `kernelName`; composes the result of stock ops where
- * it has none, so that a layer runs on every backend. It has no gradient of its own: call it within
- * `tf.customGrad`, or outside of training.
+ * it has none, so that a layer runs on every backend. Unless the backend registers a gradient for the kernel, call it
+ * within `tf.customGrad` or outside of training.
  *
  * @param compose the same result, or results, in stock ops; run in a tidy
  * @example

@@ -9,6 +9,7 @@ export { convInputGradient } from './conv-input-gradient';
 export { depthwise, depthwiseFilterGradient, depthwiseInputGradient, depthwiseScratch } from './depthwise';
 export { fakeQuant, fakeQuantGradient } from './fake-quant';
 export { apply } from './functions';
+export { applyMask, maskBits } from './mask';
 export { adadelta, adam, momentum, rmsprop, sgd } from './optimizers';
 export { avgPoolGradient, maxPoolGradient } from './pool';
 export {

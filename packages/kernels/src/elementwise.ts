@@ -51,6 +51,13 @@ export interface ElementwiseKernels {
    * or b.
    */
   multiply(a: Pointer, b: Pointer, out: Pointer, count: number, oneA: boolean, oneB: boolean): void;
+  /**
+   * Bits of the whole blocks of 128 values of a mask, 16 bytes to a block, for `applyMask`; 0 where a value of the mask
+   * is neither 0 nor 1.
+   */
+  maskBits(mask: Pointer, bits: Pointer, count: number): number;
+  /** out[i] = x[i] where mask[i] is 1, else 0, with the bits of that mask. Out may be x. */
+  applyMask(x: Pointer, bits: Pointer, mask: Pointer, out: Pointer, count: number): void;
   /** out[rows, columns] = x[rows, columns] row[columns]. */
   multiplyRows(x: Pointer, row: Pointer, out: Pointer, rows: number, columns: number): void;
   /** out[i] = f(x[i]), f one of `FUNCTIONS`, to two units in the last place. `count` may be 0. */

@@ -175,6 +175,34 @@ describe.each(BUILDS)('elementwise, $build', ({ kernels }) => {
       );
     }));
 
+  test('applyMask keeps x where the mask is 1; maskBits knows a mask', () =>
+    check(fc.record({ count: fc.nat(600), wrong: fc.nat(2000), seed: seeds }), 300, (given) => {
+      const { count, wrong, seed } = given;
+      const x = special(count, seed);
+      const next = random(seed + 1);
+      const mask = Float32Array.from({ length: count }, () => Number(next() < 0.4));
+      const bits = new Float32Array(4 * Math.floor(count / 128));
+      const { out } = run(
+        { x: input(x), mask: input(mask), bits: output(bits.length), out: output(count) },
+        (at) => {
+          expect(kernels.maskBits(at.mask, at.bits, count)).toBe(1);
+          kernels.applyMask(at.x, at.bits, at.mask, at.out, count);
+        },
+        seed,
+      );
+      expectExact(
+        out,
+        Array.from(x, (value, i) => (mask[i] === 1 ? value : 0)),
+      );
+      if (wrong >= count) return;
+      mask[wrong] = [0.5, -1, Number.NaN][wrong % 3]!;
+      run(
+        { mask: input(mask), bits: output(bits.length) },
+        (at) => expect(kernels.maskBits(at.mask, at.bits, count)).toBe(0),
+        seed,
+      );
+    }));
+
   test('reluGradient passes dy where x is above 0, and keeps a NaN', () =>
     check(counts, 200, ({ count, seed }) => {
       const [x, dy] = [special(count, seed), integers(count, seed + 1)];

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
 import { checkOptions, checkRange, DataError, NoMatchError, ShapeError } from '@thimble/base';
 import {
+  namedOp,
   type ParametrizedWeight,
   parametrizedWeights,
   registerTransform,
@@ -64,10 +65,15 @@ export function mask(options: MaskOptions = {}): MaskTransform {
       initial.dispose();
       return state;
     },
-    apply: (weight, state) => tf.mul(weight, state.mask),
-    bake: (weight, state) => tf.mul(weight, state.mask),
+    apply: masked,
+    bake: masked,
     encoding: (_weight, state) => ({ mask: Uint8Array.from(state.mask.dataSync()) }),
   };
+}
+
+/** A kernel of `thimble`, with its gradient, to which masks are bits. */
+function masked(weight: tf.Tensor, { mask }: MaskState): tf.Tensor {
+  return namedOp('ThimbleMask', { x: weight, mask }, {}, () => tf.mul(weight, mask));
 }
 registerTransform(MASK_CLASS_NAME, (config) => mask(config as MaskOptions));
 

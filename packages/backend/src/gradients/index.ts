@@ -11,6 +11,7 @@ import { cumprodGradient, cumsumGradient, cumulativeKernels, prodGradient } from
 import { einsumGradient } from './einsum.ts';
 import { elementwiseGradients } from './elementwise.ts';
 import { fusedGradients } from './fused.ts';
+import { maskGradient } from './mask.ts';
 import { matMulGradient } from './mat-mul.ts';
 import { type Gradient, overrideGradient } from './override.ts';
 import {
@@ -42,6 +43,7 @@ const gradients: readonly Gradient[] = [
   einsumGradient,
   gatherGradient,
   gatherNdGradient,
+  maskGradient,
   matMulGradient,
   mirrorPadGradient,
   prodGradient,

@@ -15,6 +15,7 @@ import {
 import { fusedMatMul } from './fused-mat-mul.ts';
 import { identity } from './identity.ts';
 import { joinKernels } from './join.ts';
+import { maskKernel } from './mask.ts';
 import { avgPoolGrad, maxPoolGrad } from './pool-grad.ts';
 import { signKernels } from './signs.ts';
 import { slice } from './slice.ts';
@@ -37,6 +38,7 @@ export const kernels: readonly KernelConfig[] = [
   fusedMatMul,
   identity,
   ...joinKernels,
+  maskKernel,
   maxPoolGrad,
   ...codesKernels,
   ...compareKernels,
