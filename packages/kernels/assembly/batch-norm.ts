@@ -179,3 +179,21 @@ export function batchNormGradient(
     dx += bytes;
   }
 }
+
+/** out[i] = old[i] - (old[i] - value[i]) part: a moving average that goes a part of the way. */
+export function approach(old: usize, value: usize, out: usize, count: i32, part: f32): void {
+  for (; count >= 4; count -= 4) {
+    const v = v128.load(old);
+    v128.store(out, f32x4.sub(v, f32x4.mul(f32x4.sub(v, v128.load(value)), f32x4.splat(part))));
+    old += 16;
+    value += 16;
+    out += 16;
+  }
+  for (; count > 0; count--) {
+    const v = load<f32>(old);
+    store<f32>(out, v - (v - load<f32>(value)) * part);
+    old += 4;
+    value += 4;
+    out += 4;
+  }
+}

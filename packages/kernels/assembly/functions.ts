@@ -127,12 +127,13 @@ function value(x: v128, kind: i32): v128 {
 /** The loop of one kind, which is known when it is compiled. */
 @inline
 function applyAs(x: usize, out: usize, count: i32, kind: i32): void {
-  for (; count >= 4; count -= 4) {
-    v128.store(out, value(v128.load(x), kind));
+  for (; count > 0; count -= 4) {
+    const y = value(v128.load(x), kind); // once, also for what is left over at the end
+    if (count >= 4) v128.store(out, y);
+    else storeSome(out, y, count);
     x += 16;
     out += 16;
   }
-  if (count > 0) storeSome(out, value(v128.load(x), kind), count);
 }
 
 /** out[i] = f(x[i]): e^x (kind 0), ln x (1), ln(1 + x) (2), tanh x (3), ln(1 + e^x) (4), selu(x) (5). */

@@ -1,5 +1,6 @@
 export { clampGradient, reluGradient, softmaxGradient } from './activations';
-export { batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
+export { approach, batchNorm, batchNormGradient, batchNormScratch } from './batch-norm';
+export { binaryWeights, binaryWeightsGradient, centreClip } from './binary-weights';
 export { biasActivation, gemm, gemmScratch } from './gemm';
 export { compare, logical, logicalNot, select } from './compare';
 export { conv, convScratch } from './conv';

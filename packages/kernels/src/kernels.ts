@@ -144,6 +144,9 @@ export interface Kernels extends ElementwiseKernels {
     scratch: Pointer,
   ): void;
 
+  /** out[i] = old[i] - (old[i] - value[i]) part. `count` may be 0. */
+  approach(old: Pointer, value: Pointer, out: Pointer, count: number, part: number): void;
+
   /** dx = dy where x > 0, else 0; keeps a NaN. `count` may be 0. */
   reluGradient(x: Pointer, dy: Pointer, dx: Pointer, count: number): void;
   /** dx = dy where low <= x <= high, else 0. `count` may be 0. */
@@ -248,6 +251,19 @@ export interface Kernels extends ElementwiseKernels {
   maxPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
   /** out[n,d,h,w,c] = the mean of the values in the window. */
   avgPool(x: Pointer, out: Pointer, ...sizes: VolumePoolSizes): void;
+  /** scale[c] = mean |w[., c]| and y = scale sign(w), the sign of 0 being +1, for w [rows, columns]. */
+  binaryWeights(w: Pointer, y: Pointer, scale: Pointer, rows: number, columns: number): void;
+  /** dw = dy scale [|w| <= 1] + sign(w) mean(dy sign(w)), the mean that of the column. */
+  binaryWeightsGradient(
+    dy: Pointer,
+    w: Pointer,
+    scale: Pointer,
+    dw: Pointer,
+    rows: number,
+    columns: number,
+  ): void;
+  /** y = x less the mean over the middle axis of [outer, middle, inner], cut to -1 ... 1. */
+  centreClip(x: Pointer, y: Pointer, outer: number, middle: number, inner: number): void;
   /** Bytes of scratch that `xnorConv` needs. */
   xnorScratch(
     inHeight: number,

@@ -1,7 +1,8 @@
 // Binary weights with a scale per filter (BWN, and the weights of XNOR-Net).
 import * as tf from '@tensorflow/tfjs-core';
 import { checkOptions, OptionError } from '@thimble/base';
-import { registerTransform, type Site, type WeightTransform } from '@thimble/core';
+import { namedOp, registerTransform, type Site, type WeightTransform } from '@thimble/core';
+import { untracked } from './codes.ts';
 import { clipped, type Latent, latentAt, pruned, settle, signsOf } from './latent.ts';
 import { passInside } from './sign.ts';
 
@@ -66,8 +67,12 @@ export function binaryWeights(options: BinaryWeightsOptions = {}): BinaryWeights
       `binaryWeights: gradient must be exact or paper, not "${String(gradient)}".`,
     );
   }
-  const settled = (weight: tf.Tensor, { centred }: BinaryWeightsState) =>
-    clipped(centred === null ? weight : tf.sub(weight, tf.mean(weight, centred, true)));
+  const settled = (weight: tf.Tensor, { centred: axis }: BinaryWeightsState) => {
+    if (axis === null) return clipped(weight);
+    return namedOp('ThimbleCentreClip', { w: weight }, { axis }, () =>
+      clipped(tf.sub(weight, tf.mean(weight, axis, true))),
+    );
+  };
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
@@ -117,21 +122,33 @@ function approximated(
   state: BinaryWeightsState,
   gradient: BinaryWeightsOptions['gradient'],
 ): tf.Tensor {
-  const { shared } = state;
+  const { shared, axis } = state;
   const zeros = pruned(weight, state);
-  const op = tf.customGrad((...args) => {
-    const [w, save] = args as [tf.Tensor, tf.GradSaveFunc];
-    save([w]);
+  // What a backend may have kernels for.
+  const plain = !zeros && gradient !== 'paper' && axis === weight.rank - 1;
+  const [value, scale] = untracked(() => {
+    const compose = (): tf.Tensor[] => {
+      const factor = scaleOf(weight, shared, zeros);
+      return [tf.mul(signsOf(weight, zeros), factor), factor];
+    };
+    return plain ? namedOp('ThimbleBinaryWeights', { w: weight }, {}, compose) : compose();
+  }) as [tf.Tensor, tf.Tensor];
+  const op = tf.customGrad((w, save) => {
+    (save as tf.GradSaveFunc)([w as tf.Tensor, scale]);
     return {
-      value: tf.mul(signsOf(w, zeros), scaleOf(w, shared, zeros)),
+      value,
       gradFunc(dy: tf.Tensor, saved: tf.Tensor[]) {
-        const x = saved[0]!;
-        const count = countOf(x, shared, zeros);
-        const bySign = tf.mul(passInside(x, dy), scaleOf(x, shared, zeros));
-        if (gradient === 'paper') return tf.add(bySign, tf.div(dy, count));
-        const signs = signsOf(x, zeros);
-        const ofScale = tf.div(tf.sum(tf.mul(dy, signs), shared, true), count);
-        return tf.add(bySign, tf.mul(signs, ofScale));
+        const [x, factor] = saved as [tf.Tensor, tf.Tensor];
+        const compose = (): tf.Tensor => {
+          const count = countOf(x, shared, zeros);
+          const bySign = tf.mul(passInside(x, dy), factor);
+          if (gradient === 'paper') return tf.add(bySign, tf.div(dy, count));
+          const signs = signsOf(x, zeros);
+          const ofScale = tf.div(tf.sum(tf.mul(dy, signs), shared, true), count);
+          return tf.add(bySign, tf.mul(signs, ofScale));
+        };
+        if (!plain) return compose();
+        return namedOp('ThimbleBinaryWeightsGrad', { dy, w: x, scale: factor }, {}, compose);
       },
     };
   });

@@ -136,15 +136,21 @@ class Xnor {
     _nonTrainableWeights.push(...nonTrainableWeights);
   }
 
-  /** The layer's answer to x, channels last. */
+  /**
+   * The layer's answer to x, channels last. `whole` is the real layer, which in training does product, bias and
+   * activation in one.
+   */
   call(
     x: tf.Tensor,
     kwargs: Kwargs,
     product: (signs: tf.Tensor) => tf.Tensor,
     magnitude: (sizes: tf.Tensor) => tf.Tensor,
+    whole?: (signs: tf.Tensor) => tf.Tensor,
   ): tf.Tensor {
     const h = (this.norm ? this.norm.call(x, kwargs) : x) as tf.Tensor;
-    let y = product(binarised(h));
+    const signs = binarised(h);
+    if (whole && kwargs['training'] && this.scaling !== 'weightsAndInputs') return whole(signs);
+    let y = product(signs);
     if (this.scaling === 'weightsAndInputs') {
       y = tf.mul(y, magnitude(tf.mean(tf.abs(h), -1, true)));
     }
@@ -184,6 +190,7 @@ class ThimbleXnorDense extends Dense {
         kwargs,
         (signs) => binaryMatMul(signs, this.kernel.read()),
         (sizes) => sizes,
+        (signs) => super.call(signs, kwargs) as tf.Tensor,
       ),
     );
   }
@@ -228,6 +235,7 @@ class ThimbleXnorConv2D extends Conv2D {
         kwargs,
         (signs) => binaryConv(signs, this.kernel.read(), { strides, pad, dilations }),
         (sizes) => tf.conv2d(sizes as tf.Tensor4D, box, strides, pad, 'NHWC', dilations),
+        first ? undefined : (signs) => super.call(signs, kwargs) as tf.Tensor,
       );
       return first ? tf.transpose(y, [0, 3, 1, 2]) : y;
     });

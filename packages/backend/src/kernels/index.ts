@@ -1,5 +1,6 @@
 import type { KernelConfig } from '@tensorflow/tfjs-core';
 import { batchMatMul } from './batch-mat-mul.ts';
+import { binaryWeightsKernels } from './binary-weights.ts';
 import { eitherLayout } from './channels-first.ts';
 import { codesKernels } from './codes.ts';
 import { compareKernels } from './compare.ts';
@@ -27,6 +28,7 @@ import { xnorKernels } from './xnor.ts';
 export const kernels: readonly KernelConfig[] = [
   avgPoolGrad,
   batchMatMul,
+  ...binaryWeightsKernels,
   eitherLayout(conv2D, ['x'], true),
   eitherLayout(conv2DBackpropFilter, ['x', 'dy'], false),
   eitherLayout(conv2DBackpropInput, ['dy'], true),

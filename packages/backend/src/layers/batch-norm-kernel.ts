@@ -3,8 +3,10 @@
 import { type KernelConfig, type KernelFunc, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { BACKEND_NAME } from '../name.ts';
 import { address, simd, withScratch } from '../simd.ts';
-import type { Call, Tensors } from '../stock.ts';
+import { type Call, defineKernel, type Tensors } from '../stock.ts';
 
+/** Inputs old, value; output old - (old - value) part. */
+export const APPROACH = 'ThimbleApproach';
 /** Inputs x, scale, offset; outputs y, mean, variance. */
 export const BATCH_NORM = 'ThimbleBatchNorm';
 /** Inputs dy, x, mean, variance, scale; outputs the gradients by x, scale, offset. */
@@ -56,8 +58,17 @@ function matrix({ shape }: TensorInfo): [rows: number, channels: number] {
   return [util.sizeFromShape(shape.slice(0, -1)), channels];
 }
 
-/** The two kernels. */
+/** The kernels. */
 export const batchNormKernels: readonly KernelConfig[] = [
+  defineKernel<Tensors<'old' | 'value'>, { part: number }>(
+    APPROACH,
+    ({ inputs: { old, value }, attrs: { part }, backend }) => {
+      const out = backend.makeOutput(old.shape, 'float32');
+      const [from, towards, to] = [old, value, out].map((info) => address(backend, info));
+      simd().approach(from!, towards!, to!, util.sizeFromShape(old.shape), part);
+      return out;
+    },
+  ),
   {
     kernelName: BATCH_NORM,
     backendName: BACKEND_NAME,

@@ -24,7 +24,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { type LayerVariable, layers } from '@tensorflow/tfjs-layers';
 import type { GradientMap } from '../gradients/override.ts';
-import { BATCH_NORM, BATCH_NORM_GRAD } from './batch-norm-kernel.ts';
+import { APPROACH, BATCH_NORM, BATCH_NORM_GRAD } from './batch-norm-kernel.ts';
 import { only, patchCall } from './patch.ts';
 
 interface BatchNormalization {
@@ -81,13 +81,12 @@ function train(layer: BatchNormalization, x: Tensor): Tensor {
   };
   const [y, m, v] = engine().runKernel(BATCH_NORM, inputs, { epsilon }) as [Tensor, Tensor, Tensor];
   tidy(() => {
-    const decay = 1 - layer.momentum;
+    const attrs = { part: 1 - layer.momentum };
     for (const [moving, value] of [
       [movingMean, m],
       [movingVariance, v],
     ] as const) {
-      const old = moving.read();
-      moving.write(sub(old, mul(sub(old, value), decay)));
+      moving.write(engine().runKernel(APPROACH, { old: moving.read(), value }, attrs) as Tensor);
     }
   });
   return y;
