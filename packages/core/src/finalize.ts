@@ -6,7 +6,7 @@ import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { chainsOf, hasCallTransforms } from './parametrize.ts';
 import { originOf, PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
-import { partsOf, walkLayers } from './walk.ts';
+import { innerLayers, walkLayers } from './walk.ts';
 
 /** A layer that `finalize` could not express with TensorFlow.js's own layers. */
 export interface KeptLayer {
@@ -184,7 +184,7 @@ function copyWeights(from: Layer, to: Layer, values: ReadonlyMap<LayerVariable, 
     // Not `write`, which would apply the constraint of the stored weight.
     (target.read() as tf.Variable).assign(value);
   }
-  const [inside, copies] = [partsOf(from), partsOf(to)];
+  const [inside, copies] = [innerLayers(from), innerLayers(to)];
   inside.forEach((part, i) => {
     const copy = copies[i];
     if (!copy) throw mismatch(from, part.name);

@@ -6,7 +6,7 @@ import { axesOf } from './axes.ts';
 import { finalize } from './finalize.ts';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
-import { innerLayers, partsOf } from './walk.ts';
+import { innerLayers } from './walk.ts';
 
 /** A batch normalisation that stayed in the model. */
 export interface KeptBatchNorm {
@@ -190,7 +190,7 @@ function copyOf(value: unknown): unknown {
 }
 
 function copyLayers(from: Layer, to: Layer, folds: Map<Layer, Layer>): void {
-  const [sources, copies] = [partsOf(from), partsOf(to)];
+  const [sources, copies] = [innerLayers(from), innerLayers(to)];
   const byName = new Map(sources.map((source) => [source.name, source]));
   copies.forEach((copy, i) => {
     // Inside a wrapper nothing was taken out; names of cells may differ.

@@ -82,6 +82,7 @@ export { lower, type Traced, trace } from './lower.ts';
 export { opOfClass, storedVariable } from './lower-layer.ts';
 export {
   bidirectionalOf,
+  checkKernelNames,
   kernelLayers,
   type LayerTargets,
   layersWithKernels,

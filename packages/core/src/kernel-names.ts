@@ -1,9 +1,16 @@
 // The weights that a layer multiplies its input with.
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
 import { internals, type Layer, ownerOf } from './internals.ts';
+import { stackedCells } from './walk.ts';
 
 /** By the names that layers give them. */
-const KERNELS = ['kernel', 'depthwiseKernel', 'pointwiseKernel', 'recurrentKernel', 'embeddings'];
+export const KERNELS: readonly string[] = [
+  'kernel',
+  'depthwiseKernel',
+  'pointwiseKernel',
+  'recurrentKernel',
+  'embeddings',
+];
 
 /** The kernels of tfjs's own layers, and of the cells of its recurrent ones, before they are built. */
 const KERNELS_OF: Readonly<Record<string, readonly string[]>> = {
@@ -41,12 +48,12 @@ export function layerWeight(layer: Layer, name: string): LayerVariable | undefin
 }
 
 /**
- * The kernels that a layer has, or will have once it is built; of a wrapper or a composite
- * layer those of the layers inside.
+ * The kernels that a layer has, or will have once it is built; of a wrapper, a composite layer or stacked cells those
+ * of the layers inside.
  * Empty also for a class that is not tfjs's own and not built.
  */
 export function expectedKernels(layer: Layer): readonly string[] {
-  const { forwardLayer, layer: wrapped, parts } = internals(layer);
+  const { forwardLayer, layer: wrapped, parts = stackedCells(layer) } = internals(layer);
   if (parts) return [...new Set(parts.flatMap(expectedKernels))];
   const inner = forwardLayer ?? wrapped;
   if (inner) return expectedKernels(inner);

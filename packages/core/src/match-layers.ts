@@ -1,9 +1,10 @@
 // Which layers of a model rules mean.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NoMatchError, UnsupportedError } from '@thimble/base';
-import type { Layer } from './internals.ts';
-import { kernelNames } from './kernel-names.ts';
-import { walkLayers } from './walk.ts';
+import { type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
+import { KERNELS, kernelNames } from './kernel-names.ts';
+import { callWeights, chainsOf, classNameOf } from './parametrize.ts';
+import { innerLayers, walkLayers } from './walk.ts';
 
 /** Which layers: names, patterns, a function, or a list of names and patterns. */
 export type LayerTargets =
@@ -63,6 +64,47 @@ export function kernelLayers(owner: string, model: LayersModel): Layer[] {
     `${owner}: the model "${model.name}" has no layer with a kernel, or is not built: ` +
       'give its first layer an inputShape.',
   );
+}
+
+/** Weights that are no kernels, however many axes they have. */
+const NO_KERNEL = /bias|alpha|gamma|beta|mean|variance/i;
+
+/**
+ * For a technique that takes all kernels of layers: throws where it would pass over one, which a layer class of
+ * one's own may call by another name.
+ *
+ * @throws {UnsupportedError} for a weight with two axes or more that is neither a known kernel nor brought by a
+ *   transform; `remedy` is how to leave the layer out.
+ * @example
+ * checkKernelNames('mine', model.layers, 'name the layers in targets');
+ */
+export function checkKernelNames(owner: string, layers: readonly Layer[], remedy: string): void {
+  for (const layer of layers) {
+    const [unknown] = unknownKernels(layer);
+    if (unknown === undefined) continue;
+    throw new UnsupportedError(
+      `${owner}: layer "${layer.name}" (${classNameOf(layer)}) has a weight "${unknown}", which would be passed over: ` +
+        `kernels are known by the names ${KERNELS.join(', ')}. Rename it, or ${remedy}.`,
+    );
+  }
+}
+
+function unknownKernels(layer: Layer): string[] {
+  if (innerLayers(layer).length > 0) return [];
+  const owners = [layer, ownerOf(layer)];
+  const brought = new Set(
+    owners.flatMap((each) => [
+      ...chainsOf(each).flatMap(({ added }) => added),
+      ...callWeights(each),
+    ]),
+  );
+  const roles = new Map(
+    Object.entries(weightsOf(layer)).map(([role, { originalName }]) => [originalName, role]),
+  );
+  return variablesOf(layer)
+    .filter((variable) => variable.shape.length > 1 && !brought.has(variable))
+    .map((variable) => roles.get(variable.originalName) ?? localName(variable))
+    .filter((name) => !KERNELS.includes(name) && !NO_KERNEL.test(name));
 }
 
 /** The Bidirectional that a layer is one direction of. */

@@ -74,7 +74,7 @@ export function penalties(model: LayersModel): tf.Scalar[] {
     const { layers, layer: wrapped, cell } = internals(layer);
     // Models and wrappers answer with the penalties of the layers inside them, which have their turn.
     if (layers || wrapped) return [];
-    const cells = cell ? [cell, ...(internals(cell).cells ?? [])] : [];
-    return [layer, ...cells].flatMap((owner) => owner.calculateLosses() as tf.Scalar[]);
+    const owners = cell ? [layer, cell] : [layer];
+    return owners.flatMap((owner) => owner.calculateLosses() as tf.Scalar[]);
   });
 }

@@ -16,7 +16,7 @@ import {
   toConfig,
 } from './parametrized-config.ts';
 import type { WeightTransform } from './transform.ts';
-import { innerLayers, walkLayers } from './walk.ts';
+import { innerLayers, stackedCells, walkLayers } from './walk.ts';
 
 /** Transforms by the name of the weight that they apply to, in the order in which they apply. */
 export type Chains = Record<string, WeightTransform[]>;
@@ -30,7 +30,8 @@ export type Chains = Record<string, WeightTransform[]>;
  * - Weights are named as the layer names them: kernel, bias, depthwiseKernel, pointwiseKernel,
  *   recurrentKernel, embeddings, gamma, beta, alpha.
  * - TimeDistributed and Bidirectional pass the chains on to the layers inside them.
- * - Composite layers pass each chain on to all of their parts that have such a weight.
+ * - Composite layers, and recurrent layers with several cells, pass each chain on to all of their parts that have such
+ *   a weight.
  * - A second call for the same weight adds its transforms at the end of the chain. If the first of them
  *   has a source, that one goes to the front: what is there already then works on the source.
  * - Works before and after the layer is built, also on a layer inside a model. A model that has been
@@ -38,7 +39,7 @@ export type Chains = Record<string, WeightTransform[]>;
  * - A chain is evaluated once per call of the layer: for a recurrent layer once per sequence, inside
  *   TimeDistributed once per time step.
  * - TensorFlow.js does not add the penalties of recurrent layers' own regularizers to the loss; those
- *   of transforms it does.
+ *   of transforms it does, but for those in stacked cells. Thimble's `fit` adds all.
  *
  * @throws {NoMatchError} naming the layer's weights, when there is no such weight. For a layer that is
  *   not built yet, when it is built.
@@ -57,6 +58,7 @@ export function parametrize<L extends Layer>(layer: L, chains: Chains): L {
  * the layer. Works wherever {@link parametrize} does, before or after it; `finalize` keeps such a layer as
  * it is, with its chains, and reports it.
  *
+ * @throws {UnsupportedError} for a recurrent layer with stacked cells.
  * @example
  * const noisy: CallTransform = {
  *   getClassName: () => 'MyNoise',
@@ -70,12 +72,19 @@ export function decorateCall<L extends Layer>(layer: L, transforms: CallTransfor
   if (!Array.isArray(transforms) || transforms.length === 0) {
     throw new OptionError(`decorateCall: layer "${layer.name}" was given no transform.`);
   }
+  const stacked = walkLayers(layer).find(stackedCells);
+  if (stacked) {
+    throw new UnsupportedError(
+      `decorateCall: layer "${stacked.name}" has stacked cells, and TensorFlow.js saves no weight of its own for such a ` +
+        'layer. Put layers such as tf.layers.lstm one behind the other.',
+    );
+  }
   decorate(layer, {}, transforms);
   return layer;
 }
 
 function decorate(layer: Layer, chains: Chains, calls: CallTransform[], pattern?: Layer): void {
-  const { layers, layer: wrapped, parts } = internals(layer);
+  const { layers, layer: wrapped, parts = stackedCells(layer) } = internals(layer);
   if (parts) {
     for (const [weight, transforms] of Object.entries(chains)) {
       for (const part of partsWith(layer, parts, weight))
@@ -127,8 +136,7 @@ function partsWith(layer: Layer, parts: readonly Layer[], weight: string): Layer
 export function parametrizedWeights(model: LayersModel | Layer): ParametrizedWeight[] {
   return walkLayers(model).flatMap((layer) => {
     const { cell } = internals(layer);
-    const cells = cell ? [cell, ...(internals(cell).cells ?? [])] : [];
-    return [layer, ...cells].flatMap(chainsOf);
+    return (cell ? [layer, cell] : [layer]).flatMap(chainsOf);
   });
 }
 

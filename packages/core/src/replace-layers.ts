@@ -5,7 +5,7 @@ import { NoMatchError, UnsupportedError } from '@thimble/base';
 import { plainConfig } from './finalize.ts';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
-import { partsOf } from './walk.ts';
+import { innerLayers } from './walk.ts';
 
 /** A layer to put in: new and not built, with the values of its weights in the order of `getWeights`. */
 export interface NewLayer {
@@ -110,9 +110,9 @@ function copyByName(
   to: Layer,
   values: ReadonlyMap<string, readonly tf.Tensor[]>,
 ): void {
-  const sources = partsOf(from);
+  const sources = innerLayers(from);
   const byName = new Map(sources.map((source) => [source.name, source]));
-  for (const [i, copy] of partsOf(to).entries()) {
+  for (const [i, copy] of innerLayers(to).entries()) {
     const given = values.get(copy.name);
     if (given && internals(to).layers) {
       copy.setWeights([...given]);

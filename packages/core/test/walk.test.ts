@@ -36,3 +36,17 @@ it('walks nested models and wrappers, each layer once', () => {
   ]);
   expect(walkLayers(both)).toEqual(walkLayers(model).slice(4, 7));
 });
+
+it('walks stacked cells; a single cell stands for nothing but its layer', () => {
+  const { dense, rnn, gruCell, lstmCell } = tfl.layers;
+  const stacked = rnn({
+    name: 'stacked',
+    cell: [gruCell({ units: 2, name: 'first' }), lstmCell({ units: 2, name: 'second' })] as never,
+    returnSequences: true,
+    inputShape: [3, 2],
+  });
+  const single = rnn({ name: 'single', cell: gruCell({ units: 2, name: 'only' }) as never });
+  const model = tfl.sequential({ layers: [stacked, single, dense({ units: 1, name: 'end' })] });
+  const names = ['stacked', 'first', 'second', 'single', 'end'];
+  expect(walkLayers(model).map(({ name }) => name)).toEqual(names);
+});

@@ -47,9 +47,13 @@ export class StagedUnfreezing extends ThimbleCallback {
     }
     const all = walkLayers(model).filter((layer) => !('layers' in layer));
     const weighted = all.filter((layer) => layer.weights.length > 0);
-    this.#groups = this.#stages
+    const cells = all.flatMap(cellsOf);
+    const groups = this.#stages
       ? this.#stages.map((targets) => matchLayers(OWNER, weighted, targets, 'Layers with weights'))
-      : weighted.map((layer) => [layer]).reverse();
+      : weighted.filter((layer) => !cells.includes(layer)).map((layer) => [layer]);
+    if (!this.#stages) groups.reverse();
+    // A wrapper or recurrent layer that is free is so with all inside it.
+    this.#groups = groups.map((group) => group.flatMap(walkLayers));
     this.#before = new Map(walkLayers(model).map((layer) => [layer, layer.trainable]));
     this.#freezeTo(0);
   }
@@ -86,11 +90,17 @@ export class StagedUnfreezing extends ThimbleCallback {
   #freezeTo(epoch: number): void {
     const free = new Set(this.#groups.slice(0, Math.floor(epoch / this.#every) + 1).flat());
     for (const layer of this.#before.keys()) {
-      // Models and wrappers pass it on to all inside them, so they stay open for those that are free.
-      const open = 'layers' in layer || 'layer' in layer || 'forwardLayer' in layer;
+      // Models, wrappers and recurrent layers pass it on to all inside them, so they stay open for those that are free.
+      const passes = 'layers' in layer || 'layer' in layer || 'forwardLayer' in layer;
+      const open = passes || cellsOf(layer).length > 0;
       layer.trainable = open || free.has(layer);
     }
   }
+}
+
+/** The cells of a recurrent layer that was given several. */
+function cellsOf(layer: Layer): Layer[] {
+  return (layer as { cell?: { cells?: Layer[] } }).cell?.cells ?? [];
 }
 
 /**

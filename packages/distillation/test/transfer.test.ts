@@ -116,6 +116,38 @@ describe('stagedUnfreezing', () => {
     expect(model.layers.every(({ trainable }) => trainable)).toBe(true);
   });
 
+  test('a wrapper and a layer with stacked cells are free with all that is inside them', async () => {
+    const { bidirectional, dense, gruCell, lstm, reshape, rnn } = tfl.layers;
+    const cell = [gruCell({ units: 2 }), gruCell({ units: 3 })] as never;
+    const model = tfl.sequential({
+      layers: [
+        reshape({ targetShape: [3, 2], inputShape: [6] }),
+        rnn({ name: 'stack', cell, returnSequences: true }),
+        bidirectional({ name: 'both', layer: lstm({ units: 2 }) as tfl.RNN, mergeMode: 'concat' }),
+        dense({ name: 'top', units: 3 }),
+      ],
+    });
+    const weights = (name: string) => model.getLayer(name).getWeights();
+    const values = () =>
+      ['stack', 'both', 'top'].map((name) => weights(name).map((w) => [...w.dataSync()]));
+    const moved: boolean[][] = [];
+    let before = values();
+    const look = {
+      onEpochEnd() {
+        const now = values();
+        moved.push(now.map((each, i) => JSON.stringify(each) !== JSON.stringify(before[i])));
+        before = now;
+      },
+    };
+    const callback = stagedUnfreezing({ stages: ['top', 'both', 'stack'] });
+    await fit(model, data(), { ...options, epochs: 3, callbacks: [callback, look] });
+    expect(moved).toEqual([
+      [false, false, true],
+      [false, true, true],
+      [true, true, true],
+    ]);
+  });
+
   test('stages by name, every second epoch; what no stage names stays frozen', async () => {
     const { moved } = await movedPerEpoch(
       stagedUnfreezing({ every: 2, stages: ['top', ['high', /^low/]] }),

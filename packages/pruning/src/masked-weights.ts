@@ -4,6 +4,7 @@ import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { NoMatchError } from '@thimble/base';
 import {
   bidirectionalOf,
+  checkKernelNames,
   kernelLayers,
   kernelNames,
   type LayerTargets,
@@ -52,7 +53,7 @@ export function maskedWeights(model: LayersModel, targets?: LayerTargets): Maske
  * give the model's outputs, unless they are named.
  *
  * @throws {NoMatchError} for a rule that matches no layer with a kernel; {UnsupportedError} for a model
- *   without any.
+ *   without any, and, without rules, for a layer whose kernels have unknown names.
  */
 export function chooseLayers(
   owner: string,
@@ -61,6 +62,9 @@ export function chooseLayers(
   hidden: boolean = false,
 ): layers.Layer[] {
   const candidates = kernelLayers(owner, model);
+  if (targets === undefined) {
+    checkKernelNames(owner, walkLayers(model), 'name the layers to prune in targets');
+  }
   if (targets !== undefined || !hidden) return matchLayers(owner, candidates, targets);
   const outputs = outputLayers(model);
   const found = candidates.filter((layer) => !outputs.has(layer));

@@ -68,6 +68,15 @@ const moreCases: LayerCase[] = [
     inputShape: [3, 2],
   },
   {
+    name: 'rnn with stacked cells',
+    make: () =>
+      layers.rnn({
+        cell: [layers.lstmCell({ units: 2 }), layers.gruCell({ units: 3 })] as never,
+      }),
+    weights: ['kernel', 'recurrentKernel', 'kernel', 'recurrentKernel'],
+    inputShape: [3, 2],
+  },
+  {
     name: 'timeDistributed separableConv2d',
     make: () =>
       layers.timeDistributed({ layer: layers.separableConv2d({ filters: 2, kernelSize: 2 }) }),

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
-import { parametrizedWeights } from '@thimble/core';
+import { parametrizedWeights, summarize } from '@thimble/core';
 import { criteria, maskedWeights, type PruneOptions, prune } from '@thimble/pruning';
 import { outputs, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
@@ -113,6 +113,49 @@ it('gives layers of nested models masks of their own, equal names or not', async
     { name: 'same/kernel#2', total: 36, kept: 9 },
   ]);
   expect(maskedWeights(model).map(goneIn)).toEqual([27, 27]);
+});
+
+it('does not pass over a kernel of an unknown name in silence', async () => {
+  class Mixing extends tfl.layers.Layer {
+    static className = 'TestMixing';
+    mixing!: tfl.LayerVariable;
+    override build(inputShape: number[]): void {
+      const size = inputShape[1]!;
+      this.mixing = this.addWeight('mixing', [size, size], 'float32', tfl.initializers.ones());
+      this.built = true;
+    }
+    override call(x: tf.Tensor): tf.Tensor {
+      return tf.matMul([x].flat()[0] as tf.Tensor2D, this.mixing.read() as tf.Tensor2D);
+    }
+  }
+  const make = () =>
+    tfl.sequential({
+      layers: [dense('first', 4, { inputShape: [INPUTS] }), new Mixing({ name: 'mine' })],
+    });
+  const element = { granularity: 'element', sparsity: 0.5 } as const;
+  const model = make();
+  const run = prune(model, element);
+  await expect(run).rejects.toThrow(UnsupportedError);
+  await expect(run).rejects.toThrow(
+    'prune: layer "mine" (TestMixing) has a weight "mixing", which would be passed over',
+  );
+  expect(parametrizedWeights(model)).toEqual([]);
+  expect(await prunedIn(model, { ...element, targets: 'first' })).toEqual(['first']);
+});
+
+it('prunes stacked cells', async () => {
+  const { gruCell, lstmCell, rnn } = tfl.layers;
+  const cell = [lstmCell({ units: 4, name: 'lower' }), gruCell({ units: 3, name: 'upper' })];
+  const model = tfl.sequential({ layers: [rnn({ cell: cell as never, inputShape: [4, 3] })] });
+  const report = await prune(model, { granularity: 'element', sparsity: 0.5 });
+  expect(report.weights).toEqual([
+    { name: 'lower/kernel', total: 48, kept: 24 },
+    { name: 'lower/recurrentKernel', total: 64, kept: 32 },
+    { name: 'upper/kernel', total: 36, kept: 18 },
+    { name: 'upper/recurrentKernel', total: 27, kept: 13 },
+  ]);
+  // 3 * (4 + 1) * 3 + 4 * (3 + 4) * 4 are the entries of the kernels, the biases 16 and 9.
+  expect(summarize(model).total).toMatchObject({ params: 175 + 25, macs: 4 * 175 });
 });
 
 describe('options that are wrong add no mask', () => {

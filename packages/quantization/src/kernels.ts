@@ -3,6 +3,7 @@ import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import {
   bidirectionalOf,
+  checkKernelNames,
   kernelLayers,
   kernelNames,
   type LayerTargets,
@@ -12,6 +13,7 @@ import {
   parametrizedWeights,
   readValues,
   type WeightTransform,
+  walkLayers,
 } from '@thimble/core';
 import { activationPlaces } from './quantized-call.ts';
 
@@ -36,7 +38,11 @@ export function chooseLayers(
   model: LayersModel,
   targets: LayerTargets | undefined,
 ): layers.Layer[] {
-  return matchLayers(owner, kernelLayers(owner, model), targets);
+  const candidates = kernelLayers(owner, model);
+  if (targets === undefined) {
+    checkKernelNames(owner, walkLayers(model), 'name the layers to quantise in targets');
+  }
+  return matchLayers(owner, candidates, targets);
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkOptions, NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
 import {
+  checkKernelNames,
   expectedKernels,
   parametrize,
   parametrizedWeights,
@@ -67,8 +68,8 @@ const OWNER = 'quantizeAware';
  * `runInteger`.
  *
  * @throws {NoMatchError} when there is nothing to quantise, and for names that no layer has; {OptionError}
- *   when a layer is quantised already; {UnsupportedError} for batch normalisation that is not fused. Nothing
- *   is changed then.
+ *   when a layer is quantised already; {UnsupportedError} for batch normalisation that is not fused, for
+ *   activations of stacked recurrent cells, and for a layer whose kernels have unknown names. Nothing is changed then.
  * @example
  * quantizeAware(model, { weights: { bits: 8 }, activations: { bits: 8 } });
  * model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
@@ -92,6 +93,9 @@ export function quantizeAware<T extends LayersModel | layers.Layer>(
     const own = perLayer[layer.name] ?? {};
     checkOptions(`${OWNER}: perLayer of "${layer.name}"`, own, ['weights', 'activations']);
     const quantization = { ...options, ...own };
+    if (quantization.weights !== false) {
+      checkKernelNames(OWNER, walkLayers(layer), 'name the layer in ignore');
+    }
     const plan = planFor(layer, quantization);
     if (plan) plans.push(plan);
     if (plan && quantization.weights !== false) roundedNow.add(layer);
@@ -160,6 +164,13 @@ function planFor(
     );
   }
   if (!rounding && !ends) return undefined;
+  const { cell } = layer as { cell?: object };
+  if (ends && cell && 'cells' in cell) {
+    throw new UnsupportedError(
+      `${OWNER}: layer "${layer.name}" has stacked cells, whose weights can be rounded, but not what it gets. Give it ` +
+        '{ activations: false } in perLayer, or put layers such as tf.layers.lstm one behind the other.',
+    );
+  }
   return () => {
     if (rounding) {
       parametrize(layer, Object.fromEntries(kernels.map((kernel) => [kernel, [rounding]])));

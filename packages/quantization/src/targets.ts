@@ -2,6 +2,7 @@
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '@thimble/base';
 import {
+  checkKernelNames,
   kernelNames,
   type LayerTargets,
   layerWeight,
@@ -31,7 +32,7 @@ function kernelsOf(layer: layers.Layer): string[] {
  * targets match.
  *
  * @throws {NoMatchError} for a target that matches no layer with a kernel; {UnsupportedError} where there
- *   is no kernel, or nothing is built.
+ *   is no kernel, or nothing is built, and, without targets, for a layer whose kernels have unknown names.
  */
 export function kernelSites(
   owner: string,
@@ -50,6 +51,9 @@ export function kernelSites(
     throw new UnsupportedError(
       `${owner}: "${model.name}" has no layer with a kernel, or is not built: give its first layer an inputShape.`,
     );
+  }
+  if (targets === undefined) {
+    checkKernelNames(owner, walkLayers(model), 'name the layers to quantise in targets');
   }
   const chosen = new Set(
     matchLayers(

@@ -7,6 +7,7 @@ import {
   fit,
   lower,
   parametrize,
+  parametrizedWeights,
   registerTransform,
 } from '@thimble/core';
 import {
@@ -47,6 +48,15 @@ for (const { name, make, inputShape, classes } of layerCases) {
     gradients: rounding,
   });
 }
+describeLayerContract('stacked cells with quantised weights', {
+  make: () =>
+    quantizeAware(
+      layers.rnn({ cell: [layers.lstmCell({ units: 2 }), layers.gruCell({ units: 3 })] as never }),
+      { activations: false },
+    ),
+  inputShape: [3, 2],
+  gradients: rounding,
+});
 describeLayerContract('average pooling with quantised activations', {
   make: () => quantizeAware(layers.averagePooling2d({ poolSize: 2 })),
   inputShape: [4, 4, 2],
@@ -293,6 +303,24 @@ describe('quantizeAware', () => {
   });
 });
 
+/** A layer of one's own whose kernel has a name that nobody knows. */
+class Projection extends tfl.layers.Layer {
+  static className = 'TestProjection';
+  projection!: tfl.LayerVariable;
+  override build(inputShape: number[]): void {
+    const [ones, zeros] = [tfl.initializers.ones(), tfl.initializers.zeros()];
+    this.projection = this.addWeight('projection', [inputShape[1]!, 2], 'float32', ones);
+    this.addWeight('bias', [1, 2], 'float32', zeros);
+    this.built = true;
+  }
+  override call(x: tf.Tensor): tf.Tensor {
+    return tf.matMul([x].flat()[0] as tf.Tensor2D, this.projection.read() as tf.Tensor2D);
+  }
+  override computeOutputShape(): number[] {
+    return [null as never, 2];
+  }
+}
+
 const halfMask = {
   getClassName: () => 'ThimbleTestHalfMask',
   getConfig: () => ({}),
@@ -301,6 +329,37 @@ const halfMask = {
   bake: (weight: tf.Tensor) => tf.mul(weight, tf.tensor2d([[1, 0, 1, 0]])),
   encoding: () => ({}),
 };
+
+it('refuses activations of stacked cells, and kernels of unknown names', () => {
+  const cells = () => [layers.lstmCell({ units: 2 }), layers.gruCell({ units: 3 })];
+  const make = () =>
+    tfl.sequential({
+      layers: [
+        layers.rnn({ name: 'stack', cell: cells() as never, inputShape: [3, 2] }),
+        new Projection({ name: 'mine' }),
+        layers.dense({ name: 'end', units: 2 }),
+      ],
+    });
+  const model = make();
+  const only = { perLayer: { stack: { activations: false } }, ignore: ['mine'] } as const;
+  expect(() => quantizeAware(model, { ignore: ['mine'] })).toThrow('layer "stack" has stacked');
+  const { perLayer } = only;
+  expect(() => quantizeAware(model, { perLayer })).toThrow(
+    'layer "mine" (TestProjection) has a weight "projection", which would be passed over',
+  );
+  expect(() =>
+    quantizeActivations(model.layers[0]!, { input: fakeQuantActivations({ bits: 8 }) }),
+  ).toThrow('decorateCall: layer "stack" has stacked cells');
+  expect(parametrizedWeights(model)).toEqual([]);
+  quantizeAware(model, only);
+  expect(parametrizedWeights(model).map(({ weight }) => weight)).toEqual([
+    ...['kernel', 'recurrentKernel', 'kernel', 'recurrentKernel'],
+    'kernel',
+  ]);
+  // The weights that a transform brings are not the layer's own.
+  parametrize(model.layers[1]!, { projection: [fakeQuant({ bits: 8, perChannel: true })] });
+  expect(() => quantizeAware(make(), { ignore: ['mine', 'stack'] })).not.toThrow();
+});
 
 describe('quantizationAwareTraining', () => {
   const data = () => threeClasses(6, 1);
