@@ -54,6 +54,8 @@ export class Chain implements ParametrizedWeight {
   readonly stored: LayerVariable;
   /** The weights that the links brought. */
   readonly added: LayerVariable[] = [];
+  /** The same by link, with the names under which the layer noted them. */
+  readonly #brought = new WeakMap<Link, { weights: LayerVariable[]; names: string[] }>();
   #held: tf.Tensor | undefined;
 
   constructor(layer: Layer, weight: string, stored: LayerVariable) {
@@ -104,10 +106,32 @@ export class Chain implements ParametrizedWeight {
     if (source) this.#checkSource(transform, first);
     const link = { transform, state: undefined as unknown };
     const at = source ? 0 : this.links.length;
+    const { added } = this;
+    const owner = internals(ownerOf(this.layer));
+    const [weights, names] = [added.length, owner._addedWeightNames.length];
     link.state = transform.build(this.#site(prefix, () => this.#before(link, at)));
     this.links.splice(at, 0, link);
+    this.#brought.set(link, {
+      weights: added.slice(weights),
+      names: owner._addedWeightNames.slice(names),
+    });
     if (source || freezes) this.#freeze();
     return link;
+  }
+
+  /** Takes the links of these transforms away again, with the weights that they brought. */
+  remove(transforms: readonly WeightTransform[]): void {
+    const owner = internals(ownerOf(this.layer));
+    for (const link of this.links.filter((each) => transforms.includes(each.transform))) {
+      this.links.splice(this.links.indexOf(link), 1);
+      const { weights, names } = this.#brought.get(link)!;
+      const stays = (weight: LayerVariable) => !weights.includes(weight);
+      this.added.splice(0, this.added.length, ...this.added.filter(stays));
+      owner._trainableWeights = owner._trainableWeights.filter(stays);
+      owner._nonTrainableWeights = owner._nonTrainableWeights.filter(stays);
+      owner._addedWeightNames = owner._addedWeightNames.filter((name) => !names.includes(name));
+      for (const weight of weights) weight.dispose();
+    }
   }
 
   #checkSource(transform: WeightTransform, first: boolean): void {

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
 import { checkOptions, ThimbleError, UnsupportedError } from '@thimble/base';
 import { internals, type Layer, localName, variablesOf } from './internals.ts';
-import { chainsOf, hasCallTransforms } from './parametrize.ts';
+import { chainsOf, hasCallTransforms } from './parametrization.ts';
 import { originOf, PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 import { layerFromConfig } from './parametrized-layer.ts';
 import { innerLayers, walkLayers } from './walk.ts';

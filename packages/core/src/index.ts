@@ -92,14 +92,8 @@ export type { MetricFunction } from './metrics.ts';
 export { namedOp } from './named-op.ts';
 export type { ObjectiveOptions } from './objective.ts';
 export type { OptimizerName } from './optimizers.ts';
-export {
-  type CallLink,
-  type Chains,
-  callLinks,
-  decorateCall,
-  parametrize,
-  parametrizedWeights,
-} from './parametrize.ts';
+export { type CallLink, type Chains, callLinks } from './parametrization.ts';
+export { decorateCall, parametrize, parametrizedWeights, unparametrize } from './parametrize.ts';
 export { layerFromConfig } from './parametrized-layer.ts';
 export { type Probe, type ProbeOptions, probe } from './probe.ts';
 export { readValues } from './read-values.ts';

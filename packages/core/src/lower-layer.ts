@@ -4,7 +4,7 @@ import { countNonzero } from '@thimble/base';
 import type { Attribute, GraphNode, GraphWeight } from '@thimble/graph';
 import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
 import { layerWeight } from './kernel-names.ts';
-import { callLinks, callWeights, chainsOf, classNameOf } from './parametrize.ts';
+import { callLinks, callWeights, chainsOf, classNameOf } from './parametrization.ts';
 import { readValues } from './read-values.ts';
 
 /** Classes whose function of `tf.layers` is not the class name with a small first letter. */

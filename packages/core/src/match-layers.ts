@@ -3,7 +3,7 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NoMatchError, UnsupportedError } from '@thimble/base';
 import { type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
 import { KERNELS, kernelNames } from './kernel-names.ts';
-import { callWeights, chainsOf, classNameOf } from './parametrize.ts';
+import { callWeights, chainsOf, classNameOf } from './parametrization.ts';
 import { innerLayers, walkLayers } from './walk.ts';
 
 /** Which layers: names, patterns, a function, or a list of names and patterns. */

@@ -1,25 +1,12 @@
 // Decorates a layer so that it sees its weights through chains of transforms.
-import * as tf from '@tensorflow/tfjs-core';
-import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
+import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, UnsupportedError } from '@thimble/base';
 import type { CallTransform } from './call-transform.ts';
-import { addedWeight, Chain, type ParametrizedWeight } from './chain.ts';
-import { currentContext } from './context.ts';
-import { internals, isBuilt, type Layer, variablesOf, weightsOf } from './internals.ts';
+import type { ParametrizedWeight } from './chain.ts';
+import { internals, type Layer } from './internals.ts';
 import { expectedKernels, layerWeight } from './kernel-names.ts';
-import {
-  callsFromConfig,
-  chainsFromConfig,
-  PARAMETRIZED,
-  rememberConfig,
-  type SavedChains,
-  toConfig,
-} from './parametrized-config.ts';
-import type { WeightTransform } from './transform.ts';
+import { type Chains, chainsOf, classNameOf, known, parametrizationOf } from './parametrization.ts';
 import { innerLayers, stackedCells, walkLayers } from './walk.ts';
-
-/** Transforms by the name of the weight that they apply to, in the order in which they apply. */
-export type Chains = Record<string, WeightTransform[]>;
 
 /**
  * Lets a layer see weights through chains of transforms: the first transform gets the stored weight, the
@@ -50,6 +37,31 @@ export function parametrize<L extends Layer>(layer: L, chains: Chains): L {
   checkChains(layer, chains);
   decorate(layer, chains, []);
   return layer;
+}
+
+/**
+ * Takes back what {@link parametrize} did with the same layer and the same transforms: these leave their chains, their
+ * weights are disposed of, and a layer that has no transform left is what it was before. What others have added
+ * meanwhile stays; it must not be of the same class, as its weights would be numbered after those that go.
+ *
+ * @throws {UnsupportedError} for transforms with a source or a penalty, or that freeze the stored weight.
+ * @example
+ * const chains = { kernel: [mask()] };
+ * unparametrize(parametrize(layer, chains), chains);
+ */
+export function unparametrize(layer: Layer, chains: Chains): void {
+  const lasting = Object.values(chains)
+    .flat()
+    .find(({ source, penalty, freezes }) => source || penalty || freezes);
+  if (lasting) {
+    throw new UnsupportedError(
+      `unparametrize: ${lasting.getClassName()} of layer "${layer.name}" cannot be taken back.`,
+    );
+  }
+  const { layer: wrapped, parts = stackedCells(layer) } = internals(layer);
+  const inside = parts ?? (wrapped ? [...innerLayers(layer), wrapped] : []);
+  if (inside.length === 0) known(layer)?.remove(chains);
+  for (const part of new Set(inside)) unparametrize(part, chains);
 }
 
 /**
@@ -102,14 +114,10 @@ function decorate(layer: Layer, chains: Chains, calls: CallTransform[], pattern?
       decorate(inner, chains, calls, inner === wrapped ? undefined : wrapped);
     }
   } else {
-    const known = parametrizationOf(layer, pattern);
-    known.add(chains);
-    known.addCalls(calls);
+    const parametrization = parametrizationOf(layer, pattern);
+    parametrization.add(chains);
+    parametrization.addCalls(calls);
   }
-}
-
-function parametrizationOf(layer: Layer, pattern?: Layer): Parametrization {
-  return parametrizations.get(layer) ?? new Parametrization(layer, pattern);
 }
 
 /** The parts of a composite layer that have a weight of that name, or will have it once they are built. */
@@ -140,203 +148,6 @@ export function parametrizedWeights(model: LayersModel | Layer): ParametrizedWei
   });
 }
 
-/** The chains of one layer; empty where it has none or is not built. */
-export function chainsOf(layer: Layer): Chain[] {
-  return [...(parametrizations.get(layer)?.chains.values() ?? [])];
-}
-
-/** A call transform with its state at one layer. */
-export interface CallLink {
-  readonly transform: CallTransform;
-  readonly state: unknown;
-}
-
-/**
- * The call transforms of one layer with their states; empty where it has none or is not built.
- *
- * @example
- * for (const { transform } of callLinks(layer)) console.log(transform.getClassName());
- */
-export function callLinks(layer: Layer): readonly CallLink[] {
-  return parametrizations.get(layer)?.calls ?? [];
-}
-
-/** The weights of a layer that its call transforms brought. */
-export function callWeights(layer: Layer): readonly LayerVariable[] {
-  return parametrizations.get(layer)?.callWeights ?? [];
-}
-
-/** True for a layer that transforms of its calls were given, built or not. */
-export function hasCallTransforms(layer: Layer): boolean {
-  return (parametrizations.get(layer)?.askedCalls.length ?? 0) > 0;
-}
-
-const parametrizations = new WeakMap<Layer, Parametrization>();
-
-/** The name of the class of a layer, also where {@link parametrize} has changed what the layer says. */
-export function classNameOf(layer: Layer): string {
-  return parametrizations.get(layer)?.className ?? layer.getClassName();
-}
-
-/** What is known of one decorated layer. */
-class Parametrization {
-  readonly layer: Layer;
-  readonly className: string;
-  /** What was asked for, in order; the saved form. */
-  readonly asked: Chains = {};
-  readonly chains = new Map<string, Chain>();
-  readonly askedCalls: CallTransform[] = [];
-  readonly calls: CallLink[] = [];
-  readonly callWeights: LayerVariable[] = [];
-  /** For the layers inside a Bidirectional: the pattern from which they were made. */
-  readonly pattern: Layer | undefined;
-
-  constructor(layer: Layer, pattern?: Layer) {
-    this.layer = layer;
-    this.pattern = pattern;
-    this.className = layer.getClassName();
-  }
-
-  /** Changes what the layer does, once there is something to do. */
-  #decorate(): void {
-    const { layer } = this;
-    if (parametrizations.has(layer)) return;
-    const target = internals(layer);
-    const { build, call, getClassName, getConfig } = target;
-    parametrizations.set(layer, this);
-
-    target.build = (inputShape) => {
-      build.call(layer, inputShape);
-      if (target.initialWeights) {
-        layer.setWeights(target.initialWeights);
-        target.initialWeights = null;
-      }
-      for (const [weight, transforms] of Object.entries(this.asked)) {
-        this.#attach(weight, transforms, false);
-      }
-      const several = Array.isArray(inputShape[0]) ? inputShape.length : 1;
-      for (const transform of this.askedCalls) this.#attachCall(transform, several, '');
-    };
-    target.call = (inputs, kwargs) =>
-      tf.tidy(() => {
-        const context = currentContext(kwargs?.training === true);
-        const chains = [...this.chains.values()];
-        try {
-          for (const chain of chains) chain.hold(context);
-          const plain = (given: tf.Tensor[]) =>
-            call.call(layer, Array.isArray(inputs) ? given : given[0]!, kwargs);
-          const run = this.calls.reduceRight<typeof plain>(
-            (next, { transform, state }) =>
-              (given) =>
-                transform.call(next, given, state, context),
-            plain,
-          );
-          return run(Array.isArray(inputs) ? inputs : [inputs]);
-        } finally {
-          for (const chain of chains) chain.release();
-        }
-      });
-    target.getClassName = () => PARAMETRIZED;
-    target.getConfig = () => {
-      // Some layers' getConfig asks for their own class name.
-      const shown = target.getClassName;
-      target.getClassName = getClassName;
-      try {
-        const config = toConfig(getConfig.call(layer), this.className, this.asked, this.askedCalls);
-        rememberConfig(config, layer);
-        return config;
-      } finally {
-        target.getClassName = shown;
-      }
-    };
-  }
-
-  add(chains: Chains): void {
-    const built = isBuilt(this.layer);
-    if (built) for (const weight of Object.keys(chains)) findWeight(this.layer, weight);
-    for (const [weight, transforms] of Object.entries(chains)) {
-      const before = this.asked[weight] ?? [];
-      const [first, ...others] = transforms;
-      const moved = before.length > 0 && first?.source !== undefined;
-      if (moved && before[0]!.source) {
-        throw new OptionError(
-          `${first.getClassName()} and ${before[0]!.getClassName()} both replace the stored "${weight}" of ` +
-            `layer "${this.layer.name}": keep one of them.`,
-        );
-      }
-      if (built) this.#attach(weight, transforms, true);
-      this.asked[weight] = moved ? [first, ...before, ...others] : [...before, ...transforms];
-      this.#decorate();
-    }
-  }
-
-  addCalls(transforms: readonly CallTransform[]): void {
-    const { layer } = this;
-    if (isBuilt(layer)) {
-      const several = layer.inboundNodes[0]?.inputShapes.length ?? 1;
-      const [first] = variablesOf(layer);
-      const scope = first?.originalName.split('/').slice(0, -1) ?? [];
-      const prefix =
-        scope.map((part) => `${part}/`).join('') || `${internals(layer).scope ?? ''}${layer.name}/`;
-      for (const transform of transforms) this.#attachCall(transform, several, prefix);
-    }
-    this.askedCalls.push(...transforms);
-    this.#decorate();
-  }
-
-  #attachCall(transform: CallTransform, inputs: number, prefix: string): void {
-    const { layer } = this;
-    const state = transform.build({
-      layer,
-      inputs,
-      addWeight: (name, shape, initial, trainable) => {
-        const added = addedWeight(layer, prefix, name, shape, initial, trainable);
-        this.callWeights.push(added);
-        return added.read() as tf.Variable;
-      },
-    });
-    this.calls.push({ transform, state });
-    if (transform.penalty) {
-      this.#addPenalty(() => transform.penalty!(state, currentContext(true)));
-    }
-  }
-
-  #attach(weight: string, transforms: WeightTransform[], late: boolean): void {
-    const { layer } = this;
-    const chain = this.chains.get(weight) ?? new Chain(layer, weight, findWeight(layer, weight));
-    const scope = chain.stored.originalName.split('/').slice(0, -1);
-    const prefix = late ? scope.map((part) => `${part}/`).join('') : '';
-    for (const link of chain.add(transforms, prefix)) {
-      if (link.transform.penalty) this.#addPenalty(() => chain.penalty(link));
-    }
-    if (!this.chains.has(weight)) {
-      this.chains.set(weight, chain);
-      const owner = (internals(layer).cell ?? layer) as unknown as Record<string, LayerVariable>;
-      owner[weight] = seenThrough(chain);
-    }
-  }
-
-  #addPenalty(penalty: () => tf.Scalar): void {
-    const loss = () => tf.tidy(penalty);
-    this.layer.addLoss(loss);
-    // A Bidirectional asks only its pattern for losses. The pattern has none of its own: it is never
-    // built. If it is, it is in use by itself, and the losses of its copies are not its affair.
-    const { pattern } = this;
-    pattern?.addLoss(() => (isBuilt(pattern) ? tf.scalar(0) : loss()));
-  }
-}
-
-/** Decorates a layer that was made from a saved form. */
-export function parametrizeFromConfig(
-  layer: Layer,
-  saved: SavedChains,
-  pattern: Layer | undefined,
-): void {
-  const made = new Parametrization(layer, pattern);
-  made.add(chainsFromConfig(saved));
-  made.addCalls(callsFromConfig(saved));
-}
-
 function checkChains(layer: Layer, chains: Chains): void {
   const names = Object.keys(chains);
   if (names.length === 0) {
@@ -359,30 +170,4 @@ function checkChains(layer: Layer, chains: Chains): void {
       );
     }
   }
-}
-
-function findWeight(layer: Layer, weight: string): LayerVariable {
-  const weights = weightsOf(layer);
-  const found = weights[weight];
-  if (!found) {
-    throw new NoMatchError(
-      `Layer "${layer.name}" (${classNameOf(layer)}) has no weight "${weight}". ` +
-        `Its weights: ${Object.keys(weights).join(', ') || 'none'}.`,
-    );
-  }
-  return found;
-}
-
-/** The stored variable in all but its value, which is the end of the chain. */
-function seenThrough(chain: Chain): LayerVariable {
-  const { stored } = chain;
-  return Object.create(stored, {
-    read: { value: () => chain.read() },
-    trainable: {
-      get: () => stored.trainable,
-      set: (trainable: boolean) => {
-        stored.trainable = trainable;
-      },
-    },
-  }) as LayerVariable;
 }

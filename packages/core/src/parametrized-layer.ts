@@ -3,7 +3,7 @@ import { serialization } from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError } from '@thimble/base';
 import type { Layer } from './internals.ts';
-import { parametrizeFromConfig } from './parametrize.ts';
+import { parametrizeFromConfig } from './parametrization.ts';
 import { originOf, PARAMETRIZED, splitConfig } from './parametrized-config.ts';
 
 type FromConfig = (

@@ -8,7 +8,7 @@ import { eachBatch, type PassOptions } from './evaluate.ts';
 import type { Layer } from './internals.ts';
 import { withLayerOutputs } from './layer-outputs.ts';
 import { ensureBuilt } from './model-weights.ts';
-import { callLinks } from './parametrize.ts';
+import { callLinks } from './parametrization.ts';
 import { forward } from './supervised-step.ts';
 import { walkLayers } from './walk.ts';
 

@@ -1,7 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { NoMatchError, OptionError, ShapeError, UnsupportedError } from '@thimble/base';
-import { parametrize, parametrizedWeights, type WeightTransform } from '@thimble/core';
+import {
+  parametrize,
+  parametrizedWeights,
+  unparametrize,
+  type WeightTransform,
+  walkLayers,
+} from '@thimble/core';
 import { expectSameOutputs, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
 import { constant, scaled, shifted } from './transforms.ts';
@@ -147,6 +153,48 @@ describe('parametrize', () => {
       expect(() => parametrize(layer, { kernel: [shifted(), refused] })).toThrow('not here');
       expect(look()).toBe(chained);
     }
+  });
+
+  it('takes back what it did, and leaves what others have added', async () => {
+    const inner = tfl.layers.simpleRNN({ units: 2 }) as tfl.RNN;
+    const cell = [tfl.layers.gruCell({ units: 2 }), tfl.layers.gruCell({ units: 3 })] as never;
+    const layers = [
+      twos(),
+      tfl.layers.bidirectional({ layer: inner, mergeMode: 'concat', inputShape: [3, 2] }),
+      tfl.layers.rnn({ cell, inputShape: [3, 2] }),
+    ];
+    const offset = (): WeightTransform => {
+      const { penalty: _, ...rest } = shifted();
+      return rest;
+    };
+    for (const layer of layers) {
+      const model = sequential(layer);
+      const own = () => walkLayers(model).map((each) => Object.keys(each).sort());
+      const look = () =>
+        JSON.stringify([model.toJSON(), snapshot(model), tf.memory().numTensors, own()]);
+      const before = look();
+      const chains = { kernel: [offset(), scaled(2)] };
+      parametrize(layer, chains);
+      expect(look()).not.toBe(before);
+      unparametrize(layer, chains);
+      expect(look()).toBe(before);
+      unparametrize(layer, chains); // nothing is left to take back
+      expect(look()).toBe(before);
+      // In between another has added a link.
+      parametrize(layer, chains);
+      parametrize(layer, { kernel: [scaled(3)] });
+      unparametrize(layer, chains);
+      for (const { links, variables } of parametrizedWeights(model)) {
+        expect([links.length, variables.length]).toEqual([1, 1]);
+      }
+      const x = tf.ones([1, ...(model.inputs[0]!.shape.slice(1) as number[])]);
+      expectSameOutputs(model, await savedAndLoaded(model), x);
+    }
+    const late = twos();
+    const chains = { kernel: [scaled(3)] };
+    unparametrize(parametrize(late, chains), chains); // before it is built
+    expect(sequential(late).predict(one())).toBeAllClose([[2]]);
+    expect(() => unparametrize(late, { kernel: [constant()] })).toThrow(UnsupportedError);
   });
 
   it.each([null, 'mask', {}, () => scaled(2)])('refuses what is no transform: %s', (other) => {

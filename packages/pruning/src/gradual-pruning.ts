@@ -4,7 +4,14 @@ import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError } from '@thimble/base';
 import { type Logs, type StateValue, type StepContext, ThimbleCallback } from '@thimble/core';
 import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
-import { byName, inOrder, type MaskedWeight, storedValues } from './masked-weights.ts';
+import {
+  byName,
+  type GivenMasks,
+  inOrder,
+  type MaskedWeight,
+  orTakeBack,
+  storedValues,
+} from './masked-weights.ts';
 import {
   checkSparsity,
   type PruneRule,
@@ -34,7 +41,8 @@ export class GradualPruning extends ThimbleCallback {
   readonly #begin: number;
   readonly #end: number;
   readonly #every: number;
-  #weights: MaskedWeight[] = [];
+  #weights: readonly MaskedWeight[] = [];
+  #given: GivenMasks | undefined;
   /** True when the first step has begun. */
   #begun = false;
   /** Steps taken in tfjs's own fit. */
@@ -87,7 +95,8 @@ export class GradualPruning extends ThimbleCallback {
       );
     }
     checkEvidence(OWNER, model, criterion, this.#options, ['history', 'initial']);
-    this.#weights = targetsOf(OWNER, model, this.#rule);
+    this.#given = targetsOf(OWNER, model, this.#rule);
+    this.#weights = this.#given.weights;
     [this.#step, this.#begun] = [0, false];
     const zeros = () => this.#weights.map(({ mask }) => new Float32Array(mask.size));
     this.#history = byName(this.#weights, history ? zeros() : null);
@@ -125,7 +134,17 @@ export class GradualPruning extends ThimbleCallback {
     if (!this.insideFit) await this.#after(++this.#step);
   }
 
+  /** Where training fails before the first step, the model is what it was. */
+  override leave(): void {
+    if (!this.#begun) this.#given?.takeBack();
+    this.#given = undefined;
+  }
+
   async #after(steps: number): Promise<void> {
+    await orTakeBack(this.#given, () => this.#prune(steps));
+  }
+
+  async #prune(steps: number): Promise<void> {
     const [begin, every] = [this.#begin, this.#every];
     if (steps < begin || steps > this.#end || (steps - begin) % every !== 0) return;
     const sparsity = this.#options.schedule(steps);
@@ -179,7 +198,7 @@ const OWNER = 'gradualPruning';
  * A callback that prunes while a network trains: after `begin`, `begin + every`, ... steps it masks the
  * lowest units until the sparsity is what the schedule says; after 0 steps means before the first. Pruned
  * units never come back, also where a schedule falls. Kernels without a mask get one when training begins,
- * before a checkpoint is read.
+ * before a checkpoint is read, and lose it where this throws and nothing is pruned yet.
  *
  * Works in `fit` and in tfjs's own `model.fit` (there without criteria that look at the gradients of every
  * step). `sparsity` is in the history, and what a checkpoint needs is in it. The early stopping of `fit` gives

@@ -14,7 +14,14 @@ import {
 import { adjustedDropout, type DropoutRates, dropoutRates } from './adjusted-dropout.ts';
 import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
 import { setMask } from './mask.ts';
-import { byName, inOrder, type MaskedWeight, storedValues } from './masked-weights.ts';
+import {
+  byName,
+  type GivenMasks,
+  inOrder,
+  type MaskedWeight,
+  orTakeBack,
+  storedValues,
+} from './masked-weights.ts';
 import {
   checkSparsity,
   type PruneRule,
@@ -77,7 +84,8 @@ export class IterativePruning extends ThimbleCallback {
   readonly rounds: PruningRound[] = [];
   readonly #options: IterativePruningOptions;
   readonly #rule: ReturnType<typeof resolveRule>;
-  #weights: MaskedWeight[] = [];
+  #weights: readonly MaskedWeight[] = [];
+  #given: GivenMasks | undefined;
   #dropouts: DropoutRates = [];
   #epochs: number | undefined;
   #pruned = 0;
@@ -116,14 +124,32 @@ export class IterativePruning extends ThimbleCallback {
   override setModel(model: LayersModel): void {
     super.setModel(model);
     checkEvidence(OWNER, model, this.#rule.criterion, this.#options, ['initial']);
-    this.#weights = targetsOf(OWNER, model, this.#rule, this.#options.perLayer);
-    this.#dropouts = this.#options.adjustDropout ? dropoutRates(OWNER, model, this.#weights) : [];
+    const { perLayer, adjustDropout } = this.#options;
+    this.#given = targetsOf(OWNER, model, this.#rule, perLayer);
+    this.#weights = this.#given.weights;
+    this.#dropouts = [];
+    try {
+      if (adjustDropout) this.#dropouts = dropoutRates(OWNER, model, this.#weights);
+    } catch (error) {
+      this.#given.takeBack();
+      throw error;
+    }
     this.rounds.length = 0;
     [this.#pruned, this.#due, this.#resetDue, this.#begun] = [0, false, false, false];
     [this.#initial, this.#start, this.#good] = [undefined, undefined, undefined];
   }
 
   override async onTrainBegin(): Promise<void> {
+    await orTakeBack(this.#given, () => this.#checkTraining());
+  }
+
+  /** Where training fails before the first step, the model is what it was. */
+  override leave(): void {
+    if (!this.#begun) this.#given?.takeBack();
+    this.#given = undefined;
+  }
+
+  #checkTraining(): void {
     const { rounds, fineTuneEpochs, denseEpochs = 0, rewind } = this.#options;
     const needed = denseEpochs + rounds * fineTuneEpochs;
     if (this.#epochs !== undefined && this.#epochs < needed) {
@@ -141,6 +167,10 @@ export class IterativePruning extends ThimbleCallback {
 
   /** The place where a round begins: it comes after a checkpoint is restored, and may take its time. */
   override async onBatchBegin(): Promise<void> {
+    await orTakeBack(this.#given, () => this.#beginBatch());
+  }
+
+  async #beginBatch(): Promise<void> {
     const { denseEpochs = 0, rewind } = this.#options;
     if (!this.#begun) {
       this.#begun = true;
@@ -204,6 +234,10 @@ export class IterativePruning extends ThimbleCallback {
   }
 
   override async onEpochEnd(epoch: number, logs: Logs = {}): Promise<void> {
+    await orTakeBack(this.#given, () => this.#endEpoch(epoch, logs));
+  }
+
+  async #endEpoch(epoch: number, logs: Logs): Promise<void> {
     const { rounds, fineTuneEpochs, denseEpochs = 0, rewind, bound } = this.#options;
     const model = this.model as LayersModel;
     logs.sparsity = sparsityOf(this.#weights);
@@ -338,7 +372,7 @@ function checkIterative(options: IterativePruningOptions): void {
  * A callback that prunes in rounds: `fraction` of what is left goes, then `fineTuneEpochs` of training,
  * and again. After r rounds `(1 - fraction)^r` is left. `fit` needs
  * `denseEpochs + rounds * fineTuneEpochs` epochs. Kernels without a mask get one before a checkpoint is
- * read; a resumed run goes on in the same round. `callback.rounds` tells what each round came to.
+ * read, and lose it where this throws and nothing is pruned yet; a resumed run goes on in the same round. `callback.rounds` tells what each round came to.
  *
  * - Han et al. retrain the weights that survive: leave `rewind` out, give `fit` a reduced `learningRate`,
  *   and `adjustDropout: true` where the network has dropout.

@@ -42,7 +42,7 @@ export const LOTTERY_CONTROLS: readonly LotteryControl[] = [
 /** A model with its masked kernels. */
 export interface Masked {
   model: LayersModel;
-  weights: MaskedWeight[];
+  weights: readonly MaskedWeight[];
 }
 
 /** A copy of the network as it was drawn from a seed, or with the given weights, with masks on its kernels. */

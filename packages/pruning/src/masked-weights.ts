@@ -13,9 +13,10 @@ import {
   type ParametrizedWeight,
   parametrize,
   parametrizedWeights,
+  unparametrize,
   walkLayers,
 } from '@thimble/core';
-import { MASK_CLASS_NAME, type MaskState, mask } from './mask.ts';
+import { MASK_CLASS_NAME, type MaskState, type MaskTransform, mask } from './mask.ts';
 
 /** A weight with a mask. */
 export interface MaskedWeight {
@@ -98,31 +99,69 @@ export function byName(
   return values ? new Map(weights.map(({ name }, i) => [name, values[i]!])) : undefined;
 }
 
+/** Masked weights, and how to be rid of masks that were added to them. */
+export interface GivenMasks {
+  readonly weights: readonly MaskedWeight[];
+  /** Takes away the masks that were added and hide nothing. */
+  takeBack(): void;
+}
+
 /**
  * Sees to it that every kernel of these layers has a mask, and gives back these masked weights. A mask that
  * is there already stays. Masks are weights of the layers: add them before a checkpoint is read or a
  * model's weights are loaded.
  */
-export function giveMasks(model: LayersModel, chosen: readonly layers.Layer[]): MaskedWeight[] {
+export function giveMasks(model: LayersModel, chosen: readonly layers.Layer[]): GivenMasks {
   const wanted = new Set<unknown>(chosen);
   const present = () => maskedWeights(model).filter(({ weight }) => wanted.has(weight.layer));
   const masked = new Map<layers.Layer, Set<string>>();
+  const added: { layer: layers.Layer; chains: Record<string, MaskTransform[]> }[] = [];
   const lookAgain = () => {
     for (const { weight } of present()) {
       masked.set(weight.layer, (masked.get(weight.layer) ?? new Set()).add(weight.weight));
     }
   };
+  const takeBack = () => {
+    const hiding = new Set(
+      maskedWeights(model)
+        .filter(({ mask }) => mask.dataSync().includes(0))
+        .flatMap(({ weight }) => weight.links.map(({ transform }) => transform as unknown)),
+    );
+    for (const { layer, chains } of added) {
+      const unused = Object.entries(chains).filter(([, [only]]) => !hiding.has(only));
+      if (unused.length > 0) unparametrize(layer, Object.fromEntries(unused));
+    }
+  };
   lookAgain();
-  for (const layer of chosen) {
-    const bare = kernelNames(layer).filter((name) => !masked.get(layer)?.has(name));
-    if (bare.length === 0) continue;
-    const chains = Object.fromEntries(bare.map((name) => [name, [mask()]]));
-    // A Bidirectional saves what itself was given, not what its two layers were.
-    const wrapper = bidirectionalOf(model, layer);
-    parametrize(wrapper ?? layer, chains);
-    if (wrapper) lookAgain();
+  try {
+    for (const layer of chosen) {
+      const bare = kernelNames(layer).filter((name) => !masked.get(layer)?.has(name));
+      if (bare.length === 0) continue;
+      const chains = Object.fromEntries(bare.map((name) => [name, [mask()]]));
+      // A Bidirectional saves what itself was given, not what its two layers were.
+      const wrapper = bidirectionalOf(model, layer);
+      parametrize(wrapper ?? layer, chains);
+      added.push({ layer: wrapper ?? layer, chains });
+      if (wrapper) lookAgain();
+    }
+  } catch (error) {
+    takeBack();
+    throw error;
   }
-  return present();
+  return { weights: present(), takeBack };
+}
+
+/** Runs a hook of a callback; where it throws, the masks that the callback has added and that hide nothing go. */
+export async function orTakeBack<T>(
+  given: GivenMasks | undefined,
+  hook: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await hook();
+  } catch (error) {
+    given?.takeBack();
+    throw error;
+  }
 }
 
 /** Masks on the kernels of all layers: {@link chooseLayers}, then {@link giveMasks}. */
@@ -130,8 +169,8 @@ export function ensureMasks(
   owner: string,
   model: LayersModel,
   targets?: LayerTargets,
-): MaskedWeight[] {
-  return giveMasks(model, chooseLayers(owner, model, targets));
+): readonly MaskedWeight[] {
+  return giveMasks(model, chooseLayers(owner, model, targets)).weights;
 }
 
 /** One application of a layer, as tfjs keeps it. */

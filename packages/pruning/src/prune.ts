@@ -22,7 +22,13 @@ import {
   removesOutputs,
 } from './granularity.ts';
 import { setMask } from './mask.ts';
-import { chooseLayers, giveMasks, kernelShapes, type MaskedWeight } from './masked-weights.ts';
+import {
+  chooseLayers,
+  type GivenMasks,
+  giveMasks,
+  kernelShapes,
+  type MaskedWeight,
+} from './masked-weights.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
 
 /** What to prune, by what, and how much. */
@@ -70,9 +76,7 @@ export const RULE_OPTIONS: readonly string[] = ['criterion', 'granularity', 'sco
 
 /**
  * Prunes a model: scores every unit, masks the lowest. Kernels without a mask get one. What is pruned
- * already stays pruned. The model is changed in place. When this throws, its weights, masks and outputs are
- * what they were; where it was not the options that were wrong, kernels may have got masks that hide
- * nothing yet.
+ * already stays pruned. The model is changed in place. When this throws, it is what it was.
  *
  * @throws {NoMatchError} for a target that matches no layer; {OptionError} for a sparsity outside [0, 1),
  *   a criterion that needs data without data, a channel criterion with a granularity that is none of
@@ -89,7 +93,7 @@ export async function prune(model: LayersModel, options: PruneOptions): Promise<
   checkInteger('prune', 'rounds', rounds, 1);
   checkAmount('prune', rule, options);
   checkEvidence('prune', model, rule.criterion, rest, initial ? ['initial'] : []);
-  const weights = targetsOf('prune', model, rule, perLayer);
+  const { weights, takeBack } = targetsOf('prune', model, rule, perLayer);
   const recorded = initial ? { initial } : {};
   const before = weights.map(({ mask }) => mask.dataSync().slice());
   try {
@@ -102,6 +106,7 @@ export async function prune(model: LayersModel, options: PruneOptions): Promise<
     weights.forEach(({ weight }, i) => {
       setMask(weight, before[i]!);
     });
+    takeBack();
     throw error;
   }
 }
@@ -168,7 +173,7 @@ export function targetsOf(
   model: LayersModel,
   { targets, granularity }: PruneRule,
   perLayer: Readonly<Record<string, number>> = {},
-): MaskedWeight[] {
+): GivenMasks {
   const chosen = chooseLayers(owner, model, targets, removesOutputs(granularity!));
   const names = chosen.map(({ name }) => name);
   for (const name of Object.keys(perLayer)) {

@@ -67,8 +67,7 @@ const RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
  * masks are those that `prune` would set; the kernels of a layer are pruned together. Takes
  * `layers * ratios + 1` evaluations of the model.
  *
- * The model ends as it was, also when this throws: kernels that had no mask have one that keeps everything.
- * What is pruned already stays so, a ratio counts it in.
+ * The model ends as it was, also when this throws. What is pruned already stays so, a ratio counts it in.
  *
  * {@link ratiosForScore} and {@link ratiosForBudget} make sparsities for `prune` of the result.
  *
@@ -96,8 +95,22 @@ export async function sensitivity(
     );
   }
   checkEvidence(OWNER, model, rule.criterion, options, []);
+  const { weights, takeBack } = targetsOf(OWNER, model, rule);
+  try {
+    return await scan(model, weights, rule, ratios, options);
+  } finally {
+    takeBack();
+  }
+}
+
+async function scan(
+  model: LayersModel,
+  weights: readonly MaskedWeight[],
+  rule: ReturnType<typeof resolveRule>,
+  ratios: readonly number[],
+  options: SensitivityOptions,
+): Promise<Sensitivity> {
   const { signal } = options;
-  const weights = targetsOf(OWNER, model, rule);
   const scored = await scoreWeights(OWNER, model, weights, rule, options);
   const masksAt = (chosen: readonly ScoredWeight[], ratio: number) =>
     masksOf(OWNER, chosen, rule.granularity, {
