@@ -22,15 +22,8 @@ import {
   orTakeBack,
   storedValues,
 } from './masked-weights.ts';
-import {
-  checkSparsity,
-  type PruneRule,
-  pruneWeights,
-  RULE_OPTIONS,
-  resolveRule,
-  targetsOf,
-} from './prune.ts';
-import { sparsityOf } from './sparsity.ts';
+import { type PruneRule, pruneWeights, RULE_OPTIONS, resolveRule, targetsOf } from './prune.ts';
+import { checkSparsity, sparsityOf } from './sparsity.ts';
 
 /** Options of {@link iterativePruning}. */
 export interface IterativePruningOptions extends PruneRule, EvidenceOptions {

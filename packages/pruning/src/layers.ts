@@ -45,7 +45,7 @@ export function prunable<L extends tfl.layers.Layer>(layer: L, options: MaskOpti
 /**
  * A dense layer with a mask on its kernel: `y = activation(x (W * m) + b)`.
  *
- * @throws {OptionError} for a sparsity outside [0, 1].
+ * @throws {OptionError} for a sparsity outside [0, 1).
  * @example
  * const model = tfl.sequential({ layers: [maskedDense({ units: 10, sparsity: 0.9, inputShape: [784] })] });
  */
@@ -56,7 +56,7 @@ export function maskedDense(args: MaskedDenseArgs): tfl.layers.Layer {
 /**
  * A 2D convolution with a mask on its kernel, which is [height, width, in, out].
  *
- * @throws {OptionError} for a sparsity outside [0, 1].
+ * @throws {OptionError} for a sparsity outside [0, 1).
  * @example
  * const layer = maskedConv2d({ filters: 20, kernelSize: 5, sparsity: 0.5 });
  */
@@ -67,7 +67,7 @@ export function maskedConv2d(args: MaskedConv2dArgs): tfl.layers.Layer {
 /**
  * A depthwise 2D convolution with a mask on its kernel, which is [height, width, channels, multiplier].
  *
- * @throws {OptionError} for a sparsity outside [0, 1].
+ * @throws {OptionError} for a sparsity outside [0, 1).
  * @example
  * const layer = maskedDepthwiseConv2d({ kernelSize: 3, padding: 'same', sparsity: 0.5 });
  */

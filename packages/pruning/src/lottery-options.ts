@@ -10,7 +10,7 @@ import { fingerprintOf, sourcesOf } from './lottery-files.ts';
 import type { LotteryTicketOptions } from './lottery-ticket.ts';
 import type { TrainingSetup } from './lottery-training.ts';
 import { chooseLayers, outputLayers } from './masked-weights.ts';
-import { checkSparsity } from './prune.ts';
+import { checkSparsity, namedRatios } from './sparsity.ts';
 
 export const OWNER = 'lotteryTicket';
 
@@ -90,8 +90,8 @@ export async function resolveLottery(options: LotteryTicketOptions): Promise<Res
       );
     }
   }
-  for (const value of [fraction, ...Object.values(perLayer)]) {
-    checkSparsity(OWNER, value, 'fraction');
+  for (const [name, value] of namedRatios('fraction', fraction, options.perLayer)) {
+    checkSparsity(OWNER, value, name);
   }
   checkCriterion(model, criterion);
   checkTraining(options.training);

@@ -1,20 +1,22 @@
 // A mask over a weight: what all pruning stands on.
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
-import { checkOptions, checkRange, DataError, NoMatchError, ShapeError } from '@thimble/base';
+import { checkOptions, DataError, NoMatchError, ShapeError, UnsupportedError } from '@thimble/base';
 import {
   namedOp,
   type ParametrizedWeight,
   parametrizedWeights,
   registerTransform,
+  type Site,
   type WeightTransform,
 } from '@thimble/core';
 import { magnitudeMask } from './magnitude.ts';
+import { checkSparsity } from './sparsity.ts';
 
 /** Options of {@link mask}. */
 export interface MaskOptions {
   /**
-   * Fraction of the weight, from 0 to 1, that is masked from the start: the smallest in magnitude when
+   * Fraction of the weight, in [0, 1), that is masked from the start: the smallest in magnitude when
    * the layer is built, or, for a layer that is built already, now. Default 0.
    */
   sparsity?: number;
@@ -42,6 +44,9 @@ export const MASK_CLASS_NAME = 'ThimbleMask';
  * back. The mask is a weight of the layer that is not trained: it is saved and loaded with the model, and
  * never inferred from zeros. {@link setMask} changes it.
  *
+ * @throws {OptionError} for a sparsity outside [0, 1); {UnsupportedError} naming the layer, when it is built, where
+ *   nothing would be left of the weight.
+ *
  * Paper: Han, Pool, Tran, Dally, "Learning both Weights and Connections for Efficient Neural Networks",
  * 2015.
  *
@@ -51,7 +56,7 @@ export const MASK_CLASS_NAME = 'ThimbleMask';
 export function mask(options: MaskOptions = {}): MaskTransform {
   checkOptions('mask', options, ['sparsity']);
   const { sparsity } = options;
-  if (sparsity !== undefined) checkRange('mask', 'sparsity', sparsity, 0, 1);
+  if (sparsity !== undefined) checkSparsity('mask', sparsity);
   return {
     getClassName: () => MASK_CLASS_NAME,
     getConfig: (): tf.serialization.ConfigDict => (sparsity === undefined ? {} : { sparsity }),
@@ -59,7 +64,7 @@ export function mask(options: MaskOptions = {}): MaskTransform {
       const initial = tf.tidy(() =>
         sparsity === undefined
           ? tf.ones(site.shape)
-          : tf.tensor(magnitudeMask(site.read().dataSync(), sparsity), site.shape, 'float32'),
+          : tf.tensor(smallestMasked(site, sparsity), site.shape, 'float32'),
       );
       const state = { mask: site.addWeight('mask', site.shape, initial, false) };
       initial.dispose();
@@ -75,6 +80,16 @@ export function mask(options: MaskOptions = {}): MaskTransform {
 function masked(weight: tf.Tensor, { mask }: MaskState): tf.Tensor {
   return namedOp('ThimbleMask', { x: weight, mask }, {}, () => tf.mul(weight, mask));
 }
+
+function smallestMasked(site: Site, sparsity: number): Uint8Array {
+  const values = magnitudeMask(site.read().dataSync(), sparsity);
+  if (values.includes(1)) return values;
+  throw new UnsupportedError(
+    `mask: a sparsity of ${sparsity} would leave nothing of "${site.weight}" of layer "${site.layer}", which has ` +
+      `${values.length} entries. Lower it, or leave the mask out.`,
+  );
+}
+
 registerTransform(MASK_CLASS_NAME, (config) => mask(config as MaskOptions));
 
 /**

@@ -1,7 +1,7 @@
 // `prune`: one round of pruning by any criterion, at any granularity.
 
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { checkInteger, checkOptions, checkRange, NoMatchError, OptionError } from '@thimble/base';
+import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
 import type { LayerTargets } from '@thimble/core';
 import { channelScores } from './channel-scores.ts';
 import { magnitude } from './criteria/magnitude.ts';
@@ -29,6 +29,7 @@ import {
   kernelShapes,
   type MaskedWeight,
 } from './masked-weights.ts';
+import { checkSparsity, namedRatios } from './sparsity.ts';
 import { type Amount, masksOf, type ScoredWeight } from './unit-masks.ts';
 
 /** What to prune, by what, and how much. */
@@ -143,8 +144,8 @@ export function resolveRule(
 
 function checkAmount(owner: string, { criterion, scope }: PruneRule, options: PruneOptions): void {
   const { sparsity, perLayer } = options;
-  const given = [sparsity, ...Object.values(perLayer ?? {})].filter((value) => value !== undefined);
-  for (const value of given) checkSparsity(owner, value);
+  const given = namedRatios('sparsity', sparsity, perLayer);
+  for (const [name, value] of given) checkSparsity(owner, value, name);
   if (criterion!.threshold) {
     if (given.length === 0) return;
     throw new OptionError(
@@ -154,16 +155,6 @@ function checkAmount(owner: string, { criterion, scope }: PruneRule, options: Pr
   if (given.length === 0) throw new OptionError(`${owner}: give the option sparsity, in [0, 1).`);
   if (perLayer && scope === 'global') {
     throw new OptionError(`${owner}: perLayer goes with scope 'layer', not 'global'.`);
-  }
-}
-
-/** Throws unless the sparsity, or a fraction of another name, is in [0, 1). */
-export function checkSparsity(owner: string, sparsity: number, name: string = 'sparsity'): void {
-  checkRange(owner, name, sparsity, 0, 1);
-  if (sparsity === 1) {
-    throw new OptionError(
-      `${owner}: ${name} must be below 1: nothing would be left. Remove the layer instead.`,
-    );
   }
 }
 

@@ -12,9 +12,9 @@ import { scoresOfGroups } from './channel-scores.ts';
 import { COMPENSATIONS, type Compensation, compensate } from './compensation.ts';
 import { magnitude } from './criteria/magnitude.ts';
 import type { Criterion } from './criterion.ts';
-import { EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
-import { checkSparsity } from './prune.ts';
+import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
 import { keepHighest } from './select.ts';
+import { checkSparsity, namedRatios } from './sparsity.ts';
 
 /** Options of {@link removeChannels}. */
 export interface RemoveChannelsOptions extends EvidenceOptions {
@@ -73,6 +73,7 @@ export async function removeChannels(
 ): Promise<LayersModel> {
   const { criterion = magnitude({ norm: 'l1' }), compensation = 'none' } = options;
   checkRemoval(options);
+  checkEvidence(OWNER, model, criterion, options, []);
   const groups = channelGroups(model);
   const ignored = ignoredGroups(groups, options.ignore ?? []);
   checkKnown(groups, ignored);
@@ -133,8 +134,8 @@ function checkRemoval(options: RemoveChannelsOptions): void {
   ]);
   const { criterion, ratio, perLayer, scope = 'layer', keepAtLeast = 0, roundTo = 1 } = options;
   const { compensation = 'none' } = options;
-  for (const value of [ratio, ...Object.values(perLayer ?? {})]) {
-    if (value !== undefined) checkSparsity(OWNER, value);
+  for (const [name, value] of namedRatios('ratio', ratio, perLayer)) {
+    checkSparsity(OWNER, value, name);
   }
   const itself = criterion?.threshold !== undefined;
   if (itself && criterion.level === 'weight') {

@@ -12,15 +12,9 @@ import { evaluate } from '@thimble/core';
 import { checkEvidence, EVIDENCE_OPTIONS, type EvidenceOptions } from './evidence.ts';
 import { setMask } from './mask.ts';
 import type { MaskedWeight } from './masked-weights.ts';
-import {
-  checkSparsity,
-  type PruneRule,
-  RULE_OPTIONS,
-  resolveRule,
-  scoreWeights,
-  targetsOf,
-} from './prune.ts';
+import { type PruneRule, RULE_OPTIONS, resolveRule, scoreWeights, targetsOf } from './prune.ts';
 import { costMeter, type PrunedCost } from './pruned-cost.ts';
+import { checkSparsity } from './sparsity.ts';
 import { masksOf, type ScoredWeight } from './unit-masks.ts';
 
 /** Options of {@link sensitivity}. */
@@ -215,7 +209,7 @@ function checkSensitivity(options: SensitivityOptions): number[] {
     throw new OptionError(`${OWNER}: give data, to measure the accuracy on, or the option score.`);
   }
   for (const ratio of ratios) {
-    checkSparsity(OWNER, ratio);
+    checkSparsity(OWNER, ratio, 'ratios');
     if (ratio === 0) throw new OptionError(`${OWNER}: ratio 0 is always there; leave it out.`);
   }
   return [...new Set(ratios)].sort((a, b) => a - b);

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { DataError, NoMatchError, ShapeError } from '@thimble/base';
+import { DataError, NoMatchError, ShapeError, UnsupportedError } from '@thimble/base';
 import { parametrize, parametrizedWeights } from '@thimble/core';
 import { mask, setMask } from '@thimble/pruning';
 import { train, useCpu } from '@thimble/testing';
@@ -136,6 +136,18 @@ describe('setMask', () => {
     expect(() => mask({ sparsity: 1.5 })).toThrow(
       'mask: sparsity must be a number from 0 to 1, not 1.5',
     );
+    expect(() => mask({ sparsity: 1 })).toThrow('mask: sparsity must be below 1');
     expect(() => mask({ spasity: 0.5 } as never)).toThrow('unknown option "spasity"');
+  });
+
+  it('does not hide all of a weight', () => {
+    const make = () => tfl.layers.dense({ name: 'small', units: 2, inputShape: [2] });
+    const chains = { kernel: [mask({ sparsity: 0.9 })] };
+    const message = 'would leave nothing of "kernel" of layer "small", which has 4 entries';
+    expect(() => tfl.sequential({ layers: [parametrize(make(), chains)] })).toThrow(message);
+    const built = make();
+    const model = tfl.sequential({ layers: [built] });
+    expect(() => parametrize(built, chains)).toThrow(UnsupportedError);
+    expect(model.weights).toHaveLength(2);
   });
 });

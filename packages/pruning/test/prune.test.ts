@@ -301,6 +301,12 @@ describe('bad input leaves the weights and outputs as they were', () => {
     ['no sparsity', { granularity: 'element' }, OptionError, 'give the option sparsity'],
     ['a negative one', { ...element, sparsity: -0.1 }, OptionError, 'from 0 to 1'],
     ['one above 1', { ...element, sparsity: 1.1 }, OptionError, 'from 0 to 1'],
+    [
+      'all of a layer',
+      { ...element, perLayer: { hidden: 1 } },
+      OptionError,
+      'perLayer.hidden must be below 1',
+    ],
     ['all of it', { ...element, sparsity: 1 }, OptionError, 'must be below 1'],
     ['NaN', { ...element, sparsity: Number.NaN }, OptionError, 'from 0 to 1'],
     ['a layer asked for all', { ...element, perLayer: { head: 1 } }, OptionError, 'below 1'],

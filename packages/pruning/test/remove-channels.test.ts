@@ -115,8 +115,19 @@ describe('removeChannels', () => {
     const model = lenet();
     const before = snapshot(model);
     const failing: [object, new (message: string) => Error, RegExp][] = [
-      [{ ratio: 1 }, OptionError, /must be below 1/],
-      [{ ratio: -0.1 }, OptionError, /from 0 to 1/],
+      [{ ratio: 1 }, OptionError, /ratio must be below 1/],
+      [{ ratio: -0.1 }, OptionError, /ratio must be a number from 0 to 1/],
+      [{ perLayer: { conv1: 1 } }, OptionError, /perLayer\.conv1 must be below 1/],
+      [
+        { ratio: 0.5, criterion: criteria.movement() },
+        OptionError,
+        /^removeChannels.*training steps/,
+      ],
+      [
+        { ratio: 0.5, criterion: criteria.taylor(), data: examples() },
+        OptionError,
+        /^removeChannels: .*taylor looks at gradients of a loss/,
+      ],
       [{}, OptionError, /give the option ratio/],
       [{ perLayer: { conv9: 0.5 } }, NoMatchError, /"conv9".*Groups: .*conv1/],
       [{ ratio: 0.5, ignore: [/^x/] }, NoMatchError, /matches no group/],
