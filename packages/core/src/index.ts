@@ -33,6 +33,7 @@ export {
   type WatchedOutput,
 } from './channel-groups.ts';
 export { type RemovedChannels, withChannelsZeroed, withoutChannels } from './channel-removal.ts';
+export { checkExamples, type ExamplesPurpose } from './check-examples.ts';
 export {
   type Checkpoint,
   type CheckpointOptions,

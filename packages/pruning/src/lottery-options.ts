@@ -1,7 +1,7 @@
 // The options of lotteryTicket, checked and completed.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
-import type { BatchSource, FitOptions } from '@thimble/core';
+import { type BatchSource, checkExamples, type FitOptions } from '@thimble/core';
 import { magnitude } from './criteria/magnitude.ts';
 import type { WeightCriterion } from './criterion.ts';
 import { checkEvidence } from './evidence.ts';
@@ -96,6 +96,11 @@ export async function resolveLottery(options: LotteryTicketOptions): Promise<Res
   checkCriterion(model, criterion);
   checkTraining(options.training);
   const sources = await sourcesOf(OWNER, model, options);
+  // All of them before the first training: the test data would come last.
+  const { loss, batchSize = 32 } = options.training;
+  for (const [name, source] of Object.entries(sources)) {
+    await checkExamples(`${OWNER}: ${name}`, model, source, { loss, batchSize });
+  }
   const setup = {
     testData: undefined,
     ...sources,

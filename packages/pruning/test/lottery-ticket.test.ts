@@ -1,6 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { NoMatchError, NonFiniteError, OptionError, UnsupportedError } from '@thimble/base';
+import {
+  DataError,
+  NoMatchError,
+  NonFiniteError,
+  OptionError,
+  ShapeError,
+  UnsupportedError,
+} from '@thimble/base';
 import { evaluate, parametrizedWeights } from '@thimble/core';
 import { criteria, type LotteryTicketOptions, lotteryTicket } from '@thimble/pruning';
 import { expectNoLeaks, useCpu } from '@thimble/testing';
@@ -310,10 +317,33 @@ describe('errors', () => {
       UnsupportedError,
       'has no layer with a kernel',
     ],
+    [
+      'test data of another shape',
+      () => ({ testData: { xs: tf.ones([4, 5]), ys: tf.ones([4, 3]) } }),
+      ShapeError,
+      'lotteryTicket: testData: examples for the input "hidden_input" have shape [5]',
+    ],
+    [
+      'labels of the test data of another shape',
+      () => ({ testData: { xs: tf.ones([4, 6]), ys: tf.ones([4, 7]) } }),
+      ShapeError,
+      'lotteryTicket: testData: the labels of "output" have shape [7]',
+    ],
+    [
+      'validation data that is not finite',
+      () => ({ validationData: { xs: tf.fill([4, 6], Number.NaN), ys: tf.ones([4, 3]) } }),
+      DataError,
+      'lotteryTicket: validationData: input "hidden_input" has NaN in example 0',
+    ],
   ])('for %s, before anything is trained', async (_name, options, type, message) => {
-    const run = watched(options() as Partial<LotteryTicketOptions>);
+    let trained = 0;
+    const given = options() as Partial<LotteryTicketOptions>;
+    const count = { onBatchEnd: () => void trained++ };
+    const chosen = small(given);
+    const run = lotteryTicket({ ...chosen, training: { ...chosen.training, callbacks: [count] } });
     await expect(run).rejects.toThrow(type);
     await expect(run).rejects.toThrow(message);
+    expect(trained).toBe(0);
   });
 
   it('where nothing would be left of a layer, naming it', async () => {
