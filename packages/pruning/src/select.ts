@@ -95,7 +95,7 @@ function bucketsOf(scores: Float64Array): Uint16Array {
 }
 
 /** The score of rank `rank` (0 is the smallest). Of many scores only those of one bucket are looked at. */
-function valueOfRank(scores: Float64Array, rank: number): number {
+export function valueOfRank(scores: Float64Array, rank: number): number {
   if (scores.length < BUCKETS) return selectSmallest(scores.slice(), rank);
   const buckets = bucketsOf(scores);
   const filled = new Uint32Array(BUCKETS);

@@ -59,7 +59,10 @@ export function masksOf(
   } else {
     keeps = (scored as Float64Array[]).map((scores, i) => {
       const { threshold } = weights[i]!;
-      return Uint8Array.from(scores, (score) => (score < threshold! ? 0 : 1));
+      const kept = new Uint8Array(scores.length);
+      for (let unit = 0; unit < kept.length; unit++)
+        kept[unit] = scores[unit]! < threshold! ? 0 : 1;
+      return kept;
     });
   }
   return weights.map((each, i) => {

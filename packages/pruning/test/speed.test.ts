@@ -36,3 +36,12 @@ it.each<[Granularity, number]>([
   }
   expect(least).toBeLessThan(limit);
 });
+
+// It has to sort them: two seconds are usual. By comparisons it takes twelve.
+it('scores ten million weights by LAMP', () => {
+  const evidence = { ...weightEvidence([], { shape: SHAPE }), values };
+  const before = process.cpuUsage();
+  criteria.lamp().score(evidence);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1e6).toBeLessThan(6);
+});

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { OptionError } from '@thimble/base';
+import { OptionError, Random } from '@thimble/base';
 import { criteria, type WeightCriterion } from '@thimble/pruning';
 import { useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
@@ -48,6 +48,29 @@ describe('lamp', () => {
     expect(scores).toEqual([1, 1 / 14, 4 / 13, 0].map((value) => expect.closeTo(value, 12)));
     // Of equal ones the first goes first.
     expect(Array.from(score(criteria.lamp(), [2, -2]))).toEqual([0.5, 1]);
+  });
+
+  it('is what sorting by comparisons gives, over all sizes of numbers, equal ones and zeros included', () => {
+    const random = new Random('lamp');
+    const values = Float32Array.from({ length: 5000 }, (_, i) =>
+      i % 3 === 0
+        ? Math.round(random.normal() * 3)
+        : random.normal() * 10 ** random.uniform(-20, 20),
+    );
+    const expected = new Float64Array(values.length);
+    let sum = 0;
+    const falling = [...values.keys()].sort(
+      (a, b) => Math.abs(values[b]!) - Math.abs(values[a]!) || b - a,
+    );
+    for (const i of falling) {
+      sum += values[i]! ** 2;
+      expected[i] = values[i] === 0 ? 0 : values[i]! ** 2 / sum;
+    }
+    expect(score(criteria.lamp(), Array.from(values))).toEqual(expected);
+  });
+
+  it('leaves what is no number by itself, so that its place is known', () => {
+    expect(Array.from(score(criteria.lamp(), [1, Number.NaN, 2]))).toEqual([0.2, Number.NaN, 1]);
   });
 });
 

@@ -1,7 +1,7 @@
 // A threshold at a percentile of what is kept.
 import { checkOptions, checkRange } from '@thimble/base';
 import type { WeightCriterion } from '../criterion.ts';
-import { selectSmallest } from '../select.ts';
+import { valueOfRank } from '../select.ts';
 import { keptMagnitudes, magnitudes } from './magnitude.ts';
 
 /** Options of {@link percentile}. */
@@ -34,15 +34,17 @@ export function percentile(options: PercentileOptions): WeightCriterion {
   };
 }
 
-/** The quantile of values, which are reordered. */
 function quantile(values: Float64Array, share: number): number {
   if (values.length === 0) return 0;
   const place = share * (values.length - 1);
   const rank = Math.floor(place);
-  const low = selectSmallest(values, rank);
+  const low = valueOfRank(values, rank);
   if (rank === place) return low;
-  // What follows the rank after a selection is not smaller.
-  let high = Number.POSITIVE_INFINITY;
-  for (let i = rank + 1; i < values.length; i++) high = Math.min(high, values[i]!);
-  return low + (place - rank) * (high - low);
+  let [upTo, high] = [0, Number.POSITIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! <= low) upTo++;
+    else high = Math.min(high, values[i]!);
+  }
+  // Of several that are equal to it, the next one is equal too.
+  return upTo > rank + 1 ? low : low + (place - rank) * (high - low);
 }
