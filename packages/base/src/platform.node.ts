@@ -4,13 +4,18 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import zlib from 'node:zlib';
+import { FileFormatError } from './errors.ts';
 import type { Bar, ProgressEvent } from './progress-event.ts';
 import { formatDuration } from './progress-event.ts';
 
 /** CRC-32 of some bytes, where the engine has it: Node from 20.15 and 22.2 on. */
 export const nativeCrc32: ((bytes: Uint8Array) => number) | undefined = zlib.crc32;
 
-/** The bytes of a file, or undefined where there is no such file. */
+/**
+ * The bytes of a file, or undefined where there is no such file.
+ *
+ * @throws {FileFormatError} for a folder; what the system says where the file may not be read.
+ */
 export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     const buffer = await readFile(path);
@@ -18,8 +23,11 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> |
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    (error as NodeJS.ErrnoException).path ??= path; // Node does not say it of a folder
-    throw error;
+    if (code !== 'EISDIR') throw error;
+    throw new FileFormatError(
+      `"${path}" is a folder, where a file is needed. Give the name of a file in it.`,
+      { cause: error },
+    );
   }
 }
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readBytes, removeFile, writeBytes } from '@thimble/base';
+import { FileFormatError, readBytes, removeFile, writeBytes } from '@thimble/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 let folder: string;
@@ -19,6 +19,14 @@ test('writes, reads and removes, making folders on the way', async () => {
   await removeFile(path);
   expect(await readBytes(path)).toBeUndefined();
   await removeFile(path);
+});
+
+test('says of a folder that it is one', async () => {
+  const error = await readBytes(folder).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(FileFormatError);
+  expect((error as Error).message).toBe(
+    `"${folder}" is a folder, where a file is needed. Give the name of a file in it.`,
+  );
 });
 
 test('leaves the old file and no scraps when writing fails', async () => {

@@ -48,7 +48,7 @@ export function endingOf(error: unknown, goesOn: boolean = false): Ending {
     EADDRINUSE: `Port ${port} is in use by another program: choose another with --port, or --port 0 for any that is free.`,
     EEXIST: `"${path}" is a file, where a folder is needed.`,
     EROFS: `"${path}" is on a disk that cannot be written to.`,
-    EISDIR: `"${path}" is a folder, where a file is needed.`,
+    EISDIR: `"${path}" is a folder, where a file is needed. Give the name of a file in it.`,
     ENOTDIR: `"${path}" has a file where a folder is needed.`,
     ENOSPC: 'The disk is full.',
   };

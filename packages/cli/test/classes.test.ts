@@ -153,5 +153,7 @@ test.each([
 
 test('a folder is no recipe', async () => {
   const { err } = await run('compress', at('plain'), '--data', 'digits', '--recipe', folder);
-  expect(err).toContain(`"${folder}" is a folder, where a file is needed.`);
+  expect(err).toContain(
+    `"${folder}" is a folder, where a file is needed. Give the name of a file in it.`,
+  );
 });
