@@ -8,6 +8,8 @@ export interface Context {
   signal: AbortSignal;
   /** For what is worth saying while work goes on; on standard error, nowhere with --json or --quiet. */
   say(text: string): void;
+  /** For what goes wrong while work goes on; on standard error always, a line of JSON with --json. */
+  warn(text: string): void;
 }
 
 /** What a command found out: as text, and as data for --json. */

@@ -27,7 +27,8 @@ export async function main(words: readonly string[], { out, err, signal }: Io): 
   let code: number = EXIT.ok;
   const act: Act = async ({ json = false, quiet = false }, body) => {
     const say = json || quiet ? () => {} : (text: string) => err(`${text}\n`);
-    const outcome = await body({ progress: !quiet && !json, signal, say });
+    const warn = (text: string) => err(`${json ? JSON.stringify({ warning: text }) : text}\n`);
+    const outcome = await body({ progress: !quiet && !json, signal, say, warn });
     out(json ? `${JSON.stringify(outcome.json, finite, 2)}\n` : `${outcome.text}\n`);
     if (outcome.failed) code = EXIT.failure;
     await outcome.after;

@@ -23,7 +23,8 @@ afterAll(() => rm(folder, { recursive: true }));
 
 function contextOf() {
   const abort = new AbortController();
-  return { context: { progress: false as const, signal: abort.signal, say: () => {} }, abort };
+  const quiet = { say: () => {}, warn: () => {} };
+  return { context: { progress: false as const, signal: abort.signal, ...quiet }, abort };
 }
 
 test('serves files of the page and nothing else, until it is interrupted', async () => {

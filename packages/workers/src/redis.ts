@@ -32,6 +32,8 @@ export interface RedisWorkerOptions extends RedisOptions, ThreadOptions {
   lockSeconds?: number;
   /** Told of what goes wrong between the worker and Redis; it goes on trying. */
   onError?: (error: Error) => void;
+  /** Told when Redis answers: at the beginning, and when it has been away. */
+  onReady?: () => void;
 }
 
 /** A queue of work that workers anywhere do. */
@@ -161,7 +163,7 @@ export function redisWorker(options: RedisWorkerOptions): {
   /** After what it is at; with `now` at once, and another worker does that. */
   close(how?: { now?: boolean }): Promise<void>;
 } {
-  const { url, queue, lockSeconds = 30, onError, ...threads } = options;
+  const { url, queue, lockSeconds = 30, onError, onReady, ...threads } = options;
   const where = { queue, ...(url === undefined ? {} : { url }) };
   const connection = connectionOf('redisWorker', where);
   const pool = threadPool<unknown, unknown>(threads);
@@ -182,6 +184,7 @@ export function redisWorker(options: RedisWorkerOptions): {
     skipVersionCheck: true,
   });
   worker.on('error', (error) => onError?.(error));
+  worker.getBackend().on('ready', () => onReady?.()); // `ready` of the worker itself comes once
   return {
     async close({ now = false } = {}) {
       await worker.close(now);

@@ -11,18 +11,25 @@ export interface WorkerOptions {
 /** Works until it is interrupted; what it was at is then done by another worker. */
 export async function worker(
   { redis: url, queue = QUEUE, threads = 1 }: WorkerOptions,
-  { signal, say }: Context,
+  { signal, say, warn }: Context,
 ): Promise<Outcome> {
   const { redisWorker } = await loadRedis();
-  let told = '';
+  let [said, away]: [string, string | undefined] = ['', undefined];
   const working = redisWorker({
     url,
     queue,
     threads,
     module: new URL('../queue-module.js', import.meta.url),
-    onError: ({ message }) => {
-      if (message !== told) say(`Redis at ${url}: ${message}. Trying again.`);
-      told = message;
+    onError: (error) => {
+      const { message, code } = error as NodeJS.ErrnoException;
+      const reason = message || code || error.name; // of several addresses that were tried there is a code alone
+      if (reason !== said) warn(`Redis at ${url}: ${reason}. Trying again.`);
+      said = reason;
+      if (code !== undefined) away = reason; // of the network, and no answer of a server that is there
+    },
+    onReady: () => {
+      if (away !== undefined) warn(`Redis at ${url} answers again.`);
+      [said, away] = ['', undefined];
     },
   });
   say(`Works on "${queue}" at ${url}, ${threads} at a time. Ctrl-C ends it.`);
@@ -30,6 +37,8 @@ export async function worker(
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve());
   });
+  const failed = away !== undefined;
+  const text = failed ? `Ended while Redis at ${url} was away: ${away}.` : 'Ended.';
   await working.close({ now: true });
-  return { text: 'Ended.', json: { ended: true } };
+  return { text, json: { ended: true, away: away ?? null }, failed };
 }
