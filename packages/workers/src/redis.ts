@@ -4,7 +4,10 @@ import { checkInteger, checkOptions, OptionError, ThimbleError } from '@thimble/
 import { type ConnectionOptions, Queue, Worker } from 'bullmq';
 import type { Trial } from 'thimble';
 import { type Failure, revived } from './failure.ts';
+import { connectionTo, URL_DEFAULT, withoutPassword } from './redis-url.ts';
 import { type ThreadOptions, threadPool } from './thread-pool.ts';
+
+export { withoutPassword };
 
 /** Where the work is put. */
 export interface RedisOptions {
@@ -50,31 +53,18 @@ export interface RedisQueue<Input, Output> {
 
 type Result<Output> = { output: Output } | { error: Failure };
 
-const URL_DEFAULT = 'redis://127.0.0.1:6379';
 const POLL = 100;
 
 function connectionOf(
   owner: string,
   { url = URL_DEFAULT, queue }: RedisOptions,
 ): ConnectionOptions {
-  if (!URL.canParse(url)) {
-    throw new OptionError(`${owner}: url must be like ${URL_DEFAULT}, not "${url}".`);
-  }
   if (!/^[\w.-]+$/.test(queue)) {
     throw new OptionError(
       `${owner}: queue must be letters, digits, ".", "-" and "_", not "${queue}".`,
     );
   }
-  const { hostname, port, username, password, pathname, protocol } = new URL(url);
-  return {
-    host: hostname,
-    port: Number(port || 6379),
-    ...(username ? { username } : {}),
-    ...(password ? { password: decodeURIComponent(password) } : {}),
-    ...(pathname.length > 1 ? { db: Number(pathname.slice(1)) } : {}),
-    ...(protocol === 'rediss:' ? { tls: {} } : {}),
-    maxRetriesPerRequest: null, // commands wait for a server that is away
-  };
+  return connectionTo(owner, url);
 }
 
 /**
@@ -100,7 +90,7 @@ export function redisQueue<Input, Output>(options: RedisQueueOptions): RedisQueu
     let timer: NodeJS.Timeout;
     const late = new Promise<never>((_, reject) => {
       const error = new ThimbleError(
-        `Redis at ${url} has not answered for ${patience} s. Start it (redis-server) and do the same again: what is ` +
+        `Redis at ${withoutPassword(url)} has not answered for ${patience} s. Start it (redis-server) and do the same again: what is ` +
           'done is kept.',
       );
       timer = setTimeout(() => reject(error), 1000 * patience);

@@ -6,10 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NonFiniteError, OptionError } from '@thimble/base';
-import { type RedisQueue, redisQueue, redisTrials, redisWorker } from '@thimble/workers/redis';
+import {
+  type RedisQueue,
+  redisQueue,
+  redisTrials,
+  redisWorker,
+  withoutPassword,
+} from '@thimble/workers/redis';
+import type { RedisOptions } from 'ioredis';
 import { searchTrials, type Trial } from 'thimble';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { connectionTo } from '../src/redis-url.ts';
 
 const missing = spawnSync('redis-server', ['--version']).status !== 0;
 const reason = missing ? ' (skipped: there is no redis-server; apt-get install redis-server)' : '';
@@ -191,6 +199,39 @@ describe.skipIf(missing)(`over Redis${reason}`, () => {
     await expect(nowhere.run({ a: 1 })).rejects.toThrow(/has not answered for 0.5 s. Start it/);
     await nowhere.close().catch(() => {});
     expect(() => redisQueue({ queue: 'a:b' })).toThrow(OptionError);
-    expect(() => redisQueue({ queue: 'a', url: 'nowhere' })).toThrow(/url must be like/);
   });
+});
+
+test.each([
+  'nowhere',
+  'localhost:6379', // an address without redis:// must not become one of this machine
+  'http://127.0.0.1:6379',
+  'redis://127.0.0.1:6379/first',
+  'redis://',
+])('%s is no address of a server', (url) => {
+  expect(() => redisQueue({ queue: 'a', url })).toThrow(/url must be like/);
+});
+
+test('passwords are read, and not shown', async () => {
+  const { host, port, username, password, db } = connectionTo(
+    'test',
+    'redis://a%40b:c%25d@[::1]:7000/3',
+  ) as RedisOptions;
+  expect({ host, port, username, password, db }).toEqual({
+    host: '::1',
+    port: 7000,
+    username: 'a@b',
+    password: 'c%d',
+    db: 3,
+  });
+  expect(() => connectionTo('test', 'redis://:c%zz@host')).toThrow(/written as %25/);
+  expect(withoutPassword('redis://me:secret@host:7000')).toBe('redis://me:***@host:7000');
+  expect(withoutPassword('redis://host:7000')).toBe('redis://host:7000');
+  const url = 'redis://:secret@127.0.0.1:1';
+  const nowhere = redisQueue({ url, queue: 'none', patience: 0.2 });
+  await expect(nowhere.run({ a: 1 })).rejects.toThrow(/Redis at redis:\/\/:\*\*\*@127.0.0.1:1 has/);
+  await nowhere.close().catch(() => {});
+  expect(() => redisQueue({ url: 'http://:secret@host', queue: 'a' })).toThrow(
+    'not "http://:***@host"',
+  );
 });

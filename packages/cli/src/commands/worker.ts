@@ -13,7 +13,8 @@ export async function worker(
   { redis: url, queue = QUEUE, threads = 1 }: WorkerOptions,
   { signal, say, warn }: Context,
 ): Promise<Outcome> {
-  const { redisWorker } = await loadRedis();
+  const { redisWorker, withoutPassword } = await loadRedis();
+  const server = `Redis at ${withoutPassword(url)}`;
   let [said, away]: [string, string | undefined] = ['', undefined];
   const working = redisWorker({
     url,
@@ -22,23 +23,23 @@ export async function worker(
     module: new URL('../queue-module.js', import.meta.url),
     onError: (error) => {
       const { message, code } = error as NodeJS.ErrnoException;
-      const reason = message || code || error.name; // of several addresses that were tried there is a code alone
-      if (reason !== said) warn(`Redis at ${url}: ${reason}. Trying again.`);
+      const reason = (message || code || error.name).replace(/\.$/, ''); // of several addresses that were tried there is a code alone
+      if (reason !== said) warn(`${server}: ${reason}. Trying again.`);
       said = reason;
       if (code !== undefined) away = reason; // of the network, and no answer of a server that is there
     },
     onReady: () => {
-      if (away !== undefined) warn(`Redis at ${url} answers again.`);
+      if (away !== undefined) warn(`${server} answers again.`);
       [said, away] = ['', undefined];
     },
   });
-  say(`Works on "${queue}" at ${url}, ${threads} at a time. Ctrl-C ends it.`);
+  say(`Works on "${queue}", ${server}, ${threads} at a time. Ctrl-C ends it.`);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve());
   });
   const failed = away !== undefined;
-  const text = failed ? `Ended while Redis at ${url} was away: ${away}.` : 'Ended.';
+  const text = failed ? `Ended while ${server} was away: ${away}.` : 'Ended.';
   await working.close({ now: true });
   return { text, json: { ended: true, away: away ?? null }, failed };
 }
