@@ -76,6 +76,7 @@ export {
   compress,
 } from './recipes/compress.ts';
 export type { CompressData, CompressParts } from './recipes/data.ts';
+export { fingerprintOf } from './recipes/fingerprint.ts';
 export type { Measured, StepReport } from './recipes/measure.ts';
 export { recipes } from './recipes/ready.ts';
 export { parseRecipe, type Recipe, recipeSchema, type StepData } from './recipes/recipe.ts';

@@ -1,10 +1,9 @@
 // thimble lottery
 import { basename, resolve } from 'node:path';
 import { startProgress, textTable } from '@thimble/base';
-import type { LotteryBranch, LotteryControl } from 'thimble';
+import { fingerprintOf, type LotteryBranch, type LotteryControl } from 'thimble';
 import type { Context, Outcome } from '../context.ts';
 import { absolute, type DataOptions, loadParts } from '../data/load.ts';
-import { fingerprintOf } from '../fingerprint.ts';
 import { type LotteryModuleOptions, lotteryOf } from '../lottery-module.ts';
 import { readModel } from '../model-file.ts';
 import type { QueuedSeed } from '../queue-module.ts';

@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { textTable, writeBytes } from '@thimble/base';
 import { threadTrials } from '@thimble/workers';
 import {
+  fingerprintOf,
   type Goal,
   type GoalKey,
   type Outcome,
@@ -19,7 +20,6 @@ import {
 import type { Context, Outcome as Said } from '../context.ts';
 import { absolute, type DataOptions, loadParts } from '../data/load.ts';
 import { UsageError } from '../failure.ts';
-import { fingerprintOf } from '../fingerprint.ts';
 import { readModel } from '../model-file.ts';
 import { outputOf } from '../output.ts';
 import type { QueuedTrial } from '../queue-module.ts';

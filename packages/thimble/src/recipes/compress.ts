@@ -12,11 +12,12 @@ import {
 } from '@thimble/io';
 import { activationPlaces } from '@thimble/quantization';
 import { type CompressData, type Sources, sourcesOf } from './data.ts';
+import { keyOf, keyOfWeights, keysOfData } from './fingerprint.ts';
 import { costs, type Measured, objectiveOf, type StepReport, scores } from './measure.ts';
 import { checkOrder } from './order.ts';
 import { parseRecipe, type Recipe, type StepData, stepData } from './recipe.ts';
 import type { Job, Step } from './step.ts';
-import { keepStep, keptModel, keptStep, keyOf, keyOfWeights, keysOfData } from './step-files.ts';
+import { keepStep, keptModel, keptStep } from './step-files.ts';
 
 /** Options of {@link compress}. */
 export interface CompressOptions {

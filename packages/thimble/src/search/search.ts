@@ -5,8 +5,8 @@ import { type BatchSource, lower, type ObjectiveOptions, rowsOf } from '@thimble
 import { pack } from '@thimble/runtime';
 import { type Compressed, compress } from '../recipes/compress.ts';
 import { type CompressData, type Sources, sourcesOf } from '../recipes/data.ts';
+import { keyOfWeights, keysOfData } from '../recipes/fingerprint.ts';
 import { objectiveOf, scores } from '../recipes/measure.ts';
-import { keyOfWeights, keysOfData } from '../recipes/step-files.ts';
 import { median, timesInTurn } from '../report/times.ts';
 import { limitOf, type Outcome } from './goal.ts';
 import {
