@@ -192,6 +192,18 @@ describe.skipIf(browserMissing)(`the playground${skipReason}`, () => {
         innerWidth,
       ]);
       expect(wide).toBeLessThanOrEqual(inner!);
+      // Bytes and milliseconds are beside the answer, not to be scrolled to.
+      const table = (await page.locator('.answers .scroll').boundingBox())!;
+      for (const column of ['file', 'time']) {
+        const head = page.locator('thead th', { hasText: new RegExp(`^${column}$`) });
+        const { x, width } = (await head.boundingBox())!;
+        expect(x + width, column).toBeLessThanOrEqual(table.x + table.width);
+      }
+      for (const id of ['files', 'train', 'clear', 'backend']) {
+        const { height } = (await page.locator(`#${id}`).boundingBox())!;
+        expect(height, id).toBeGreaterThanOrEqual(24); // the least for a finger (WCAG 2.2, 2.5.8)
+      }
+      await expect(page.locator('#note').textContent()).resolves.toContain('trained here, on test');
       await picture(page, `phone-${colorScheme}`);
       expect(complaints).toEqual([]);
       await page.close();
