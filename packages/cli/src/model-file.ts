@@ -53,8 +53,23 @@ export async function readModel(path: string): Promise<ModelFile> {
   }
   if (there.isDirectory()) return readTfjs(join(path, 'model.json'));
   const format = formatOf(path);
-  const bytes = (await readBytes(path))!;
   if (format === 'tfjs') return readTfjs(path);
+  const bytes = (await readBytes(path))!;
+  try {
+    return await readWhole(format, path, bytes);
+  } catch (error) {
+    // Readers of bytes do not know the name, and a command may read two models.
+    if (error instanceof ThimbleError) error.message = `"${path}": ${error.message}`;
+    throw error;
+  }
+}
+
+/** Reads a model that is one file. */
+async function readWhole(
+  format: Exclude<Format, 'tfjs'>,
+  path: string,
+  bytes: Uint8Array,
+): Promise<ModelFile> {
   if (format === 'thimble') {
     const { graph, labels, preprocessing, report } = await thimble.runtime.decode(bytes);
     const notes = {

@@ -400,9 +400,9 @@ describe('ends with a sentence and a code', () => {
   // Code 1: something is not as it should be; code 2: the command line, or the recipe, is wrong.
   test.each<[string, number, string[], string]>([
     ['a missing file', 1, ['inspect', 'gone.thimble'], 'There is no file "'],
-    ['a damaged file', 1, ['inspect', 'text.thimble'], 'no .thimble file'],
+    ['a damaged file', 1, ['inspect', 'text.thimble'], '"text.thimble": This is no .thimble file'],
     ['an unsupported layer', 1, ['inspect', 'own.json'], 'a layer of class "MyOwn"'],
-    ['a damaged ONNX file', 1, ['inspect', 'model.onnx'], 'ONNX'],
+    ['a damaged ONNX file', 1, ['inspect', 'model.onnx'], '"model.onnx": fromOnnx: these'],
     ['a graph model', 1, ['inspect', 'graph.json'], 'is a graph model'],
     ['an unknown ending', 2, ['convert', 'trained', 'x.pth'], 'stands for no format'],
     [
