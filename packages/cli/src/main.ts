@@ -1,5 +1,5 @@
 // The command line, from words to an exit code.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { CommanderError } from 'commander';
 import { type Ending, EXIT, endingOf } from './failure.ts';
 import { type Act, programOf } from './program.ts';
@@ -38,7 +38,7 @@ export async function main(words: readonly string[], { out, err, signal }: Io): 
   program.configureOutput(output).exitOverride();
   for (const command of program.commands) command.configureOutput(output).exitOverride();
   try {
-    await program.parseAsync(words as string[], { from: 'user' });
+    await program.parseAsync(words.map(withPaths), { from: 'user' });
     return code;
   } catch (error) {
     const ending = endingOf(error, GO_ON.includes(words[0] ?? ''));
@@ -61,6 +61,18 @@ function report(
   }
   if (message) err(`${message}\n`);
   if (debug && stack) err(`${stack}\n`);
+}
+
+/** file:// addresses, as the library takes them, are the paths in them; also after --option= and in images,labels. */
+function withPaths(word: string): string {
+  return word.replace(/(^|[=,])file:\/\/([^,]+)/g, (_, before: string, address: string) => {
+    const path = address.replace(/^\/(?=[A-Za-z]:)/, '');
+    try {
+      return before + (existsSync(path) ? path : decodeURIComponent(path));
+    } catch {
+      return before + path; // a % that stands for itself
+    }
+  });
 }
 
 /** JSON has no NaN: what is not known is null. */

@@ -666,6 +666,20 @@ describe('search', () => {
   });
 });
 
+test('file:// addresses are the paths in them', async () => {
+  const words = ['convert', `file://${at('trained')}`, `file://${at('an%20address.thimble')}`];
+  expect(await run(...words)).toMatchObject({ code: 0, err: '' });
+  const there = await json('inspect', at('an address.thimble'));
+  expect(await json('inspect', `file://${at('an address.thimble')}`)).toEqual(there);
+  const table = join(folder, 'two.csv');
+  await writeFile(table, `${Array(785).fill(0).join()}\n`.repeat(2));
+  const spec = `--data=file://${table}`;
+  const { examples } = await json('eval', at('an address.thimble'), spec);
+  expect(examples).toBe(2);
+  const { code, err } = await run('inspect', `file://${folder}/gone.thimble`);
+  expect([code, err]).toEqual([1, expect.stringContaining(`no file "${folder}/gone.thimble"`)]);
+});
+
 test('convert takes the plain network of one width out of a slimmable one', async () => {
   const trained = await load(new Uint8Array(await readFile(at('trained.thimble'))));
   const several = await toSlimmable(trained, { widths: [0.5, 1] });
