@@ -118,7 +118,11 @@ export function redisQueue<Input, Output>(options: RedisQueueOptions): RedisQueu
       }
     },
     clear: () => soon(queue.obliterate({ force: true })),
-    close: () => queue.close(),
+    async close() {
+      // By force: nothing is under way that anybody waits for, and a server that is away answers no farewell.
+      await queue.getBackend().close(true);
+      await queue.close();
+    },
   };
 }
 

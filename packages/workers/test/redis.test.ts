@@ -188,6 +188,24 @@ describe.skipIf(missing)(`over Redis${reason}`, () => {
     expect(bytes).toEqual([10, 20, 30].map((n) => expect.closeTo(n, 9)));
   });
 
+  test('Redis away for good in mid-run: an error says so, and the queue closes', async () => {
+    const queue = redisQueue<object, unknown>({ url: url(), queue: 'gone', patience: 0.5 });
+    const running = Promise.allSettled([1, 2, 3].map((a) => queue.run({ a }))); // nobody does it
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const gone = new Promise((resolve) => server.once('exit', resolve));
+    server.kill('SIGKILL');
+    await gone;
+    try {
+      for (const { status, reason } of (await running) as PromiseRejectedResult[]) {
+        expect([status, String(reason)]).toEqual(['rejected', expect.stringContaining('Start it')]);
+      }
+      const late = new Promise((resolve) => setTimeout(resolve, 3000, 'still open'));
+      expect(await Promise.race([queue.close(), late])).toBeUndefined();
+    } finally {
+      await startServer();
+    }
+  });
+
   test('errors keep their class; an abort and a server that is away end the wait', async () => {
     open.push(
       redisWorker({ url: url(), queue: 'errors', module, settings: { kind: 'nan' }, threads: 1 }),

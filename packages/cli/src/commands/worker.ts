@@ -26,7 +26,7 @@ export async function worker(
       const reason = (message || code || error.name).replace(/\.$/, ''); // of several addresses that were tried there is a code alone
       if (reason !== said) warn(`${server}: ${reason}. Trying again.`);
       said = reason;
-      if (code !== undefined) away = reason; // of the network, and no answer of a server that is there
+      if (typeof code === 'string') away = reason; // of the network; a server that is there answers with numbers
     },
     onReady: () => {
       if (away !== undefined) warn(`${server} answers again.`);
