@@ -6,9 +6,9 @@ export default function make({ wait = 0, kind = 'trial', log } = {}) {
   let calls = 0;
   return async (input) => {
     calls++;
-    if (log) await appendFile(log, 'begin\n');
+    if (log) await appendFile(log, `begin ${process.pid}\n`);
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-    if (log) await appendFile(log, 'end\n');
+    if (log) await appendFile(log, `end ${process.pid}\n`);
     if (kind === 'where') return { thread: threadId, calls };
     if (kind === 'seed') return { seed: input.seed, square: input.seed ** 2 };
     if (kind === 'nan') {
