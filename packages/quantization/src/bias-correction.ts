@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkOptions, NoMatchError, startProgress } from '@thimble/base';
+import { eachInTurn } from './in-turn.ts';
 import {
   checkReference,
   eachAnswer,
@@ -28,6 +29,9 @@ export interface BiasCorrection {
  * and activation. The means are over examples and positions, per channel. Dense layers and convolutions with a
  * bias are corrected; labels are not looked at. To correct twice is to correct once, by what is rounded then.
  *
+ * Each layer computes once or twice for every example, however deep the model is; what goes from the corrected
+ * layers to the others is held in memory for all examples.
+ *
  * Paper: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019,
  * section 4.2 and appendix D (empirical bias correction).
  *
@@ -52,11 +56,14 @@ export async function correctBias(
   const corrected: BiasCorrection['corrected'] = [];
   const progress = startProgress(options.progress ?? true, 'correcting biases', pairs.length);
   try {
+    const wanted = pairs.map(({ original }) => new ChannelMeans(original));
+    const found = pairs.map(({ quantized }) => new ChannelMeans(quantized));
     const originals = pairs.map(({ original }) => original);
-    const wanted = await meanAnswers(options.original, originals, options);
-    for (const [i, { name, original, quantized }] of pairs.entries()) {
-      const [found] = await meanAnswers(model, [quantized], options);
-      const shift = wanted[i]!.map((mean, channel) => mean - found![channel]!);
+    await eachAnswer(options.original, originals, options, (i, answer) => wanted[i]!.add(answer));
+    const correct = (i: number) => {
+      const { name, original, quantized } = pairs[i]!;
+      const means = found[i]!.means();
+      const shift = wanted[i]!.means().map((mean, channel) => mean - means[channel]!);
       tf.tidy(() => {
         const moved = tf.add(biasOf(original)!, tf.tensor1d(Float32Array.from(shift)));
         biasOf(quantized)!.assign(moved);
@@ -66,7 +73,9 @@ export async function correctBias(
         moved: shift.reduce((sum, by) => sum + Math.abs(by), 0) / shift.length,
       });
       progress.update(i + 1);
-    }
+    };
+    const layers = pairs.map(({ quantized }) => quantized);
+    await eachInTurn(model, layers, options, (i, answer) => found[i]!.add(answer), correct);
   } catch (error) {
     pairs.forEach(({ quantized }, i) => {
       biasOf(quantized)!.assign(before[i]!);
@@ -88,24 +97,28 @@ function biasOf(layer: layers.Layer): tf.Variable | undefined {
   return bias?.read();
 }
 
-/** The mean answer of each channel of each layer. */
-async function meanAnswers(
-  model: LayersModel,
-  layers: readonly layers.Layer[],
-  options: ReferenceOptions,
-): Promise<Float64Array[]> {
-  const sums: Float64Array[] = [];
-  const rows = new Float64Array(layers.length);
-  await eachAnswer(model, layers, options, (place, answer) => {
-    const { dataFormat } = layers[place] as unknown as { dataFormat?: string };
-    const channels = dataFormat === 'channelsFirst' ? 1 : answer.rank - 1;
+/** The mean answer of each channel of a layer. */
+class ChannelMeans {
+  readonly #channelsFirst: boolean;
+  #sums = new Float64Array(0);
+  #rows = 0;
+
+  constructor(layer: layers.Layer) {
+    this.#channelsFirst = (layer as { dataFormat?: string }).dataFormat === 'channelsFirst';
+  }
+
+  add(answer: tf.Tensor): void {
+    const channels = this.#channelsFirst ? 1 : answer.rank - 1;
     const over = answer.shape.map((_, axis) => axis).filter((axis) => axis !== channels);
     const total = tf.sum(answer, over).dataSync();
-    sums[place] ??= new Float64Array(total.length);
+    if (this.#rows === 0) this.#sums = new Float64Array(total.length);
     total.forEach((sum, channel) => {
-      sums[place]![channel]! += sum;
+      this.#sums[channel]! += sum;
     });
-    rows[place]! += answer.size / total.length;
-  });
-  return sums.map((sum, place) => sum.map((value) => value / rows[place]!));
+    this.#rows += answer.size / total.length;
+  }
+
+  means(): Float64Array {
+    return this.#sums.map((sum) => sum / this.#rows);
+  }
 }

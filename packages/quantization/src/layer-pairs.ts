@@ -83,11 +83,20 @@ export async function eachAnswer(
   await probe(model, calibration, options, ({ inputs }) => {
     layers.forEach((layer, place) => {
       for (const given of inputs[place]!) {
-        tf.tidy(() => {
-          const input = roundedInput(layer, given);
-          visit(place, linearPart(layer, input), input);
-        });
+        showAnswer(layer, given, (answer, input) => visit(place, answer, input));
       }
     });
+  });
+}
+
+/** Shows `visit` what a layer answers before bias and activation, and what it gets, rounded where it rounds it. */
+export function showAnswer(
+  layer: layers.Layer,
+  given: tf.Tensor,
+  visit: (answer: tf.Tensor, input: tf.Tensor) => void,
+): void {
+  tf.tidy(() => {
+    const input = roundedInput(layer, given);
+    visit(linearPart(layer, input), input);
   });
 }
