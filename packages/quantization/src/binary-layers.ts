@@ -3,6 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { OptionError, UnsupportedError } from '@thimble/base';
 import { expectedKernels, parametrize, parametrizedWeights } from '@thimble/core';
 import { type BinaryConnectOptions, binaryConnect } from './binary-connect.ts';
+import { checkModel } from './targets.ts';
 
 /** Arguments of {@link binaryDense}: those of `tf.layers.dense`, and those of binaryConnect. */
 export type BinaryDenseArgs = Parameters<typeof tfl.layers.dense>[0] & BinaryConnectOptions;
@@ -26,6 +27,7 @@ export function binarized<L extends tfl.layers.Layer>(
   options: BinaryConnectOptions = {},
 ): L {
   const transform = binaryConnect(options);
+  checkModel('binarized', layer);
   if (layer instanceof tfl.LayersModel) {
     throw new UnsupportedError(
       `binarized: "${layer.name}" is a model. Call it for those of its layers that are to be binary; ` +
@@ -68,7 +70,7 @@ function isBinary(layer: tfl.layers.Layer): boolean {
  * const model = tfl.sequential({ layers: [binaryDense({ units: 10, mode: 'stochastic', inputShape: [784] })] });
  */
 export function binaryDense(args: BinaryDenseArgs): tfl.layers.Layer {
-  return withBinaryKernel(tfl.layers.dense, args);
+  return withBinaryKernel('binaryDense', tfl.layers.dense, args);
 }
 
 /**
@@ -79,13 +81,17 @@ export function binaryDense(args: BinaryDenseArgs): tfl.layers.Layer {
  * const layer = binaryConv2d({ filters: 20, kernelSize: 5 });
  */
 export function binaryConv2d(args: BinaryConv2dArgs): tfl.layers.Layer {
-  return withBinaryKernel(tfl.layers.conv2d, args);
+  return withBinaryKernel('binaryConv2d', tfl.layers.conv2d, args);
 }
 
 function withBinaryKernel<A>(
+  owner: string,
   make: (args: A) => tfl.layers.Layer,
   args: A & BinaryConnectOptions,
 ): tfl.layers.Layer {
+  if (typeof args !== 'object' || args === null) {
+    throw new OptionError(`${owner}: its arguments must be an object, not ${String(args)}.`);
+  }
   const { mode, scaleLearningRate, ...own } = args;
   const options: BinaryConnectOptions = {};
   if (mode !== undefined) options.mode = mode;

@@ -84,6 +84,11 @@ export function quantizeByBits(
     perChannel: true,
   },
 ): void {
+  if (typeof bits !== 'object' || bits === null) {
+    throw new OptionError(
+      `quantizeByBits: bits must be an object of bits by layer, not ${String(bits)}.`,
+    );
+  }
   const sites = kernelSites('quantizeByBits', model, Object.keys(bits));
   const transforms = sites.map(({ layer }) => fakeQuant({ ...quantizer, bits: bits[layer.name]! }));
   sites.forEach(({ layer, weights }, i) => {

@@ -7,6 +7,7 @@ import { DEFAULT_EXAMPLES } from './layer-pairs.ts';
 import { minMaxObserver } from './min-max-observer.ts';
 import type { Observer } from './observer.ts';
 import { activationPlaces } from './quantized-call.ts';
+import { checkModel } from './targets.ts';
 
 /** Options of {@link calibrateActivations}. */
 export interface CalibrationOptions extends PassOptions {
@@ -37,6 +38,7 @@ export async function calibrateActivations(
   options: CalibrationOptions,
 ): Promise<number> {
   const known = ['calibration', 'examples', 'observer', 'batchSize', 'progress', 'signal'];
+  checkModel(OWNER, model);
   checkOptions(OWNER, options, known);
   const { calibration, examples = DEFAULT_EXAMPLES, batchSize = 100, progress, signal } = options;
   const { observer = () => minMaxObserver() } = options;

@@ -1,6 +1,6 @@
 // Dettmers' 8-bit dynamic tree numbers, for gradients and for the state of optimizers.
 import * as tf from '@tensorflow/tfjs-core';
-import { OptionError } from '@thimble/base';
+import { checkOptions, DataError, NonFiniteError, OptionError } from '@thimble/base';
 import { ThimbleCallback } from '@thimble/core';
 import { nearestLevels } from './nearest-level.ts';
 
@@ -39,14 +39,26 @@ const ZERO = TABLE.indexOf(0);
 /**
  * The nearest codes for values over their largest magnitude; of two equally near ones the lower.
  *
+ * @throws {NonFiniteError} naming the first value that is NaN or infinite; {DataError} for what is no array.
  * @example
  * const { codes, scale } = toDynamicTree(new Float32Array([0.5, -2, 0]));
  */
 export function toDynamicTree(values: Float32Array): DynamicTreeCodes {
+  return encoded('toDynamicTree', values);
+}
+
+function encoded(owner: string, values: Float32Array): DynamicTreeCodes {
+  if (!ArrayBuffer.isView(values) && !Array.isArray(values)) {
+    throw new DataError(`${owner}: values must be a Float32Array, not ${String(values)}.`);
+  }
   let scale = 0;
-  for (let i = 0; i < values.length; i++) scale = Math.max(scale, Math.abs(values[i]!));
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]!);
+    if (!Number.isFinite(size)) throw new NonFiniteError(`${owner}: value ${i} is ${values[i]}.`);
+    scale = Math.max(scale, size);
+  }
   const codes = new Uint8Array(values.length).fill(ZERO);
-  if (!(scale > 0) || scale === Number.POSITIVE_INFINITY) return { codes, scale };
+  if (scale === 0) return { codes, scale };
   const shares = new Float32Array(values.length);
   for (let i = 0; i < values.length; i++) shares[i] = values[i]! / scale;
   nearestLevels(shares, TABLE, codes);
@@ -56,20 +68,25 @@ export function toDynamicTree(values: Float32Array): DynamicTreeCodes {
 /**
  * The values of codes.
  *
+ * @throws {DataError} for anything but codes and a scale.
  * @example
  * fromDynamicTree(toDynamicTree(new Float32Array([0.5, -2, 0]))); // near 0.5, near -2, 0
  */
-export function fromDynamicTree({ codes, scale }: DynamicTreeCodes): Float32Array {
+export function fromDynamicTree(coded: DynamicTreeCodes): Float32Array {
+  const { codes, scale } = coded ?? {};
+  if (!(codes instanceof Uint8Array) || !Number.isFinite(scale)) {
+    throw new DataError('fromDynamicTree: it takes { codes, scale } as toDynamicTree gives them.');
+  }
   const values = new Float32Array(codes.length);
   for (let i = 0; i < codes.length; i++) values[i] = TABLE[codes[i]!]! * scale;
   return values;
 }
 
 /** The values as 8 bits hold them; `upward`: never below a value that is not negative. */
-function through(x: tf.Tensor, upward: boolean): tf.Tensor {
+function through(owner: string, x: tf.Tensor, upward: boolean): tf.Tensor {
   const values = Float32Array.from(x.dataSync());
   if (upward) for (let i = 0; i < values.length; i++) values[i] = Math.sqrt(values[i]!);
-  const coded = toDynamicTree(values);
+  const coded = encoded(owner, values);
   const { codes, scale } = coded;
   if (upward) {
     for (let i = 0; i < codes.length; i++) {
@@ -84,7 +101,7 @@ function through(x: tf.Tensor, upward: boolean): tf.Tensor {
 /** The callback that {@link eightBitGradients} makes. */
 export class EightBitGradients extends ThimbleCallback {
   override gradients(gradients: tf.Tensor[]): tf.Tensor[] {
-    return gradients.map((gradient) => through(gradient, false));
+    return gradients.map((gradient) => through('eightBitGradients', gradient, false));
   }
 }
 
@@ -97,7 +114,8 @@ export class EightBitGradients extends ThimbleCallback {
  * @example
  * await fit(model, train, { epochs: 1, callbacks: [eightBitGradients()] });
  */
-export function eightBitGradients(): EightBitGradients {
+export function eightBitGradients(options: Record<string, never> = {}): EightBitGradients {
+  checkOptions('eightBitGradients', options, []);
   return new EightBitGradients();
 }
 
@@ -113,11 +131,16 @@ const decorated = new WeakSet<tf.Optimizer>();
  * rounded as its square root, and upward: rounded to zero it would make updates of any size. This shows what
  * 8 bits do to training; TensorFlow.js itself stores the state as float32 all the same.
  *
- * @throws {OptionError} for an optimizer that does so already.
+ * @throws {OptionError} for an optimizer that does so already, and for what is none.
  * @example
  * await fit(model, train, { epochs: 1, optimizer: eightBitState(tf.train.adam(0.001)) });
  */
 export function eightBitState<T extends tf.Optimizer>(optimizer: T): T {
+  if (typeof optimizer?.applyGradients !== 'function') {
+    throw new OptionError(
+      'eightBitState: it takes an optimizer of TensorFlow.js, as tf.train.adam(0.001).',
+    );
+  }
   if (decorated.has(optimizer)) {
     throw new OptionError('eightBitState: this optimizer keeps its state to 8 bits already.');
   }
@@ -130,7 +153,7 @@ export function eightBitState<T extends tf.Optimizer>(optimizer: T): T {
       for (const slot of slots as ({ variable?: tf.Variable } | undefined)[]) {
         const variable = slot?.variable;
         if (!variable) continue;
-        tf.tidy(() => variable.assign(through(variable, DIVISORS.test(property))));
+        tf.tidy(() => variable.assign(through('eightBitState', variable, DIVISORS.test(property))));
       }
     }
   };

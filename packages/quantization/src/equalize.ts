@@ -5,6 +5,7 @@ import { foldBatchNorm } from '@thimble/core';
 import { absorbBiases, type ChannelStatistics, normStatistics } from './absorb-bias.ts';
 import { type Cut, channelCuts, type LeftChannels, type Side } from './channel-cuts.ts';
 import { ChannelWeights } from './channel-weights.ts';
+import { checkModel } from './targets.ts';
 
 /** Options of {@link equalize}. */
 export interface EqualizeOptions {
@@ -66,6 +67,7 @@ export async function equalize(
   model: LayersModel,
   options: EqualizeOptions = {},
 ): Promise<LayersModel> {
+  checkModel(OWNER, model);
   checkOptions(OWNER, options, ['rounds', 'absorbBiases']);
   const { rounds = 50, absorbBiases = false } = options;
   checkInteger(OWNER, 'rounds', rounds, 1);
@@ -83,6 +85,7 @@ const OWNER = 'equalize';
 
 /** Which channels of a model made by {@link equalize} were scaled, and which not, with the reason. */
 export function equalizeReport(equalized: LayersModel): EqualizeReport {
+  checkModel('equalizeReport', equalized);
   const report = reports.get(equalized);
   if (report) return report;
   throw new UnsupportedError(`equalizeReport: model "${equalized.name}" was not made by equalize.`);

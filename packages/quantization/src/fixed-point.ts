@@ -42,6 +42,7 @@ const OPTIONS = ['integerBits', 'fractionBits', 'rounding'];
  * everywhere in Thimble; those of Gupta et al. go up, which moves all that falls on halves in one direction.
  *
  * @param uniform for stochastic rounding: numbers in [0, 1) of the shape of x
+ * @throws {OptionError} for bits out of range, an unknown rounding, or random rounding without numbers.
  * @example
  * toFixedPoint(tf.tensor([0.3, 9]), { integerBits: 3, fractionBits: 3 }); // 0.25, 3.875
  */
@@ -50,7 +51,8 @@ export function toFixedPoint(
   format: FixedPointFormat,
   uniform?: tf.Tensor,
 ): tf.Tensor {
-  const { integerBits, fractionBits, rounding = 'nearest' } = format;
+  checkFormat('toFixedPoint', format);
+  const { integerBits, fractionBits, rounding } = format;
   if (rounding === 'stochastic' && !uniform) {
     throw new OptionError('toFixedPoint: stochastic rounding needs uniform random numbers.');
   }
@@ -155,6 +157,7 @@ export class FixedPointTraining extends ThimbleCallback {
 
   constructor(options: FixedPointTrainingOptions) {
     super();
+    checkOptions(OWNER, options, [...OPTIONS, 'activations']);
     const { activations, ...format } = options;
     checkFormat(OWNER, format);
     if (activations) checkFormat(OWNER, activations);

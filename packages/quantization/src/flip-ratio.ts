@@ -1,7 +1,7 @@
 // How many binary weights change their sign from step to step.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
-import { NoMatchError } from '@thimble/base';
+import { checkOptions, NoMatchError } from '@thimble/base';
 import { type Logs, parametrizedWeights, type StateValue, ThimbleCallback } from '@thimble/core';
 import { isBinary } from './latent.ts';
 import { binarySign } from './sign.ts';
@@ -17,7 +17,8 @@ import { binarySign } from './sign.ts';
  * Compare: Helwegen et al., "Latent Weights Do Not Exist", 2019, section 5.1; `FlipRatio` of Larq, which
  * averages over all steps since the metric was reset.
  *
- * @throws {NoMatchError} when training begins, where the model has no binary weight.
+ * @throws {NoMatchError} when training begins, where the model has no binary weight; {OptionError} for options: it
+ *   has none.
  * @example
  * const net = tfl.sequential({ layers: [
  *   tfl.layers.flatten({ inputShape: [28, 28, 1] }),
@@ -26,7 +27,8 @@ import { binarySign } from './sign.ts';
  * const { logs } = await fit(net, train, { loss: 'squaredHinge', callbacks: [flipRatio()] });
  * console.log(logs.flipRatio);
  */
-export function flipRatio(): FlipRatio {
+export function flipRatio(options: Record<string, never> = {}): FlipRatio {
+  checkOptions('flipRatio', options, []);
   return new FlipRatio();
 }
 

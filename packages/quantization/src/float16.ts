@@ -1,5 +1,6 @@
 // Half precision: a weight in 16 bits without scale or codebook.
 import * as tf from '@tensorflow/tfjs-core';
+import { checkOptions } from '@thimble/base';
 import { registerTransform, type WeightTransform } from '@thimble/core';
 import { straightThrough } from './straight-through.ts';
 
@@ -18,7 +19,8 @@ export const LARGEST_HALF = 65504;
  * @example
  * parametrize(layer, { kernel: [float16()] });
  */
-export function float16(): WeightTransform<null> {
+export function float16(options: Record<string, never> = {}): WeightTransform<null> {
+  checkOptions('float16', options, []);
   return {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({}),

@@ -18,6 +18,7 @@ import {
 } from '@thimble/core';
 import { Numbers } from './activation.ts';
 import { untracked } from './codes.ts';
+import { checkModel } from './targets.ts';
 
 /** What batch normalisation adds to a layer. */
 interface Norm {
@@ -72,6 +73,7 @@ const norms = new WeakMap<layers.Layer, Norm>();
  * const fused = quantizeAware(await fuseBatchNorm(model), { weights: 8, activations: 8 });
  */
 export async function fuseBatchNorm(model: LayersModel): Promise<LayersModel> {
+  checkModel('fuseBatchNorm', model);
   const fused = await foldBatchNorm(model);
   const before = new Map(walkLayers(model).map((layer) => [layer.name, layer]));
   const after = new Map(walkLayers(fused).map((layer) => [layer.name, layer]));

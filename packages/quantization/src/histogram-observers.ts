@@ -1,5 +1,5 @@
 // Ranges that leave out outliers, found from histograms.
-import { checkInteger, checkRange } from '@thimble/base';
+import { checkInteger, checkOptions, checkRange } from '@thimble/base';
 import type { StateValue } from '@thimble/core';
 import { Histogram } from './histogram.ts';
 import { makeObserver, type Observer, type ObserverOptions } from './observer.ts';
@@ -38,9 +38,10 @@ export interface MseObserverOptions extends SearchObserverOptions {
  * observer.range(); // about 1 to 99
  */
 export function percentileObserver(options: PercentileObserverOptions = {}): Observer {
+  checkOptions('observers.percentile', options, [...KNOWN, 'percentile']);
   const { percentile = 99.99 } = options;
   checkRange('observers.percentile', 'percentile', percentile, 50, 100);
-  return histogramObserver('observers.percentile', options, ['percentile'], (histogram) => [
+  return histogramObserver('observers.percentile', options, (histogram) => [
     quantile(histogram, 1 - percentile / 100),
     quantile(histogram, percentile / 100),
   ]);
@@ -58,9 +59,10 @@ export function percentileObserver(options: PercentileObserverOptions = {}): Obs
  * observer.range(); // about -2.5 to 2.5
  */
 export function mseObserver(options: MseObserverOptions = {}): Observer {
+  checkOptions('observers.mse', options, [...KNOWN, 'bits', 'symmetric']);
   const { bits = 8, symmetric = false } = options;
   checkInteger('observers.mse', 'bits', bits, 2, 16);
-  return histogramObserver('observers.mse', options, ['bits', 'symmetric'], (histogram) => {
+  return histogramObserver('observers.mse', options, (histogram) => {
     const levels = 2 ** bits - 1;
     const { min, max } = histogram;
     if (symmetric) {
@@ -95,9 +97,10 @@ export function mseObserver(options: MseObserverOptions = {}): Observer {
  * observer.range();
  */
 export function klObserver(options: SearchObserverOptions = {}): Observer {
+  checkOptions('observers.kl', options, [...KNOWN, 'bits']);
   const { bits = 8 } = options;
   checkInteger('observers.kl', 'bits', bits, 2, 16);
-  return histogramObserver('observers.kl', options, ['bits'], (histogram) => {
+  return histogramObserver('observers.kl', options, (histogram) => {
     const { min, max } = histogram;
     const levels = min < 0 && max > 0 ? 2 ** (bits - 1) : 2 ** bits;
     const magnitudes = foldAtZero(histogram);
@@ -118,17 +121,17 @@ export function klObserver(options: SearchObserverOptions = {}): Observer {
 
 const CANDIDATES = 128;
 const DEFAULT_BINS = 2048;
+const KNOWN = ['axis', 'bins'];
 
 function histogramObserver(
   owner: string,
   options: HistogramObserverOptions,
-  known: string[],
   search: (histogram: Histogram) => [min: number, max: number],
 ): Observer {
   const { bins = DEFAULT_BINS } = options;
   checkInteger(owner, 'bins', bins, 2);
   let histograms: Histogram[] = [];
-  return makeObserver(owner, options, ['bins', ...known], {
+  return makeObserver(owner, options, {
     note(laid, { min, max }) {
       for (let channel = 0; channel < laid.channels; channel++) {
         histograms[channel] ??= new Histogram(bins, min[channel]!, max[channel]!);

@@ -70,8 +70,11 @@ export interface Kmeans {
  * indices; // 0, 0, 1, 1, 0
  */
 export function kmeans(values: ArrayLike<number>, options: KmeansOptions): Kmeans {
-  const { clusters, zero = false, iterations = MOST_ROUNDS } = options;
   checkKmeans(OWNER, options);
+  const { clusters, zero = false, iterations = MOST_ROUNDS } = options;
+  if (typeof values?.length !== 'number') {
+    throw new DataError(`${OWNER}: it clusters an array of numbers, not ${String(values)}.`);
+  }
   const input = values instanceof Float32Array ? values : Float32Array.from(values);
   if (input.length === 0) throw new DataError(`${OWNER}: there are no values to cluster.`);
   const bad = firstNonFinite(input);

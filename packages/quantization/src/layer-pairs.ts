@@ -4,6 +4,7 @@ import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkInteger, UnsupportedError } from '@thimble/base';
 import { type FitData, isLinear, linearPart, type PassOptions, probe, trace } from '@thimble/core';
 import { roundedInput } from './quantized-call.ts';
+import { checkModel } from './targets.ts';
 
 /** What there is to compare a quantised model with. */
 export interface ReferenceOptions extends PassOptions {
@@ -39,6 +40,7 @@ export interface LayerPair {
 
 /** Dense layers and convolutions in the order in which they are computed. */
 export function linearPairs(owner: string, model: LayersModel, original: LayersModel): LayerPair[] {
+  for (const one of [model, original]) checkModel(owner, one);
   const [ours, theirs] = [linearLayers(model), linearLayers(original)];
   const [a, b] = [ours, theirs].map((layers) => [...layers.keys()].join(', '));
   if (a !== b || a === '') {

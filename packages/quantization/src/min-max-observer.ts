@@ -1,4 +1,5 @@
 // The range from the smallest to the largest value ever seen.
+import { checkOptions } from '@thimble/base';
 import { makeObserver, type Observer, type ObserverOptions, type ValueRange } from './observer.ts';
 
 /**
@@ -12,8 +13,9 @@ import { makeObserver, type Observer, type ObserverOptions, type ValueRange } fr
  * observer.range(); // min -5, max 5
  */
 export function minMaxObserver(options: ObserverOptions = {}): Observer {
+  checkOptions('observers.minMax', options, ['axis']);
   let seen: ValueRange | undefined;
-  return makeObserver('observers.minMax', options, [], {
+  return makeObserver('observers.minMax', options, {
     note(_, batch) {
       seen = {
         min: batch.min.map((min, i) => Math.min(min, seen?.min[i] ?? min)),

@@ -1,5 +1,5 @@
 // The range as a moving average over batches.
-import { checkRange } from '@thimble/base';
+import { checkOptions, checkRange } from '@thimble/base';
 import { copyOf } from './min-max-observer.ts';
 import { makeObserver, type Observer, type ObserverOptions, type ValueRange } from './observer.ts';
 
@@ -23,10 +23,11 @@ export interface MovingAverageObserverOptions extends ObserverOptions {
  * observer.range(); // min 1, max 8
  */
 export function movingAverageObserver(options: MovingAverageObserverOptions = {}): Observer {
+  checkOptions('observers.movingAverage', options, ['axis', 'decay']);
   const { decay = 0.99 } = options;
   checkRange('observers.movingAverage', 'decay', decay, 0, 1);
   let seen: ValueRange | undefined;
-  return makeObserver('observers.movingAverage', options, ['decay'], {
+  return makeObserver('observers.movingAverage', options, {
     note(_, batch) {
       const mean = (now: number, before: number) => decay * before + (1 - decay) * now;
       seen = seen

@@ -1,6 +1,6 @@
 // What every observer does: take note of values batch by batch, and say which range to quantise them over.
 import * as tf from '@tensorflow/tfjs-core';
-import { checkInteger, checkOptions, DataError, ShapeError } from '@thimble/base';
+import { checkInteger, DataError, ShapeError } from '@thimble/base';
 import type { StateValue } from '@thimble/core';
 
 /** Where values lie: one number each for all of them, or one per channel. */
@@ -57,12 +57,9 @@ export interface ObserverKind {
 /** An observer with all that is common to them. */
 export function makeObserver(
   owner: string,
-  options: ObserverOptions,
-  known: readonly string[],
+  { axis }: ObserverOptions,
   kind: ObserverKind,
 ): Observer {
-  checkOptions(owner, options, ['axis', ...known]);
-  const { axis } = options;
   if (axis !== undefined) checkInteger(owner, 'axis', axis, -10, 10);
   let channels = 0;
   return {

@@ -20,6 +20,7 @@ import {
   type QuantizedActivations,
   quantizeActivations,
 } from './quantized-call.ts';
+import { checkModel } from './targets.ts';
 
 /** How to quantise one layer. */
 export interface LayerQuantization {
@@ -78,6 +79,7 @@ export function quantizeAware<T extends LayersModel | layers.Layer>(
   target: T,
   options: QuantizeAwareOptions = {},
 ): T {
+  checkModel(OWNER, target);
   checkOptions(OWNER, options, ['weights', 'activations', 'ignore', 'perLayer']);
   const { ignore = [], perLayer = {} } = options;
   const all = walkLayers(target);

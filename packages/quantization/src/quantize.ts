@@ -32,6 +32,7 @@ import {
   type ResolvedQuantize,
   resolveQuantize,
 } from './quantize-options.ts';
+import { checkModel } from './targets.ts';
 
 /**
  * A copy of a trained model whose kernels are quantised; the model given stays as it is.
@@ -69,6 +70,7 @@ export async function quantize(
   model: LayersModel,
   options: QuantizeOptions = {},
 ): Promise<LayersModel> {
+  checkModel(OWNER, model);
   const resolved = resolveQuantize(options);
   chooseLayers(OWNER, model, resolved.targets);
   checkPerLayer(model, resolved.perLayer);
@@ -100,6 +102,7 @@ export interface QuantizeReport {
 
 /** What was done to a model that {@link quantize} made. */
 export function quantizeReport(quantized: LayersModel): QuantizeReport {
+  checkModel('quantizeReport', quantized);
   const report = reports.get(quantized);
   if (report) return report;
   throw new UnsupportedError(`quantizeReport: model "${quantized.name}" was not made by quantize.`);

@@ -1,7 +1,7 @@
 // The call of a layer whose activations are quantised.
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers } from '@tensorflow/tfjs-layers';
-import { OptionError } from '@thimble/base';
+import { checkOptions, OptionError } from '@thimble/base';
 import {
   type CallTransform,
   callLinks,
@@ -18,6 +18,7 @@ import {
 import { type Coded, valuesOf } from './codes.ts';
 import { hasFusedNorm } from './fuse-batch-norm.ts';
 import { runOnCodes } from './on-codes.ts';
+import { checkModel } from './targets.ts';
 
 /** Which activations of a layer to quantise. */
 export interface QuantizedActivations {
@@ -59,6 +60,8 @@ export function quantizeActivations<L extends layers.Layer>(
   layer: L,
   activations: QuantizedActivations,
 ): L {
+  checkModel('quantizeActivations', layer);
+  checkOptions('quantizeActivations', activations, ['input', 'output']);
   if (hasQuantizedActivations(layer)) {
     throw new OptionError(
       `quantizeActivations: the activations of layer "${layer.name}" are quantised already; quantise a layer once.`,
@@ -117,6 +120,7 @@ export interface ActivationPlace {
  * }
  */
 export function activationPlaces(model: layers.Layer): ActivationPlace[] {
+  checkModel('activationPlaces', model);
   return quantizedLayers(model).flatMap(([layer, transform, { inputs, output }]) => {
     const { input, output: last } = transform.activations;
     return [

@@ -13,6 +13,14 @@ import {
   walkLayers,
 } from '@thimble/core';
 
+/** Throws for what is no model and no layer. */
+export function checkModel(owner: string, model: unknown): void {
+  const { getConfig } = (model ?? {}) as { getConfig?: unknown };
+  if (typeof getConfig === 'function') return;
+  const given = typeof model === 'object' && model !== null ? 'another object' : String(model);
+  throw new UnsupportedError(`${owner}: it takes a model or layer of TensorFlow.js, not ${given}.`);
+}
+
 /** Kernels of a layer, or of both directions of a Bidirectional, which saves what itself was given. */
 export interface KernelSite {
   layer: layers.Layer;
@@ -39,6 +47,7 @@ export function kernelSites(
   model: LayersModel | layers.Layer,
   targets?: LayerTargets,
 ): KernelSite[] {
+  checkModel(owner, model);
   const inside = new Set<layers.Layer>();
   const sites: KernelSite[] = [];
   for (const layer of walkLayers(model)) {
