@@ -18,6 +18,7 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { entriesOf, valuesAt } from './entries.ts';
+import { checkShared } from './fuse-batch-norm.ts';
 import { checkKmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 import type { KmeansStart } from './kmeans-starts.ts';
 import { chainsAt, kernelSites, kernelValues } from './targets.ts';
@@ -73,13 +74,16 @@ const OPTIONS = ['clusters', 'bits', 'perChannel', 'start', 'zero', 'seed'];
  * Masks that come after it hide what they hid, and fake quantisation after it quantises the codebook. The
  * values and the numbers are weights of the layer, saved and loaded with the model; the numbers take
  * `log2(clusters)` bits each and the values 32, as `summarize` counts them. Where the weight has fewer
- * different values than asked for, the rest of the codebook is not used and not counted.
+ * different values than asked for, the rest of the codebook is not used and not counted. Batch normalisation
+ * behind the layer goes into the kernel first (`foldBatchNorm`): folded later, it would scale the values of every
+ * channel differently.
  *
  * Paper: Han, Mao, Dally, "Deep Compression: Compressing Deep Neural Networks with Pruning, Trained
  * Quantization and Huffman Coding", 2016, section 3.
  *
  * @throws {OptionError} unless exactly one of `clusters` and `bits` is given, and for values out of range;
- *   {NonFiniteError} naming a weight with NaN or infinite entries, when the layer is built.
+ *   {NonFiniteError} naming a weight with NaN or infinite entries, when the layer is built, {UnsupportedError}
+ *   for one that fused batch normalisation scales by channel.
  * @example
  * parametrize(layer, { kernel: [codebook({ bits: 5 })] });
  */
@@ -99,6 +103,7 @@ export function codebook(options: CodebookOptions): CodebookTransform {
     getConfig: () => ({ ...options }),
     build(site) {
       const axis = perChannel ? site.axes.out : null;
+      checkShared(OWNER, site.owner, site.weight, axis);
       const found = cluster(site, axis, clustering);
       const { rows, indices } = found;
       const trained = zero ? clusters - 1 : clusters;
@@ -143,8 +148,8 @@ export interface ClusterOptions extends CodebookOptions {
  * gradient. A model that has been compiled must be compiled again. When this throws, the model is as it was.
  *
  * @returns the kernels with their chains, in the order of the layers
- * @throws {UnsupportedError} naming a kernel that has a codebook or another source already, or where there
- *   is no kernel; {NoMatchError} for a target that matches no layer; as {@link codebook} for the options.
+ * @throws {UnsupportedError} naming a kernel that has a codebook or another source already, or fused batch
+ *   normalisation, or where there is no kernel; {NoMatchError} for a target that matches no layer; as {@link codebook} for the options.
  * @example
  * await prune(model, { granularity: 'element', sparsity: 0.9 });
  * clusterWeights(model, { clusters: 32 });
@@ -159,7 +164,8 @@ export function clusterWeights(
   const { targets, ...rest } = options;
   const transform = codebook(rest);
   const sites = kernelSites(owner, target, targets);
-  for (const { layer, weight, links } of chainsAt(target, sites)) {
+  for (const { layer, weight, links, axes } of chainsAt(target, sites)) {
+    checkShared(owner, layer, weight, options.perChannel ? axes.out : null);
     const source = links.find((link) => link.transform.source)?.transform.getClassName();
     if (source) {
       throw new UnsupportedError(

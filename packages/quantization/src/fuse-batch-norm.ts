@@ -2,6 +2,7 @@
 // that integers will multiply with.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
+import { UnsupportedError } from '@thimble/base';
 import {
   type CallTransform,
   callLinks,
@@ -54,7 +55,8 @@ const norms = new WeakMap<layers.Layer, Norm>();
  * and goes on being trained there, for `quantizeAware`. With kernel w, bias b, moving mean m and variance v:
  *
  * - the layer computes with the kernel `w a`, `a = gamma / sqrt(v + epsilon)`, and the bias
- *   `(b - m) a + beta`; transforms put on afterwards, as rounding, get this kernel
+ *   `(b - m) a + beta`; transforms put on afterwards, as rounding, get this kernel. Shared values (`codebook` but
+ *   for one per channel, `hashed`) would be scaled too and are refused: they go on what `foldBatchNorm` gives
  * - in training its output y is put right for the statistics of the batch,
  *   `(y - mean(y)) sqrt(v + epsilon) / sqrt(var(y) / a^2 + epsilon) + beta`, which without rounding is what
  *   convolution and batch normalisation give, with the same gradients; m and v move as there. A channel
@@ -133,7 +135,8 @@ function normScale(options: NormOptions): WeightTransform<{ norm: Norm; shape: n
     },
     apply: scaled,
     bake: scaled,
-    encoding: () => ({}),
+    // What came before had values or a grid of its own, which are scaled now.
+    encoding: () => ({ values: { type: 'float', bits: 32 } }),
   };
 }
 registerTransform(
@@ -227,6 +230,28 @@ function normalized(y: tf.Tensor, { norm, channelsFirst }: FusedState, options: 
   );
   const along = (perChannel: tf.Tensor) => tf.reshape(perChannel, broadcast);
   return tf.add(tf.mul(tf.sub(y, along(mean)), along(gain)), along(norm.beta));
+}
+
+/**
+ * Throws where a transform gives a few shared values to a kernel whose channels fused batch normalisation then
+ * multiplies by different factors; `slices`: where each channel has values of its own.
+ */
+export function checkShared(
+  owner: string,
+  layer: layers.Layer,
+  weight: string,
+  slices: number | null,
+): void {
+  const chain = parametrizedWeights(layer).find((each) => each.weight === weight);
+  const link = chain?.links.find(({ transform }) => transform.getClassName() === SCALE);
+  if (!link) return;
+  const { shape } = link.state as { shape: number[] };
+  if (shape.every((size, axis) => size === 1 || axis === slices)) return;
+  throw new UnsupportedError(
+    `${owner}: batch normalisation is fused into layer "${layer.name}" and multiplies each channel of "${weight}" ` +
+      'by a factor of its own, so that it would not keep to shared values. Start from foldBatchNorm instead of ' +
+      'fuseBatchNorm, or leave the layer out.',
+  );
 }
 
 /** True for a layer that batch normalisation was fused into. */

@@ -9,6 +9,7 @@ import {
   sizeOf,
 } from '@thimble/base';
 import { readValues, registerTransform, type WeightTransform } from '@thimble/core';
+import { checkShared } from './fuse-batch-norm.ts';
 
 /** Options of {@link hashed}: how many real weights, by `buckets` or by `ratio`. */
 export interface HashedOptions {
@@ -70,6 +71,7 @@ export function hashed(options: HashedOptions): HashedTransform {
     getClassName: () => CLASS_NAME,
     getConfig: () => ({ ...options }),
     build(site) {
+      checkShared(OWNER, site.owner, site.weight, null);
       const size = buckets ?? Math.ceil(ratio! * sizeOf(site.shape));
       const places = hashedPlaces(sizeOf(site.shape), size, seed);
       const data = readValues(() => site.read());

@@ -1,20 +1,26 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { OptionError, Random, withSeed } from '@thimble/base';
+import { OptionError, Random, UnsupportedError, withSeed } from '@thimble/base';
 import {
   finalize,
   finalizeReport,
   fit,
+  foldBatchNorm,
   foldReport,
   lower,
+  parametrize,
   parametrizedWeights,
   recalibrateBatchNorm,
+  type WeightTransform,
   walkLayers,
 } from '@thimble/core';
 import { runInteger } from '@thimble/graph';
 import {
+  clusterWeights,
+  codebook,
   fakeQuantActivations,
   fuseBatchNorm,
+  hashed,
   quantizationAwareTraining,
   quantizeActivations,
   quantizeAware,
@@ -228,5 +234,55 @@ describe('fuseBatchNorm', () => {
       'layer "conv" has fused batch normalisation',
     );
     expect(() => quantizeActivations(fused.getLayer('last'), { output })).not.toThrow();
+  });
+});
+
+describe('shared values and batch normalisation', () => {
+  const conv = (model: tfl.LayersModel) => model.getLayer('conv');
+  /** The different values of a plain kernel. */
+  const values = (kernel: tf.Tensor) => new Set(kernel.dataSync()).size;
+  const plainKernel = async (model: tfl.LayersModel) => {
+    const plain = await finalize(model, { dropCallTransforms: true });
+    return conv(plain).getWeights()[0]!;
+  };
+
+  it('are as many as asked for on a kernel into which it was folded', async () => {
+    const folded = await foldBatchNorm(network());
+    clusterWeights(folded, { clusters: 6, targets: 'conv' });
+    quantizeAware(folded, { weights: 8, activations: 8, ignore: ['depthwise'] });
+    folded.compile({ optimizer: tf.train.sgd(0.05), loss: 'meanSquaredError' });
+    await folded.fit(tf.randomNormal([8, 6, 6, 2]), tf.randomNormal([8, 2]), { verbose: 0 });
+    expect(values(await plainKernel(folded))).toBeLessThanOrEqual(6);
+  });
+
+  it('are refused where fused normalisation would scale them, and nothing is changed', async () => {
+    const fused = await fuseBatchNorm(network());
+    const before = snapshot(fused);
+    const remedy = 'Start from foldBatchNorm';
+    expect(() => clusterWeights(fused, { clusters: 6 })).toThrow(remedy);
+    for (const transform of [codebook({ clusters: 6 }), hashed({ buckets: 6 })]) {
+      const kernel = [transform as WeightTransform];
+      expect(() => parametrize(conv(fused), { kernel })).toThrow(UnsupportedError);
+    }
+    expect(snapshot(fused)).toEqual(before);
+    expect(parametrizedWeights(conv(fused)).flatMap(({ links }) => links)).toHaveLength(2);
+    // The kernel of the last layer is not scaled; two inputs of a depthwise channel are, differently.
+    clusterWeights(fused, { clusters: 3, targets: 'last' });
+    const perChannel = { clusters: 2, perChannel: true, targets: 'depthwise' };
+    expect(() => clusterWeights(fused, perChannel)).toThrow(remedy);
+  });
+
+  it('of each channel stay so many, and are what the encoding says', async () => {
+    const fused = await fuseBatchNorm(network());
+    clusterWeights(fused, { clusters: 4, perChannel: true, targets: 'conv' });
+    const [kernel] = parametrizedWeights(conv(fused)).filter(({ weight }) => weight === 'kernel');
+    const plain = await plainKernel(fused);
+    const { values: code } = kernel!.encoding();
+    const found = tf.unstack(plain, -1).flatMap((filter) => {
+      expect(values(filter)).toBe(4);
+      return [...new Set(filter.dataSync())].sort((a, b) => a - b);
+    });
+    expect(code).toMatchObject({ type: 'codebook', axis: 3 });
+    expect([...(code as { centroids: Float32Array }).centroids]).toBeAllClose(found, 1e-6);
   });
 });
