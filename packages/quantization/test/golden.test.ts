@@ -5,6 +5,8 @@ import {
   activationPlaces,
   fakeQuantActivations,
   fakeQuantize,
+  kmeans,
+  observers,
   quantizeAware,
 } from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
@@ -114,4 +116,91 @@ it('passes what TensorFlow passes inside the range, whose ends are constants', (
     [7, 11, 0],
   ]);
   expect(() => tf.grads(rounded)([x, min, max], upstream)).toThrow(/Cannot compute gradient/);
+});
+
+// golden/cases.json fake_quant-029, from vllm-project/compressed-tensors, test_static_lifecycle.py: 4 bits with a
+// step for each block of 2 x 3; there in bfloat16, hence 1 percent.
+it('takes a range for every block of a matrix', () => {
+  const largest = [
+    [8, 11],
+    [20, 23],
+  ];
+  const ends = tf.tensor2d(
+    [0, 0, 1, 1].map((row) => [0, 0, 0, 1, 1, 1].map((i) => largest[row]![i]!)),
+  );
+  const weight = tf.reshape(tf.range(0, 24), [4, 6]);
+  const made = fakeQuantize(weight, tf.neg(ends), ends, { bits: 4, symmetric: true });
+  expect(made).toBeAllClose(
+    [
+      [0, 1.0703, 2.1406, 2.9375, 4.4062, 4.4062],
+      [6.4375, 7.5, 7.5, 8.8125, 10.25, 10.25],
+      [10.6875, 13.375, 13.375, 15.3125, 15.3125, 18.375],
+      [18.75, 18.75, 18.75, 21.5, 21.5, 21.5],
+    ],
+    0.01,
+  );
+});
+
+// golden/cases.json qparams-001 and qparams-003, from IntelLabs/distiller, test_quant_utils.py.
+it.each([
+  ['full', false, [31.875, 12.75]],
+  ['restricted', true, [31.75, 12.7]],
+] as const)('has the steps and codes of a symmetric range, %s', (_, narrowRange, perUnit) => {
+  for (const [i, end] of [4, 10].entries()) {
+    const step = 1 / perUnit[i]!;
+    const options = { bits: 8, symmetric: true, narrowRange };
+    const made = fakeQuantize(tf.tensor([-1000, step * 0.9, 1000]), -end, end, options);
+    expect(made).toBeAllClose([(narrowRange ? -127 : -128) * step, step, 127 * step], 1e-5);
+  }
+});
+
+describe('observers', () => {
+  // golden/cases.json observer-017, from quic/aimet, test_encoding_analyzer.py.
+  it('see the range from 0 to 25.5, which is symmetric where the grid is', () => {
+    const observer = observers.minMax();
+    observer.observe(tf.range(0, 26, 0.5));
+    const { min, max } = observer.range();
+    expect([min[0], max[0]]).toEqual([0, 25.5]);
+    const options = { bits: 8, symmetric: true, narrowRange: true };
+    const made = fakeQuantize(tf.tensor([-30, 30]), min[0]!, max[0]!, options);
+    expect(made).toBeAllClose([-25.5, 25.5]);
+  });
+
+  // golden/cases.json observer-013, from pytorch/pytorch, test_workflow_module.py: of counts 2, 3, 3 over [2, 8]
+  // its search keeps whole bins and ends at 6. Here a bin stands at its middle, 7 for the last, and a range ends
+  // at a hundredth of the largest value, so that it has to reach over 7. The same counts: observers.test.ts.
+  it('reach to the middle of the last bin that counts', () => {
+    const observer = observers.mse({ bins: 3 });
+    observer.observe(tf.tensor([2, 3, 4, 5]));
+    observer.observe(tf.tensor([5, 6, 7, 8]));
+    const { min, max } = observer.range();
+    expect(min[0]).toBe(0);
+    expect(max[0]).toBeGreaterThanOrEqual(7);
+    expect(max[0]).toBeLessThanOrEqual(8);
+  });
+
+  // golden/cases.json observer-021, from quic/aimet: it counts infinities in the last bin. Here they are refused.
+  it('refuse infinities', () => {
+    const observer = observers.percentile({ bins: 10 });
+    const values = [1, 7, 5.3, 6, Number.POSITIVE_INFINITY];
+    expect(() => observer.observe(tf.tensor(values))).toThrow('Infinity');
+  });
+});
+
+// golden/cases.json clustering-015, channels first: tfmot's grid of 30 points begins and ends 0.01 outside of the
+// values; here centroids are values themselves.
+it('has the density of each channel, to a step of the grid of tfmot', () => {
+  for (const [values, expected] of [
+    [
+      [0, 1, 4, 5],
+      [0.163103, 5.01],
+    ],
+    [
+      [2, 3, 6, 7],
+      [2.163104, 7.01],
+    ],
+  ] as const) {
+    const { centroids } = kmeans(values, { clusters: 2, start: 'density', iterations: 0 });
+    expect(centroids).toBeAllClose(expected as never, 5.02 / 29);
+  }
 });
