@@ -4,7 +4,7 @@ import { checkOptions, checkRange, OptionError } from '@thimble/base';
 import { type AllocateOptions, allocate, parametrize } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
 import type { BitSensitivity, BitSensitivityRow } from './sensitivity-bits.ts';
-import { kernelSites } from './targets.ts';
+import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
 
 /** Options of {@link bitsForBudget}. */
 export interface BitBudgetOptions extends AllocateOptions {
@@ -71,7 +71,8 @@ export function bitsForBudget(scan: BitSensitivity, options: BitBudgetOptions): 
  * Gives the kernels of every layer named {@link fakeQuant} with its bits, at the end of their chains.
  *
  * @param quantizer what else fake quantisation is told; default symmetric, narrow and per channel
- * @throws {NoMatchError} for a name that no layer with a kernel has; then nothing is changed.
+ * @throws {NoMatchError} for a name that no layer with a kernel has; {OptionError} for a kernel that is quantised
+ *   already; then nothing is changed.
  * @example
  * quantizeByBits(model, { [layer.name]: 4 });
  */
@@ -90,6 +91,7 @@ export function quantizeByBits(
     );
   }
   const sites = kernelSites('quantizeByBits', model, Object.keys(bits));
+  checkNotRounded('quantizeByBits', chainsAt(model, sites));
   const transforms = sites.map(({ layer }) => fakeQuant({ ...quantizer, bits: bits[layer.name]! }));
   sites.forEach(({ layer, weights }, i) => {
     parametrize(layer, Object.fromEntries(weights.map((name) => [name, [transforms[i]!]])));

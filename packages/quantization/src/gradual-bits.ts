@@ -11,7 +11,7 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
-import { chainsAt, kernelSites } from './targets.ts';
+import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
 
 /** Options of {@link gradualBits}. */
 export interface GradualBitsOptions {
@@ -86,6 +86,7 @@ export class GradualBits extends ThimbleCallback {
         return link ? [{ layer, weight, state: link.state as State }] : [];
       });
     if (linksOf().length === 0) {
+      checkNotRounded(OWNER, chainsAt(model, sites));
       for (const { layer, weights } of sites) {
         parametrize(layer, Object.fromEntries(weights.map((name) => [name, [varying(quantizer)]])));
       }
@@ -124,7 +125,8 @@ export class GradualBits extends ThimbleCallback {
  * Paper: Zhuang, Shen, Tan, Liu, Reid, "Towards Effective Low-bitwidth Convolutional Neural Networks", 2018,
  * progressive quantisation.
  *
- * @throws {OptionError} for stages that are empty or not in order, and for bits out of range.
+ * @throws {OptionError} for stages that are empty or not in order, and for bits out of range; when training begins,
+ *   for a kernel that is quantised already.
  * @example
  * const stages = [{ epoch: 0, bits: 8 }, { epoch: 1, bits: 4 }];
  * await fit(model, train, { epochs: 2, callbacks: [gradualBits({ stages })] });

@@ -9,7 +9,7 @@ import {
   ThimbleCallback,
 } from '@thimble/core';
 import { fixPortion, type PowersOfTwoState, powersOfTwo, powersOfTwoOf } from './powers-of-two.ts';
-import { chainsAt, kernelSites } from './targets.ts';
+import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
 
 /** Options of {@link incrementalQuantization}. */
 export interface IncrementalQuantizationOptions {
@@ -86,6 +86,10 @@ export class IncrementalQuantization extends ThimbleCallback {
           `already, not ${bits}.`,
       );
     }
+    checkNotRounded(
+      OWNER,
+      chainsAt(model, sites).filter((weight) => !powersOfTwoOf(weight)),
+    );
     for (const { layer, weights } of sites) {
       const here = chainsAt(model, [{ layer, weights }]);
       const bare = weights.filter(
@@ -163,7 +167,8 @@ export class IncrementalQuantization extends ThimbleCallback {
  * Paper: Zhou, Yao, Guo, Xu, Chen, "Incremental Network Quantization: Towards Lossless CNNs with
  * Low-Precision Weights", 2017.
  *
- * @throws {OptionError} for unknown or impossible options; {NoMatchError} for a target that matches no layer.
+ * @throws {OptionError} for unknown or impossible options; when training begins, for a kernel that is quantised
+ *   already; {NoMatchError} for a target that matches no layer.
  * @example
  * await fit(model, train, { epochs: 3, callbacks: [incrementalQuantization({ bits: 5 })] });
  * summarize(model).print(); // 5 bits a weight

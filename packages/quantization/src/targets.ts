@@ -1,6 +1,6 @@
 // Which kernels of a model a technique is about.
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { UnsupportedError } from '@thimble/base';
+import { OptionError, UnsupportedError } from '@thimble/base';
 import {
   checkKernelNames,
   kernelNames,
@@ -86,6 +86,18 @@ export function chainsAt(
   return parametrizedWeights(model).filter(({ layer, weight }) =>
     wanted.get(layer)?.includes(weight),
   );
+}
+
+/** Throws where a kernel has few bits already. */
+export function checkNotRounded(owner: string, chains: readonly ParametrizedWeight[]): void {
+  for (const chain of chains) {
+    const { type, bits } = chain.encoding().values;
+    if (type !== 'affine') continue;
+    throw new OptionError(
+      `${owner}: "${chain.weight}" of layer "${chain.layer.name}" is quantised already (${bits} bits). Quantise it ` +
+        'once, or leave the layer out.',
+    );
+  }
 }
 
 /** The kernels of these sites as their layers see them; of a Bidirectional those of both directions. */

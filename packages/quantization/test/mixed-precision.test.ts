@@ -6,6 +6,7 @@ import {
   bitsForBudget,
   clusterWeights,
   gradualBits,
+  incrementalQuantization,
   quantizeByBits,
   sensitivityBits,
 } from '@thimble/quantization';
@@ -173,6 +174,24 @@ describe('bitsForBudget', () => {
     quantizeByBits(model, bits);
     expect(summarize(model).total.bytes).toBeLessThanOrEqual(bytes);
     expect(bytes - summarize(model).total.bytes).toBeLessThan(3); // each part is rounded up
+  });
+
+  it('is given once: the model stays as it was the second time', async () => {
+    const model = classifier();
+    const links = () => parametrizedWeights(model).map((weight) => weight.links.length);
+    const [{ name }] = model.layers.filter((layer) => layer.getWeights().length > 0) as [
+      { name: string },
+    ];
+    quantizeByBits(model, { [name]: 4 });
+    const before = links();
+    expect(() => quantizeByBits(model, { [name]: 6 })).toThrow('is quantised already (4 bits)');
+    const options = { epochs: 1, loss, progress: false } as const;
+    const gradual = gradualBits({ stages: [{ epoch: 0, bits: 8 }] });
+    for (const callback of [gradual, incrementalQuantization()]) {
+      const run = fit(model, data(), { ...options, callbacks: [callback] });
+      await expect(run).rejects.toThrow('is quantised already (4 bits)');
+    }
+    expect(links()).toEqual(before);
   });
 });
 
