@@ -4,6 +4,7 @@ import { checkOptions, checkRange, OptionError } from '@thimble/base';
 import { type AllocateOptions, allocate, parametrize } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
 import type { BitSensitivity, BitSensitivityRow } from './sensitivity-bits.ts';
+import { weightGrid } from './shared-values.ts';
 import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
 
 /** Options of {@link bitsForBudget}. */
@@ -70,7 +71,8 @@ export function bitsForBudget(scan: BitSensitivity, options: BitBudgetOptions): 
 /**
  * Gives the kernels of every layer named {@link fakeQuant} with its bits, at the end of their chains.
  *
- * @param quantizer what else fake quantisation is told; default symmetric, narrow and per channel
+ * @param quantizer what else fake quantisation is told; default symmetric, narrow and per channel, but for
+ *   a kernel with one codebook, which gets one step
  * @throws {NoMatchError} for a name that no layer with a kernel has; {OptionError} for a kernel that is quantised
  *   already; then nothing is changed.
  * @example
@@ -79,11 +81,7 @@ export function bitsForBudget(scan: BitSensitivity, options: BitBudgetOptions): 
 export function quantizeByBits(
   model: LayersModel,
   bits: Readonly<Record<string, number>>,
-  quantizer: Omit<FakeQuantOptions, 'bits'> = {
-    symmetric: true,
-    narrowRange: true,
-    perChannel: true,
-  },
+  quantizer?: Omit<FakeQuantOptions, 'bits'>,
 ): void {
   if (typeof bits !== 'object' || bits === null) {
     throw new OptionError(
@@ -92,7 +90,9 @@ export function quantizeByBits(
   }
   const sites = kernelSites('quantizeByBits', model, Object.keys(bits));
   checkNotRounded('quantizeByBits', chainsAt(model, sites));
-  const transforms = sites.map(({ layer }) => fakeQuant({ ...quantizer, bits: bits[layer.name]! }));
+  const transforms = sites.map(({ layer }) =>
+    fakeQuant({ ...(quantizer ?? weightGrid(layer)), bits: bits[layer.name]! }),
+  );
   sites.forEach(({ layer, weights }, i) => {
     parametrize(layer, Object.fromEntries(weights.map((name) => [name, [transforms[i]!]])));
   });

@@ -18,9 +18,9 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { entriesOf, valuesAt } from './entries.ts';
-import { checkShared } from './fuse-batch-norm.ts';
 import { checkKmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 import type { KmeansStart } from './kmeans-starts.ts';
+import { checkShared } from './shared-values.ts';
 import { chainsAt, kernelSites, kernelValues } from './targets.ts';
 
 /** Options of {@link codebook}: how many shared values, by `clusters` or by `bits`. */
@@ -71,7 +71,8 @@ const OPTIONS = ['clusters', 'bits', 'perChannel', 'start', 'zero', 'seed'];
  *   frozen for good
  *
  * Must be the first transform of a weight; for a weight that has transforms already it goes to the front.
- * Masks that come after it hide what they hid, and fake quantisation after it quantises the codebook. The
+ * Masks that come after it hide what they hid, and fake quantisation with one step for all (or for each slice that has
+ * a codebook) after it quantises the codebook. The
  * values and the numbers are weights of the layer, saved and loaded with the model; the numbers take
  * `log2(clusters)` bits each and the values 32, as `summarize` counts them. Where the weight has fewer
  * different values than asked for, the rest of the codebook is not used and not counted. Batch normalisation
@@ -83,7 +84,7 @@ const OPTIONS = ['clusters', 'bits', 'perChannel', 'start', 'zero', 'seed'];
  *
  * @throws {OptionError} unless exactly one of `clusters` and `bits` is given, and for values out of range;
  *   {NonFiniteError} naming a weight with NaN or infinite entries, when the layer is built, {UnsupportedError}
- *   for one that fused batch normalisation scales by channel.
+ *   for one that fused batch normalisation scales by channel, or that is rounded by channel already.
  * @example
  * parametrize(layer, { kernel: [codebook({ bits: 5 })] });
  */
@@ -149,7 +150,7 @@ export interface ClusterOptions extends CodebookOptions {
  *
  * @returns the kernels with their chains, in the order of the layers
  * @throws {UnsupportedError} naming a kernel that has a codebook or another source already, or fused batch
- *   normalisation, or where there is no kernel; {NoMatchError} for a target that matches no layer; as {@link codebook} for the options.
+ *   normalisation or rounding by channel, or where there is no kernel; {NoMatchError} for a target that matches no layer; as {@link codebook} for the options.
  * @example
  * await prune(model, { granularity: 'element', sparsity: 0.9 });
  * clusterWeights(model, { clusters: 32 });

@@ -2,7 +2,6 @@
 // that integers will multiply with.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { UnsupportedError } from '@thimble/base';
 import {
   type CallTransform,
   callLinks,
@@ -232,26 +231,12 @@ function normalized(y: tf.Tensor, { norm, channelsFirst }: FusedState, options: 
   return tf.add(tf.mul(tf.sub(y, along(mean)), along(gain)), along(norm.beta));
 }
 
-/**
- * Throws where a transform gives a few shared values to a kernel whose channels fused batch normalisation then
- * multiplies by different factors; `slices`: where each channel has values of its own.
- */
-export function checkShared(
-  owner: string,
-  layer: layers.Layer,
-  weight: string,
-  slices: number | null,
-): void {
+/** The axes along which fused batch normalisation scales a weight of a layer; undefined where it does not. */
+export function scaledAxes(layer: layers.Layer, weight: string): number[] | undefined {
   const chain = parametrizedWeights(layer).find((each) => each.weight === weight);
   const link = chain?.links.find(({ transform }) => transform.getClassName() === SCALE);
-  if (!link) return;
-  const { shape } = link.state as { shape: number[] };
-  if (shape.every((size, axis) => size === 1 || axis === slices)) return;
-  throw new UnsupportedError(
-    `${owner}: batch normalisation is fused into layer "${layer.name}" and multiplies each channel of "${weight}" ` +
-      'by a factor of its own, so that it would not keep to shared values. Start from foldBatchNorm instead of ' +
-      'fuseBatchNorm, or leave the layer out.',
-  );
+  const { shape } = (link?.state ?? {}) as { shape?: number[] };
+  return shape?.flatMap((size, axis) => (size === 1 ? [] : [axis]));
 }
 
 /** True for a layer that batch normalisation was fused into. */

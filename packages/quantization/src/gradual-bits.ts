@@ -11,13 +11,17 @@ import {
   type WeightTransform,
 } from '@thimble/core';
 import { type FakeQuantOptions, fakeQuant } from './fake-quant.ts';
+import { weightGrid } from './shared-values.ts';
 import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
 
 /** Options of {@link gradualBits}. */
 export interface GradualBitsOptions {
   /** From which epoch on how many bits, 2 to 16; epochs rising from 0. Before that 32: no rounding. */
   stages: readonly { epoch: number; bits: number }[];
-  /** Fake quantisation besides its bits; default symmetric, narrow and per channel. */
+  /**
+   * Fake quantisation besides its bits; default symmetric, narrow and per channel, but for kernels with one
+   * codebook, which get one step.
+   */
   quantizer?: Omit<FakeQuantOptions, 'bits'>;
   /** The layers; default all with a kernel. */
   targets?: LayerTargets;
@@ -25,7 +29,6 @@ export interface GradualBitsOptions {
 
 const OWNER = 'gradualBits';
 const CLASS_NAME = 'ThimbleGradualBits';
-const QUANTIZER = { symmetric: true, narrowRange: true, perChannel: true };
 /** Bits of a weight that is not quantised. */
 const FLOAT = 32;
 
@@ -64,7 +67,7 @@ export class GradualBits extends ThimbleCallback {
   constructor(options: GradualBitsOptions) {
     super();
     checkOptions(OWNER, options, ['stages', 'quantizer', 'targets']);
-    const { stages, quantizer = QUANTIZER } = options;
+    const { stages, quantizer } = options;
     if (!Array.isArray(stages) || stages.length === 0) {
       throw new OptionError(`${OWNER}: stages must be a list, as [{ epoch: 0, bits: 8 }].`);
     }
@@ -78,7 +81,7 @@ export class GradualBits extends ThimbleCallback {
   /** Puts fake quantisation into the chains, before a checkpoint is read. */
   override setModel(model: LayersModel): void {
     super.setModel(model);
-    const { quantizer = QUANTIZER, targets } = this.#options;
+    const { quantizer, targets } = this.#options;
     const sites = kernelSites(OWNER, model, targets);
     const linksOf = () =>
       chainsAt(model, sites).flatMap(({ layer, weight, links }) => {
@@ -88,7 +91,8 @@ export class GradualBits extends ThimbleCallback {
     if (linksOf().length === 0) {
       checkNotRounded(OWNER, chainsAt(model, sites));
       for (const { layer, weights } of sites) {
-        parametrize(layer, Object.fromEntries(weights.map((name) => [name, [varying(quantizer)]])));
+        const transform = varying(quantizer ?? weightGrid(layer));
+        parametrize(layer, Object.fromEntries(weights.map((name) => [name, [transform]])));
       }
     }
     this.#bits = linksOf().map(({ state }) => state.bits);

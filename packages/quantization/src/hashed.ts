@@ -9,7 +9,7 @@ import {
   sizeOf,
 } from '@thimble/base';
 import { readValues, registerTransform, type WeightTransform } from '@thimble/core';
-import { checkShared } from './fuse-batch-norm.ts';
+import { checkShared } from './shared-values.ts';
 
 /** Options of {@link hashed}: how many real weights, by `buckets` or by `ratio`. */
 export interface HashedOptions {

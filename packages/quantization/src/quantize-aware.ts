@@ -20,6 +20,7 @@ import {
   type QuantizedActivations,
   quantizeActivations,
 } from './quantized-call.ts';
+import { hasSharedValues } from './shared-values.ts';
 import { checkModel } from './targets.ts';
 
 /** How to quantise one layer. */
@@ -189,14 +190,6 @@ function isRounded(layer: layers.Layer, kernels: readonly string[]): boolean {
       (each) => kernels.includes(each.weight) && each.encoding().values.type === 'affine',
     )
   );
-}
-
-/** True for a layer whose kernel has one codebook: with a grid per channel it would have one per channel. */
-function hasSharedValues(layer: layers.Layer): boolean {
-  return parametrizedWeights(layer).some((weight) => {
-    const { values } = weight.encoding();
-    return values.type === 'codebook' && (values.axis ?? null) === null;
-  });
 }
 
 function weightsOf(

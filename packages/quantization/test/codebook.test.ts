@@ -8,12 +8,18 @@ import {
   parametrize,
   parametrizedWeights,
   summarize,
+  type WeightTransform,
 } from '@thimble/core';
 import {
   type CodebookOptions,
   type CodebookState,
   clusterWeights,
   codebook,
+  fakeQuant,
+  gradualBits,
+  lsq,
+  quantizeAware,
+  quantizeByBits,
 } from '@thimble/quantization';
 import { classifier, savedAndLoaded, snapshot, useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
@@ -294,6 +300,58 @@ describe('a codebook and a mask', () => {
       }
       expect(encoding.nonzero).toBe(4);
     }
+  });
+
+  it('keep zeros and the number of values through fake quantisation, however it comes', async () => {
+    const entries = Array.from({ length: 48 }, (_, i) => Math.sin(i + 1) * (1 + (i % 4)));
+    const hidden = entries.map((_, i) => (i % 3 === 0 ? 0 : 1));
+    const ways: Record<string, (model: tfl.LayersModel) => unknown> = {
+      quantizeAware: (model) => quantizeAware(model, { weights: 4, activations: 8 }),
+      lsq: (model) => quantizeAware(model, { weights: lsq({ bits: 4 }) as WeightTransform }),
+      quantizeByBits: (model) => quantizeByBits(model, { [model.layers[0]!.name]: 4 }),
+      gradualBits: () => {},
+    };
+    for (const [name, quantise] of Object.entries(ways)) {
+      const layer = tfl.layers.dense({
+        units: 4,
+        useBias: false,
+        weights: [tf.tensor2d(entries, [12, 4])],
+        inputShape: [12],
+      });
+      const model = tfl.sequential({ layers: [parametrize(layer, { kernel: [hiding(hidden)] })] });
+      clusterWeights(model, { clusters: 5 });
+      await quantise(model);
+      const stages = [{ epoch: 0, bits: 4 }];
+      await fit(
+        model,
+        { xs: tf.randomNormal([16, 12], 0, 1, 'float32', 3), ys: tf.zeros([16, 4]) },
+        {
+          epochs: 2,
+          loss: 'meanSquaredError',
+          optimizer: 'adam',
+          callbacks: name === 'gradualBits' ? [gradualBits({ stages })] : [],
+          progress: false,
+        },
+      );
+      const [weight] = parametrizedWeights(model);
+      const seen = weight!.bake().dataSync();
+      expect([...seen].every((value, i) => hidden[i] === 1 || value === 0)).toBe(true);
+      const shown = new Set([...seen].filter((_, i) => hidden[i] === 1));
+      expect(shown.size, name).toBeLessThanOrEqual(5);
+    }
+  });
+
+  it('are refused behind rounding with a step for each channel or group', () => {
+    for (const options of [{ perChannel: true }, { groupSize: 2 }]) {
+      const layer = parametrize(denseOf(values), { kernel: [fakeQuant({ bits: 4, ...options })] });
+      tfl.sequential({ layers: [layer] });
+      const share = () => clusterWeights(layer, { clusters: 2 });
+      expect(share).toThrow('is rounded with a step for each channel or group already');
+      expect(parametrizedWeights(layer)[0]!.links).toHaveLength(1);
+    }
+    const layer = parametrize(denseOf(values), { kernel: [fakeQuant({ bits: 4 })] });
+    tfl.sequential({ layers: [layer] });
+    expect(clusterWeights(layer, { clusters: 2 })[0]!.links).toHaveLength(2);
   });
 
   it('train on with zeros that stay zeros', async () => {

@@ -179,9 +179,7 @@ describe('bitsForBudget', () => {
   it('is given once: the model stays as it was the second time', async () => {
     const model = classifier();
     const links = () => parametrizedWeights(model).map((weight) => weight.links.length);
-    const [{ name }] = model.layers.filter((layer) => layer.getWeights().length > 0) as [
-      { name: string },
-    ];
+    const { name } = model.layers.find((layer) => layer.getWeights().length > 0)!;
     quantizeByBits(model, { [name]: 4 });
     const before = links();
     expect(() => quantizeByBits(model, { [name]: 6 })).toThrow('is quantised already (4 bits)');
