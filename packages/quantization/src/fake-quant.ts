@@ -122,6 +122,7 @@ registerTransform(CLASS_NAME, (config) => fakeQuant(config as unknown as FakeQua
  * flows into them.
  *
  * @param min,max numbers, or tensors that broadcast against `values`
+ * @throws {OptionError} for bits outside 2 to 16, and for numbers that are no range. Tensors are not looked at.
  * @example
  * fakeQuantize(tf.tensor([-0.3, 0.1, 2]), -1, 1, { bits: 4 });
  */
@@ -133,6 +134,7 @@ export function fakeQuantize(
 ): tf.Tensor {
   checkOptions('fakeQuantize', options, ['bits', 'symmetric', 'narrowRange']);
   checkBits('fakeQuantize', options.bits);
+  checkBounds(min, max);
   const toTensor = (bound: tf.Tensor | number) =>
     typeof bound === 'number' ? tf.scalar(bound) : bound;
   return tf.tidy(() =>
@@ -140,6 +142,16 @@ export function fakeQuantize(
       values,
       untracked(() => gridOf(toTensor(min), toTensor(max), options)),
     ),
+  );
+}
+
+function checkBounds(min: tf.Tensor | number, max: tf.Tensor | number): void {
+  const numbers = [min, max].filter((bound) => typeof bound === 'number');
+  const range =
+    numbers.every(Number.isFinite) && (numbers.length < 2 || numbers[0]! <= numbers[1]!);
+  if (range) return;
+  throw new OptionError(
+    `fakeQuantize: min and max must be finite, and min at most max, not ${numbers.join(' and ')}.`,
   );
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { encodedBits } from '@thimble/base';
+import { encodedBits, OptionError } from '@thimble/base';
 import { parametrize, parametrizedWeights } from '@thimble/core';
 import { fakeQuant, fakeQuantize } from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
@@ -66,6 +66,19 @@ describe('fakeQuantize', () => {
   it('rounds halves to even', () => {
     // Steps of 1 from 0: 0.5 -> 0, 1.5 -> 2, 2.5 -> 2.
     expect(fakeQuantize(tf.tensor([0.5, 1.5, 2.5]), 0, 15, { bits: 4 })).toBeAllClose([0, 2, 2], 0);
+  });
+
+  it('refuses numbers that are no range', () => {
+    const ends = [
+      [Number.NaN, 1],
+      [0, Number.NaN],
+      [Number.NEGATIVE_INFINITY, 0],
+      [5, 2],
+    ] as const;
+    for (const [min, max] of ends) {
+      expect(() => fakeQuantize(tf.scalar(1), min, max, { bits: 8 })).toThrow(OptionError);
+    }
+    expect(() => fakeQuantize(tf.scalar(1), tf.scalar(0), Number.NaN, { bits: 8 })).toThrow('NaN');
   });
 
   it('takes a range per channel', () => {
