@@ -1,13 +1,7 @@
 // Shared weights: a codebook of a few values, and for every entry of a weight the number of its value.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import {
-  checkInteger,
-  checkOptions,
-  NonFiniteError,
-  OptionError,
-  UnsupportedError,
-} from '@thimble/base';
+import { checkInteger, checkOptions, OptionError, UnsupportedError } from '@thimble/base';
 import {
   type LayerTargets,
   type ParametrizedWeight,
@@ -21,7 +15,7 @@ import { entriesOf, valuesAt } from './entries.ts';
 import { checkKmeans, type KmeansOptions, kmeans } from './kmeans.ts';
 import type { KmeansStart } from './kmeans-starts.ts';
 import { checkShared } from './shared-values.ts';
-import { chainsAt, kernelSites, kernelValues } from './targets.ts';
+import { chainsAt, checkFinite, kernelSites, kernelValues } from './targets.ts';
 
 /** Options of {@link codebook}: how many shared values, by `clusters` or by `bits`. */
 export interface CodebookOptions {
@@ -175,8 +169,10 @@ export function clusterWeights(
       );
     }
   }
-  for (const { layer, weight, values } of kernelValues(sites)) {
+  const clusters = clustersOf(owner, options);
+  for (const { layer, weight, values, channels } of kernelValues(sites)) {
     checkFinite(owner, { layer, weight }, values);
+    if (options.perChannel) checkNumbers(owner, { layer, weight }, channels, clusters);
   }
   for (const { layer, weights } of sites) {
     parametrize(layer, Object.fromEntries(weights.map((name) => [name, [transform]])));
@@ -214,12 +210,7 @@ function cluster(site: Site, axis: number | null, options: KmeansOptions): Clust
   const kept = site.encoding().mask;
   checkFinite(OWNER, site, data, kept);
   const rows = axis === null ? 1 : site.shape[axis]!;
-  if (rows * clusters > MOST_NUMBERS) {
-    throw new OptionError(
-      `${OWNER}: ${rows} codebooks of ${clusters} values for "${site.weight}" of layer "${site.layer}" are ` +
-        'more than can be numbered. Use fewer clusters.',
-    );
-  }
+  checkNumbers(OWNER, site, rows, clusters);
   const trained = zero ? clusters - 1 : clusters;
   const values = new Float32Array(rows * trained);
   const indices = new Float32Array(data.length);
@@ -241,16 +232,16 @@ function cluster(site: Site, axis: number | null, options: KmeansOptions): Clust
   return { rows, values, indices };
 }
 
-function checkFinite(
+function checkNumbers(
   owner: string,
   { weight, layer }: Pick<Site, 'weight' | 'layer'>,
-  data: Float32Array,
-  kept?: Uint8Array,
+  rows: number,
+  clusters: number,
 ): void {
-  const bad = data.findIndex((value, i) => !Number.isFinite(value) && (!kept || kept[i] === 1));
-  if (bad < 0) return;
-  throw new NonFiniteError(
-    `${owner}: entry ${bad} of "${weight}" of layer "${layer}" is ${data[bad]}.`,
+  if (rows * clusters <= MOST_NUMBERS) return;
+  throw new OptionError(
+    `${owner}: ${rows} codebooks of ${clusters} values for "${weight}" of layer "${layer}" are ` +
+      'more than can be numbered. Use fewer clusters.',
   );
 }
 

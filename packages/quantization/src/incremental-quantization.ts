@@ -9,7 +9,7 @@ import {
   ThimbleCallback,
 } from '@thimble/core';
 import { fixPortion, type PowersOfTwoState, powersOfTwo, powersOfTwoOf } from './powers-of-two.ts';
-import { chainsAt, checkNotRounded, kernelSites } from './targets.ts';
+import { chainsAt, checkFinite, checkNotRounded, kernelSites, kernelValues } from './targets.ts';
 
 /** Options of {@link incrementalQuantization}. */
 export interface IncrementalQuantizationOptions {
@@ -90,6 +90,7 @@ export class IncrementalQuantization extends ThimbleCallback {
       OWNER,
       chainsAt(model, sites).filter((weight) => !powersOfTwoOf(weight)),
     );
+    for (const { values, ...place } of kernelValues(sites)) checkFinite(OWNER, place, values);
     for (const { layer, weights } of sites) {
       const here = chainsAt(model, [{ layer, weights }]);
       const bare = weights.filter(
@@ -168,7 +169,7 @@ export class IncrementalQuantization extends ThimbleCallback {
  * Low-Precision Weights", 2017.
  *
  * @throws {OptionError} for unknown or impossible options; when training begins, for a kernel that is quantised
- *   already; {NoMatchError} for a target that matches no layer.
+ *   already; {NonFiniteError} for one with NaN or infinities; {NoMatchError} for a target that matches no layer.
  * @example
  * await fit(model, train, { epochs: 3, callbacks: [incrementalQuantization({ bits: 5 })] });
  * summarize(model).print(); // 5 bits a weight

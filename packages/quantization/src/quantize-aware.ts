@@ -16,6 +16,8 @@ import {
   fakeQuantActivations,
 } from './fake-quant-activations.ts';
 import {
+  checkOutput,
+  checkQuantizers,
   hasQuantizedActivations,
   type QuantizedActivations,
   quantizeActivations,
@@ -166,6 +168,13 @@ function planFor(
       `${OWNER}: layer "${layer.name}" is quantised already. Quantise it once, or name it in ignore.`,
     );
   }
+  const source = rounding?.source && sourceOf(layer);
+  if (source) {
+    throw new OptionError(
+      `${OWNER}: ${rounding.getClassName()} and ${source} both replace what layer "${layer.name}" stores: keep one.`,
+    );
+  }
+  if (ends) checkOutput(OWNER, layer, ends);
   if (!rounding && !ends) return undefined;
   const { cell } = layer as { cell?: object };
   if (ends && cell && 'cells' in cell) {
@@ -190,6 +199,12 @@ function isRounded(layer: layers.Layer, kernels: readonly string[]): boolean {
       (each) => kernels.includes(each.weight) && each.encoding().values.type === 'affine',
     )
   );
+}
+
+/** The transform that the kernels of a layer are made by, if there is one. */
+function sourceOf(layer: layers.Layer): string | undefined {
+  const links = parametrizedWeights(layer).flatMap((weight) => weight.links);
+  return links.find(({ transform }) => transform.source)?.transform.getClassName();
 }
 
 function weightsOf(
@@ -219,6 +234,7 @@ function activationsOf(
 ): QuantizedActivations | undefined {
   if (activations === false) return undefined;
   if (isObjectWith(activations, 'input') || isObjectWith(activations, 'output')) {
+    checkQuantizers(OWNER, activations as QuantizedActivations);
     return activations as QuantizedActivations;
   }
   if (isObjectWith(activations, 'quantize')) return { input: activations as ActivationQuantizer };

@@ -61,20 +61,41 @@ export function quantizeActivations<L extends layers.Layer>(
   activations: QuantizedActivations,
 ): L {
   checkModel('quantizeActivations', layer);
-  checkOptions('quantizeActivations', activations, ['input', 'output']);
+  checkQuantizers('quantizeActivations', activations);
   if (hasQuantizedActivations(layer)) {
     throw new OptionError(
       `quantizeActivations: the activations of layer "${layer.name}" are quantised already; quantise a layer once.`,
     );
   }
-  if (activations.output && hasFusedNorm(layer)) {
-    throw new OptionError(
-      `quantizeActivations: layer "${layer.name}" has fused batch normalisation after what would be its rounded output. Quantise the input of the next layer instead.`,
-    );
-  }
+  checkOutput('quantizeActivations', layer, activations);
   decorateCall(layer, [quantizedCall(activations)]);
   marked.add(layer);
   return layer;
+}
+
+/** Throws where what a layer gives is to be rounded, and batch normalisation comes after that. */
+export function checkOutput(
+  owner: string,
+  layer: layers.Layer,
+  { output }: QuantizedActivations,
+): void {
+  if (!output || !hasFusedNorm(layer)) return;
+  throw new OptionError(
+    `${owner}: layer "${layer.name}" has fused batch normalisation after what would be its rounded output. Quantise ` +
+      'the input of the next layer instead.',
+  );
+}
+
+/** Throws for what does not say how to quantise one end or both. */
+export function checkQuantizers(owner: string, activations: QuantizedActivations): void {
+  checkOptions(owner, activations, ['input', 'output']);
+  for (const [end, quantizer] of Object.entries(activations)) {
+    if (quantizer === undefined || typeof quantizer.buildActivation === 'function') continue;
+    throw new OptionError(
+      `${owner}: ${end} must be what quantises activations, as fakeQuantActivations({ bits: 8 }), not ` +
+        `${typeof quantizer === 'object' ? 'another object' : String(quantizer)}.`,
+    );
+  }
 }
 
 /** Layers whose activations are quantised, built or not. */

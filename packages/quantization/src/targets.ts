@@ -1,7 +1,8 @@
 // Which kernels of a model a technique is about.
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { OptionError, UnsupportedError } from '@thimble/base';
+import { NonFiniteError, OptionError, UnsupportedError } from '@thimble/base';
 import {
+  axesOf,
   checkKernelNames,
   kernelNames,
   type LayerTargets,
@@ -100,17 +101,33 @@ export function checkNotRounded(owner: string, chains: readonly ParametrizedWeig
   }
 }
 
+/** Throws where an entry that is kept is no finite number. */
+export function checkFinite(
+  owner: string,
+  { weight, layer }: { weight: string; layer: string },
+  data: Float32Array,
+  kept?: Uint8Array,
+): void {
+  const bad = data.findIndex((value, i) => !Number.isFinite(value) && (!kept || kept[i] === 1));
+  if (bad < 0) return;
+  throw new NonFiniteError(
+    `${owner}: entry ${bad} of "${weight}" of layer "${layer}" is ${data[bad]}.`,
+  );
+}
+
 /** The kernels of these sites as their layers see them; of a Bidirectional those of both directions. */
 export function kernelValues(
   sites: readonly KernelSite[],
-): { layer: string; weight: string; values: Float32Array }[] {
+): { layer: string; weight: string; values: Float32Array; channels: number }[] {
   return sites.flatMap(({ layer, weights }) =>
     walkLayers(layer).flatMap((part) =>
       weights.flatMap((weight) => {
         const seen = layerWeight(part, weight);
         if (!seen) return [];
         const values = readValues(() => seen.read());
-        return [{ layer: part.name, weight, values }];
+        const shape = seen.shape as number[];
+        const channels = shape[axesOf(part, weight, shape).out] ?? 1;
+        return [{ layer: part.name, weight, values, channels }];
       }),
     ),
   );

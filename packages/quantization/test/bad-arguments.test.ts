@@ -1,6 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { DataError, NonFiniteError, OptionError, ThimbleError } from '@thimble/base';
+import {
+  callLinks,
+  fit,
+  foldBatchNorm,
+  parametrizedWeights,
+  type WeightTransform,
+  walkLayers,
+} from '@thimble/core';
+import type { ActivationQuantizer } from '@thimble/quantization';
 import * as quantization from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
 import { describe, expect, it } from 'vitest';
@@ -100,5 +109,77 @@ describe('what is no model and no options', () => {
     for (const bad of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
       expect(() => toDynamicTree(Float32Array.of(bad, 2))).toThrow(NonFiniteError);
     }
+  });
+});
+
+describe('what fails at the second layer leaves the first as it was', () => {
+  const { clusterWeights, fakeQuant, fakeQuantActivations, fuseBatchNorm, hashed } = quantization;
+  const { incrementalQuantization, quantizeAware } = quantization;
+  const stack = (second: number = 300) =>
+    tfl.sequential({
+      layers: [
+        tfl.layers.dense({ units: 4, inputShape: [3] }),
+        tfl.layers.dense({ units: second }),
+        tfl.layers.batchNormalization(),
+      ],
+    });
+  const shownOf = (of: tfl.LayersModel) => [
+    of.weights.map(({ originalName }) => originalName),
+    parametrizedWeights(of).map(({ links }) => links.length),
+    walkLayers(of).map((layer) => callLinks(layer).length),
+  ];
+  const withNaN = () => {
+    const made = stack(2);
+    made.layers[1]!.setWeights([tf.fill([4, 2], Number.NaN), tf.zeros([2])]);
+    return made;
+  };
+  const data = { xs: tf.ones([2, 3]), ys: tf.ones([2, 2]) };
+  const loss = 'meanSquaredError';
+
+  it.each<[string, () => Promise<tfl.LayersModel>, (model: tfl.LayersModel) => unknown]>([
+    [
+      'more codebooks than can be numbered',
+      async () => stack(),
+      (model) => clusterWeights(model, { clusters: 65536, perChannel: true }),
+    ],
+    [
+      'NaN where powers of two are to be found',
+      async () => withNaN(),
+      (model) => {
+        const callbacks = [incrementalQuantization()];
+        return fit(model, data, { loss, progress: false, callbacks });
+      },
+    ],
+    [
+      'no quantiser of activations',
+      async () => await foldBatchNorm(stack()),
+      (model) => {
+        const input = fakeQuant({ bits: 8 }) as never;
+        const [, last] = model.layers;
+        return quantizeAware(model, { perLayer: { [last!.name]: { activations: { input } } } });
+      },
+    ],
+    [
+      'a second source of a kernel',
+      async () => {
+        const made = await foldBatchNorm(stack());
+        clusterWeights(made, { clusters: 2, targets: made.layers[1]!.name });
+        return made;
+      },
+      (model) => quantizeAware(model, { weights: hashed({ ratio: 0.5 }) as WeightTransform }),
+    ],
+    [
+      'an output in front of fused batch normalisation',
+      () => fuseBatchNorm(stack()),
+      (model) => {
+        const quantizer = fakeQuantActivations({ bits: 8 }) as ActivationQuantizer;
+        return quantizeAware(model, { activations: { input: quantizer, output: quantizer } });
+      },
+    ],
+  ])('%s', async (_, make, change) => {
+    const made = await make();
+    const before = shownOf(made);
+    expect(await errorOf(() => change(made))).toBeInstanceOf(ThimbleError);
+    expect(shownOf(made)).toEqual(before);
   });
 });
