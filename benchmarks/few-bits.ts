@@ -142,8 +142,17 @@ const METHODS: Record<string, (seed: number) => Promise<Outcome>> = {
   ]),
 };
 
+const CLOSE = ['float32', 'float32, trained on', 'LSQ, 2 bits, weights'];
 const settings = { ...SEPARABLE, tune: TUNE, tuneRate: TUNE_RATE, statistics: 'made anew' };
 const results = await study.compare(METHODS, settings);
+// Nine seeds where a difference of half a point is in question: a float network varies by as much.
+for (const { method, outcomes } of results) {
+  if (!CLOSE.includes(method)) continue;
+  for (let seed = outcomes.length; seed < 9; seed++) {
+    const key = `${method}, seed ${seed}`;
+    outcomes.push(await study.once(key, settings, () => METHODS[method]!(seed)));
+  }
+}
 const rows: Row[] = results.map(({ method, outcomes }) => [
   method,
   outcomes[0]!.bytes.toLocaleString('en-US'),
