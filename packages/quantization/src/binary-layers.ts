@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { OptionError, UnsupportedError } from '@thimble/base';
 import { expectedKernels, parametrize, parametrizedWeights } from '@thimble/core';
 import { type BinaryConnectOptions, binaryConnect } from './binary-connect.ts';
-import { checkModel } from './targets.ts';
+import { checkArguments, checkModel } from './targets.ts';
 
 /** Arguments of {@link binaryDense}: those of `tf.layers.dense`, and those of binaryConnect. */
 export type BinaryDenseArgs = Parameters<typeof tfl.layers.dense>[0] & BinaryConnectOptions;
@@ -89,9 +89,7 @@ function withBinaryKernel<A>(
   make: (args: A) => tfl.layers.Layer,
   args: A & BinaryConnectOptions,
 ): tfl.layers.Layer {
-  if (typeof args !== 'object' || args === null) {
-    throw new OptionError(`${owner}: its arguments must be an object, not ${String(args)}.`);
-  }
+  checkArguments(owner, args);
   const { mode, scaleLearningRate, ...own } = args;
   const options: BinaryConnectOptions = {};
   if (mode !== undefined) options.mode = mode;

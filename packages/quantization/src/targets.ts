@@ -132,3 +132,9 @@ export function kernelValues(
     ),
   );
 }
+
+/** @throws {OptionError} for arguments of a layer that are no object. */
+export function checkArguments(owner: string, args: unknown): void {
+  if (typeof args === 'object' && args !== null) return;
+  throw new OptionError(`${owner}: its arguments must be an object, not ${String(args)}.`);
+}

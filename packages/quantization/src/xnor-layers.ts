@@ -7,6 +7,7 @@ import { binarised } from './binary-activation.ts';
 import { binaryConnect } from './binary-connect.ts';
 import { binaryConv, binaryMatMul } from './binary-product.ts';
 import { binaryWeights } from './binary-weights.ts';
+import { checkArguments } from './targets.ts';
 
 /** What {@link xnorDense} and {@link xnorConv2d} take beside the arguments of dense and conv2d layers. */
 export interface XnorOptions {
@@ -55,6 +56,7 @@ export type XnorConv2dArgs = Parameters<typeof tfl.layers.conv2d>[0] & XnorOptio
  * ] });
  */
 export function xnorDense(args: XnorDenseArgs): tfl.layers.Layer {
+  checkArguments('xnorDense', args);
   return parametrize(new ThimbleXnorDense(args), { kernel: [kernelTransform(args)] });
 }
 
@@ -69,6 +71,7 @@ export function xnorDense(args: XnorDenseArgs): tfl.layers.Layer {
  * const layer = xnorConv2d({ filters: 50, kernelSize: 5, scaling: 'weightsAndInputs', activation: 'relu' });
  */
 export function xnorConv2d(args: XnorConv2dArgs): tfl.layers.Layer {
+  checkArguments('xnorConv2d', args);
   return parametrize(new ThimbleXnorConv2D(args), { kernel: [kernelTransform(args)] });
 }
 
@@ -149,7 +152,7 @@ class Xnor {
   ): tf.Tensor {
     const h = (this.norm ? this.norm.call(x, kwargs) : x) as tf.Tensor;
     const signs = binarised(h);
-    if (whole && kwargs['training'] && this.scaling !== 'weightsAndInputs') return whole(signs);
+    if (whole && kwargs.training && this.scaling !== 'weightsAndInputs') return whole(signs);
     let y = product(signs);
     if (this.scaling === 'weightsAndInputs') {
       y = tf.mul(y, magnitude(tf.mean(tf.abs(h), -1, true)));

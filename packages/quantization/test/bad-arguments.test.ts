@@ -53,7 +53,7 @@ const OF_OPTIONS = [
     'powersOfTwo',
     'quantizationAwareTraining',
   ],
-  ...['ternaryWeights', 'thresholdWeights', 'trainedTernary'],
+  ...['ternaryWeights', 'thresholdWeights', 'trainedTernary', 'xnorConv2d', 'xnorDense'],
 ];
 
 /** What the body throws, and a promise that it gives is rejected with. */
