@@ -93,9 +93,8 @@ export function binaryWeights(options: BinaryWeightsOptions = {}): BinaryWeights
     update: (_before, after, state) => settled(after, state),
     bake: (weight, state) => approximated(weight, state, gradient),
     encoding(weight, state) {
-      const scale = Float32Array.from(
-        scaleOf(weight, state.shared, pruned(weight, state)).dataSync(),
-      );
+      const [, scales] = signsAndScale(weight, state);
+      const scale = Float32Array.from(scales.dataSync());
       return { values: { type: 'binary', bits: 1, scale, axis: state.axis } };
     },
   };
@@ -117,22 +116,36 @@ function scaleOf(weight: tf.Tensor, shared: number[], zeros: boolean): tf.Tensor
   return tf.div(tf.sum(tf.abs(weight), shared, true), countOf(weight, shared, zeros));
 }
 
+/** Whether a backend may have kernels for it: a scale for each entry of the last axis, and nothing pruned. */
+function isPlain(weight: tf.Tensor, state: BinaryWeightsState): boolean {
+  return !pruned(weight, state) && state.axis === weight.rank - 1;
+}
+
+/** The binary weight, and its scales, which are those in it to the last bit. */
+function signsAndScale(
+  weight: tf.Tensor,
+  state: BinaryWeightsState,
+): [value: tf.Tensor, scale: tf.Tensor] {
+  const zeros = pruned(weight, state);
+  const compose = (): tf.Tensor[] => {
+    const scale = scaleOf(weight, state.shared, zeros);
+    return [tf.mul(signsOf(weight, zeros), scale), scale];
+  };
+  const made = isPlain(weight, state)
+    ? namedOp('ThimbleBinaryWeights', { w: weight }, {}, compose)
+    : compose();
+  return made as [tf.Tensor, tf.Tensor];
+}
+
 function approximated(
   weight: tf.Tensor,
   state: BinaryWeightsState,
   gradient: BinaryWeightsOptions['gradient'],
 ): tf.Tensor {
-  const { shared, axis } = state;
+  const { shared } = state;
   const zeros = pruned(weight, state);
-  // What a backend may have kernels for.
-  const plain = !zeros && gradient !== 'paper' && axis === weight.rank - 1;
-  const [value, scale] = untracked(() => {
-    const compose = (): tf.Tensor[] => {
-      const factor = scaleOf(weight, shared, zeros);
-      return [tf.mul(signsOf(weight, zeros), factor), factor];
-    };
-    return plain ? namedOp('ThimbleBinaryWeights', { w: weight }, {}, compose) : compose();
-  }) as [tf.Tensor, tf.Tensor];
+  const plain = isPlain(weight, state) && gradient !== 'paper';
+  const [value, scale] = untracked(() => signsAndScale(weight, state));
   const op = tf.customGrad((w, save) => {
     (save as tf.GradSaveFunc)([w as tf.Tensor, scale]);
     return {

@@ -3,7 +3,7 @@ import '@thimble/backend';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { Random, withSeed } from '@thimble/base';
-import { fit, parametrize } from '@thimble/core';
+import { fit, lower, parametrize } from '@thimble/core';
 import { binaryWeights, xnorConv2d, xnorDense } from '@thimble/quantization';
 import { useCpu } from '@thimble/testing';
 import fc from 'fast-check';
@@ -81,6 +81,20 @@ describe.each(['cpu', 'thimble'])('binary weights on %s', (backend) => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  it('are counted as the values that they have, to the last bit', () => {
+    const layer = parametrize(tfl.layers.dense({ units: 33, inputShape: [101] }), {
+      kernel: [binaryWeights()],
+    });
+    const model = tfl.sequential({ layers: [layer] });
+    const { data, encoding } = Object.values(lower(model).weights).find(
+      ({ encoding: { shape } }) => shape.length === 2,
+    )!;
+    expect(encoding.values.type).toBe('binary');
+    const { scale } = encoding.values as { scale: Float32Array };
+    for (const [i, value] of data!.entries()) expect(Math.abs(value)).toBe(scale[i % 33]);
+    model.dispose();
   });
 
   it('are centred over the input channels and cut after a step', async () => {
