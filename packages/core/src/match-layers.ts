@@ -1,7 +1,7 @@
 // Which layers of a model rules mean.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { NoMatchError, UnsupportedError } from '@thimble/base';
-import { type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
+import { internals, type Layer, localName, ownerOf, variablesOf, weightsOf } from './internals.ts';
 import { KERNELS, kernelNames } from './kernel-names.ts';
 import { callWeights, chainsOf, classNameOf } from './parametrization.ts';
 import { innerLayers, walkLayers } from './walk.ts';
@@ -73,7 +73,7 @@ const NO_KERNEL = /bias|alpha|gamma|beta|mean|variance/i;
  * For a technique that takes all kernels of layers: throws where it would pass over one, which a layer class of
  * one's own may call by another name.
  *
- * @throws {UnsupportedError} for a weight with two axes or more that is neither a known kernel nor brought by a
+ * @throws {UnsupportedError} for a trained weight with two axes or more that is neither a known kernel nor brought by a
  *   transform; `remedy` is how to leave the layer out.
  * @example
  * checkKernelNames('mine', model.layers, 'name the layers in targets');
@@ -96,6 +96,7 @@ function unknownKernels(layer: Layer): string[] {
     owners.flatMap((each) => [
       ...chainsOf(each).flatMap(({ added }) => added),
       ...callWeights(each),
+      ...internals(each)._nonTrainableWeights, // masks of places and statistics
     ]),
   );
   const roles = new Map(
