@@ -13,8 +13,8 @@ function count(x: v128, w: v128, acc: v128): v128 {
 /** base - 2 (the bits counted in each 32-bit lane). */
 @inline
 function minusTwice(base: v128, counts: v128): v128 {
-  const sums = i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(counts));
-  return f32x4.sub(base, f32x4.convert_i32x4_s(i32x4.shl(sums, 1)));
+  const twice = i32x4.dot_i16x8_s(i16x8.extadd_pairwise_i8x16_u(counts), i16x8.splat(2));
+  return f32x4.sub(base, f32x4.convert_i32x4_s(twice));
 }
 
 @inline
