@@ -35,7 +35,8 @@ function packed(): Table {
   return {
     result: 'packed-kernels',
     run,
-    about: 'random weights, one thread, plain SIMD; medians of times taken in turn in one process',
+    about:
+      'random weights, one thread, plain SIMD; medians of times taken in turn in one process, results written into memory that is there',
     head: ['network, kernel', 'milliseconds', 'times as fast as tfjs-wasm'],
     rows: figures.map(({ name, kernel, milliseconds, speedUp }) => [
       `${name}: ${kernel}`,
