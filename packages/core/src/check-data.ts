@@ -11,7 +11,12 @@ interface Numbers {
   shape: readonly number[];
 }
 
-/** The shape of one example at each input and output; absent where it is not fixed. */
+/**
+ * The shape of one example at each input and output; absent where it is not fixed.
+ *
+ * @example
+ * exampleShapes(model).inputs; // [[28, 28, 1]]
+ */
 export function exampleShapes(model: LayersModel): ExampleShapes {
   const fixed = ({ shape }: { shape: (number | null)[] }) => {
     const example = shape.slice(1);

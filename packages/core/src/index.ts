@@ -33,6 +33,7 @@ export {
   type WatchedOutput,
 } from './channel-groups.ts';
 export { type RemovedChannels, withChannelsZeroed, withoutChannels } from './channel-removal.ts';
+export { exampleShapes } from './check-data.ts';
 export { checkExamples, type ExamplesPurpose } from './check-examples.ts';
 export {
   type Checkpoint,
@@ -117,5 +118,5 @@ export type {
 } from './training.ts';
 export type { Axes, Site, WeightTransform } from './transform.ts';
 export { registerTransform, type TransformFactory } from './transforms.ts';
-export { walkLayers } from './walk.ts';
+export { stackedCells, walkLayers } from './walk.ts';
 export { readWeights, type WeightValues, writeWeights } from './weight-values.ts';

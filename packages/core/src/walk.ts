@@ -16,7 +16,12 @@ export function innerLayers(layer: Layer): Layer[] {
   return wrapped ? [wrapped] : [];
 }
 
-/** The cells of a recurrent layer that was given several; undefined for all others. */
+/**
+ * The cells of a recurrent layer that was given several; undefined for all others.
+ *
+ * @example
+ * for (const cell of stackedCells(layer) ?? []) console.log(cell.name);
+ */
 export function stackedCells(layer: Layer): Layer[] | undefined {
   const { cell } = internals(layer);
   return cell && internals(cell).cells;

@@ -2,7 +2,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
 import { checkInteger, checkOptions, OptionError, UnsupportedError } from '@thimble/base';
-import { type LayerTargets, matchLayers, ThimbleCallback, walkLayers } from '@thimble/core';
+import {
+  type LayerTargets,
+  matchLayers,
+  stackedCells,
+  ThimbleCallback,
+  walkLayers,
+} from '@thimble/core';
 
 const OWNER = 'stagedUnfreezing';
 
@@ -47,7 +53,7 @@ export class StagedUnfreezing extends ThimbleCallback {
     }
     const all = walkLayers(model).filter((layer) => !('layers' in layer));
     const weighted = all.filter((layer) => layer.weights.length > 0);
-    const cells = all.flatMap(cellsOf);
+    const cells = all.flatMap((layer) => stackedCells(layer) ?? []);
     const groups = this.#stages
       ? this.#stages.map((targets) => matchLayers(OWNER, weighted, targets, 'Layers with weights'))
       : weighted.filter((layer) => !cells.includes(layer)).map((layer) => [layer]);
@@ -92,15 +98,10 @@ export class StagedUnfreezing extends ThimbleCallback {
     for (const layer of this.#before.keys()) {
       // Models, wrappers and recurrent layers pass it on to all inside them, so they stay open for those that are free.
       const passes = 'layers' in layer || 'layer' in layer || 'forwardLayer' in layer;
-      const open = passes || cellsOf(layer).length > 0;
+      const open = passes || stackedCells(layer) !== undefined;
       layer.trainable = open || free.has(layer);
     }
   }
-}
-
-/** The cells of a recurrent layer that was given several. */
-function cellsOf(layer: Layer): Layer[] {
-  return (layer as { cell?: { cells?: Layer[] } }).cell?.cells ?? [];
 }
 
 /**

@@ -1,7 +1,7 @@
 // The answers of one layer after the other while what they depend on is being changed.
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, layers } from '@tensorflow/tfjs-layers';
-import { eachBatch, toSource, trace } from '@thimble/core';
+import { eachBatch, exampleShapes, toSource, trace } from '@thimble/core';
 import { DEFAULT_EXAMPLES, type ReferenceOptions, showAnswer } from './layer-pairs.ts';
 
 /** What a layer gives: of several outputs all. */
@@ -27,11 +27,7 @@ export async function eachInTurn(
   visit: (place: number, answer: tf.Tensor) => void,
   after: (place: number) => void,
 ): Promise<void> {
-  const shapes = {
-    inputs: model.inputs.map(exampleShape),
-    outputs: model.outputs.map(exampleShape),
-  };
-  const source = await toSource(calibration, shapes);
+  const source = await toSource(calibration, exampleShapes(model));
   const limit = Math.min(examples, source.size);
   const held = new Held(model, wanted);
   try {
@@ -52,11 +48,6 @@ export async function eachInTurn(
   } finally {
     held.dispose();
   }
-}
-
-function exampleShape({ shape }: { shape: (number | null)[] }): number[] | undefined {
-  const example = shape.slice(1);
-  return example.includes(null) ? undefined : (example as number[]);
 }
 
 /** Ends a run of a model early. */

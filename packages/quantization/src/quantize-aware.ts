@@ -6,6 +6,7 @@ import {
   expectedKernels,
   parametrize,
   parametrizedWeights,
+  stackedCells,
   type WeightTransform,
   walkLayers,
 } from '@thimble/core';
@@ -176,8 +177,7 @@ function planFor(
   }
   if (ends) checkOutput(OWNER, layer, ends);
   if (!rounding && !ends) return undefined;
-  const { cell } = layer as { cell?: object };
-  if (ends && cell && 'cells' in cell) {
+  if (ends && stackedCells(layer)) {
     throw new UnsupportedError(
       `${OWNER}: layer "${layer.name}" has stacked cells, whose weights can be rounded, but not what it gets. Give it ` +
         '{ activations: false } in perLayer, or put layers such as tf.layers.lstm one behind the other.',

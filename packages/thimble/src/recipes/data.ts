@@ -1,7 +1,7 @@
 // Training, validation and test data from whatever `compress` is given.
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { checkOptions, DataError, Random } from '@thimble/base';
-import { type BatchSource, type FitData, rowsOf, toSource } from '@thimble/core';
+import { type BatchSource, exampleShapes, type FitData, rowsOf, toSource } from '@thimble/core';
 
 /** Data for `compress`. */
 export interface CompressParts {
@@ -56,19 +56,6 @@ async function resolve(
     ? [all, await source(validation, 'validation')]
     : heldOut(owner, all, seed);
   return { train: rest, validation: held, test: test && (await source(test, 'test')) };
-}
-
-/** The shapes of single examples, where they are known. */
-export function exampleShapes(model: LayersModel): {
-  inputs: (number[] | undefined)[];
-  outputs: (number[] | undefined)[];
-} {
-  return { inputs: model.inputs.map(exampleShape), outputs: model.outputs.map(exampleShape) };
-}
-
-function exampleShape({ shape }: { shape: (number | null)[] }): number[] | undefined {
-  const example = shape.slice(1);
-  return example.includes(null) ? undefined : (example as number[]);
 }
 
 /** All but a tenth of the examples, and that tenth. */

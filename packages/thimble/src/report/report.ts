@@ -3,6 +3,7 @@ import { checkInteger, checkOptions, checkRange, type ProgressOption, Random } f
 import {
   type BatchSource,
   eachBatch,
+  exampleShapes,
   type FitData,
   type ObjectiveOptions,
   rowsOf,
@@ -10,7 +11,6 @@ import {
 } from '@thimble/core';
 import { distorted, ImageDataset } from '@thimble/data';
 import { cost } from '@thimble/graph';
-import { exampleShapes } from '../recipes/data.ts';
 import { ENERGY_SOURCE, energyOf } from './energy.ts';
 import { BATCH, outputsOf } from './outputs.ts';
 import { calibration, classScores, regressionScores } from './quality.ts';
