@@ -10,6 +10,7 @@ import {
   type KernelFunc,
   type NamedAttrMap,
   type TensorInfo,
+  util,
 } from '@tensorflow/tfjs-core';
 import { BackendError } from '@thimble/base';
 import { BACKEND_NAME } from './name.ts';
@@ -75,6 +76,12 @@ export function converted(
 /** Frees intermediate results. */
 export function free(backend: BackendWasm, ...infos: TensorInfo[]): void {
   for (const info of infos) backend.disposeData(info.dataId);
+}
+
+/** All axes but the last as one; a tensor without values has no rows. */
+export function matrix({ shape }: TensorInfo): [rows: number, channels: number] {
+  const channels = shape.at(-1) ?? 1;
+  return [util.sizeFromShape(shape.slice(0, -1)), channels];
 }
 
 /** The same values under another shape, for the time of a call: shares the data, needs no freeing. */

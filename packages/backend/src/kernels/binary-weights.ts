@@ -1,14 +1,8 @@
 // Binary weights with a scale for each output, their gradient, and the rule for the stored weights, a kernel each
 // instead of five, eleven and three; ops of @thimble/quantization call them by name.
-import { type KernelConfig, type TensorInfo, util } from '@tensorflow/tfjs-core';
+import { type KernelConfig, util } from '@tensorflow/tfjs-core';
 import { address, simd } from '../simd.ts';
-import { defineKernel, type Tensors } from '../stock.ts';
-
-/** All axes but the last, and the last. */
-function matrix({ shape }: TensorInfo): [rows: number, columns: number] {
-  const columns = shape.at(-1) ?? 1;
-  return [util.sizeFromShape(shape) / columns, columns];
-}
+import { defineKernel, matrix, type Tensors } from '../stock.ts';
 
 /**
  * `ThimbleBinaryWeights`: a sign(w), and a = mean |w| for each entry of the last axis. `ThimbleBinaryWeightsGrad`: its

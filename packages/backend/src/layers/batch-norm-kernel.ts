@@ -3,7 +3,7 @@
 import { type KernelConfig, type KernelFunc, type TensorInfo, util } from '@tensorflow/tfjs-core';
 import { BACKEND_NAME } from '../name.ts';
 import { address, simd, withScratch } from '../simd.ts';
-import { type Call, defineKernel, type Tensors } from '../stock.ts';
+import { type Call, defineKernel, matrix, type Tensors } from '../stock.ts';
 
 /** Inputs old, value; output old - (old - value) part. */
 export const APPROACH = 'ThimbleApproach';
@@ -50,12 +50,6 @@ function backward({ inputs, attrs: { epsilon }, backend }: BackwardCall): Tensor
     batchNormGradient(...pointers, rows, channels, epsilon, work);
   });
   return outputs;
-}
-
-/** All axes but the last as one; a tensor without values has no rows. */
-function matrix({ shape }: TensorInfo): [rows: number, channels: number] {
-  const channels = shape.at(-1) ?? 1;
-  return [util.sizeFromShape(shape.slice(0, -1)), channels];
 }
 
 /** The kernels. */
