@@ -17,10 +17,11 @@ export interface Study {
   output: string;
   /** Computes a result, or takes it from an earlier run with the same key and settings. */
   once<T>(key: string, settings: unknown, compute: () => Promise<T>): Promise<T>;
-  /** What every method came to under every seed, each computed once. */
+  /** What every method came to under every seed, or those that `seedsOf` it says, each computed once. */
   compare<T>(
     methods: Readonly<Record<string, (seed: number) => Promise<T>>>,
     settings: unknown,
+    seedsOf?: (method: string) => readonly number[],
   ): Promise<{ method: string; outcomes: T[] }[]>;
   /** Prints the table and writes result.json. */
   finish(table: Row[], record: object): Promise<void>;
@@ -53,11 +54,11 @@ export async function beginStudy(name: string, folder?: string): Promise<Study> 
       );
       return result;
     },
-    async compare(methods, settings) {
+    async compare(methods, settings, seedsOf = () => seeds) {
       const results = [];
       for (const [method, run] of Object.entries(methods)) {
         const outcomes = [];
-        for (const seed of seeds) {
+        for (const seed of seedsOf(method)) {
           outcomes.push(await study.once(`${method}, seed ${seed}`, settings, () => run(seed)));
         }
         results.push({ method, outcomes });
