@@ -229,15 +229,21 @@ class ThimbleXnorConv2D extends Conv2D {
       const pad = padding === 'same' ? 'same' : 'valid';
       const first = dataFormat === 'channelsFirst';
       const x = only(inputs);
-      const box = tf.fill(
-        [...kernelSize, 1, 1],
-        1 / (kernelSize[0] * kernelSize[1]),
-      ) as tf.Tensor4D;
       const y = this.xnor.call(
         first ? tf.transpose(x, [0, 2, 3, 1]) : x,
         kwargs,
         (signs) => binaryConv(signs, this.kernel.read(), { strides, pad, dilations }),
-        (sizes) => tf.conv2d(sizes as tf.Tensor4D, box, strides, pad, 'NHWC', dilations),
+        (sizes) => {
+          const box = tf.fill([...kernelSize, 1, 1], 1 / (kernelSize[0] * kernelSize[1]));
+          return tf.conv2d(
+            sizes as tf.Tensor4D,
+            box as tf.Tensor4D,
+            strides,
+            pad,
+            'NHWC',
+            dilations,
+          );
+        },
         first ? undefined : (signs) => super.call(signs, kwargs) as tf.Tensor,
       );
       return first ? tf.transpose(y, [0, 3, 1, 2]) : y;
