@@ -1,4 +1,4 @@
-export { cacheFolder, environment, readBytes, removeFile, writeBytes } from '#platform';
+export { cacheFolder, environment, readBytes, readInto, removeFile, writeBytes } from '#platform';
 export { crc32 } from './checksum.ts';
 export { alignColumns, textTable } from './columns.ts';
 export { countNonzero } from './count-nonzero.ts';

@@ -14,6 +14,10 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> |
   throw noFiles(path);
 }
 
+export function readInto(path: string, _room: (bytes: number) => Uint8Array): boolean {
+  throw noFiles(path);
+}
+
 export async function writeBytes(path: string, _bytes: Uint8Array): Promise<void> {
   throw noFiles(path);
 }

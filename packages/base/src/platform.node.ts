@@ -1,4 +1,5 @@
 // What only Node can do: files and the terminal. Browsers get platform.browser.ts instead.
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
@@ -24,11 +25,52 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer> |
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
     if (code !== 'EISDIR') throw error;
-    throw new FileFormatError(
-      `"${path}" is a folder, where a file is needed. Give the name of a file in it.`,
-      { cause: error },
-    );
+    throw isFolder(path, error);
   }
+}
+
+/** Bytes that are read at a time, through memory that is used again. */
+const PIECE = 65_536;
+
+/**
+ * Reads a file, all at once, to where `room` says; true where there is one.
+ *
+ * @throws {FileFormatError} for a folder; what the system says where the file may not be read.
+ */
+export function readInto(path: string, room: (bytes: number) => Uint8Array): boolean {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+  try {
+    const stats = fstatSync(file);
+    if (stats.isDirectory()) throw isFolder(path);
+    if (!stats.isFile()) {
+      const bytes = readFileSync(file);
+      room(bytes.length).set(bytes);
+      return true;
+    }
+    const into = room(stats.size);
+    const piece = new Uint8Array(Math.min(PIECE, stats.size));
+    for (let at = 0, count = 0; at < into.length; at += count) {
+      count = readSync(file, piece, 0, Math.min(piece.length, into.length - at), null);
+      if (count === 0) break;
+      into.set(piece.subarray(0, count), at);
+    }
+    return true;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function isFolder(path: string, cause?: unknown): FileFormatError {
+  return new FileFormatError(
+    `"${path}" is a folder, where a file is needed. Give the name of a file in it.`,
+    { cause },
+  );
 }
 
 /** Tells apart several writes of one path at the same time. */

@@ -1,7 +1,7 @@
 // Deep Compression's sizes (Han, Mao, Dally, 2016, tables 2 and 3) against what the encoder writes.
 import { Random, sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
-import { ByteReader, readWeight, Workspace } from '@thimble/runtime/file';
+import { readWeight, Workspace } from '@thimble/runtime/file';
 import { expect, it } from 'vitest';
 import { storeWeight } from '../src/store-weight.ts';
 
@@ -71,10 +71,6 @@ it('counts gaps output by output where that is shorter', () => {
   };
   const stored = storeWeight(weight, { entropies: ['none'], layouts: ['gaps'], gapBits: 2 });
   expect(stored.fillers).toBe(48);
-  const back = readWeight(
-    new ByteReader(stored.bytes),
-    { values: 1e6 },
-    Workspace.of(stored.bytes),
-  );
+  const back = Workspace.use((work) => readWeight(work.open(stored.bytes), { values: 1e6 }, work));
   expect(back.data).toEqual(data);
 });

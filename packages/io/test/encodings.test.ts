@@ -2,13 +2,7 @@
 import { type Encoding, Random, sizeOf, type ValueCode } from '@thimble/base';
 import type { Graph, GraphWeight } from '@thimble/graph';
 import { encodeGraph } from '@thimble/io';
-import {
-  ByteReader,
-  decodeBytes,
-  hashedValues,
-  readWeight,
-  Workspace,
-} from '@thimble/runtime/file';
+import { decodeBytes, hashedValues, readWeight, Workspace } from '@thimble/runtime/file';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { halfOf } from '../src/codes.ts';
@@ -141,10 +135,12 @@ function sameBytes(a?: Float32Array | Uint8Array, b?: Float32Array | Uint8Array)
 }
 
 function read(bytes: Uint8Array): GraphWeight {
-  const reader = new ByteReader(bytes);
-  const weight = readWeight(reader, { values: 1e6 }, Workspace.of(bytes));
-  expect(reader.left).toBe(0);
-  return weight;
+  return Workspace.use((work) => {
+    const reader = work.open(bytes);
+    const weight = readWeight(reader, { values: 1e6 }, work);
+    expect(reader.left).toBe(0);
+    return weight;
+  });
 }
 
 describe.each(Object.keys(PATTERNS))('%s', (pattern) => {

@@ -1,5 +1,5 @@
 import { Random } from '@thimble/base';
-import { ByteReader, ENTROPY, readSymbols, Workspace } from '@thimble/runtime/file';
+import { ENTROPY, readSymbols, Workspace } from '@thimble/runtime/file';
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../src/byte-writer.ts';
 import { canonicalCodes, codeLengths, writeHuffman, writeLengths } from '../src/huffman-code.ts';
@@ -55,9 +55,10 @@ describe('codeLengths', () => {
 });
 
 function symbolsOf(bytes: Uint8Array, symbols: number, count: number, low: number): Int32Array {
-  const work = Workspace.of(bytes);
-  const at = readSymbols(new ByteReader(bytes), work, symbols, count, ENTROPY.huffman, low);
-  return new Int32Array(work.bytes(at, 4 * count).slice().buffer);
+  return Workspace.use((work) => {
+    const at = readSymbols(work.open(bytes), work, symbols, count, ENTROPY.huffman, low);
+    return work.words(at, count).slice();
+  });
 }
 
 it.each([1, 2, 3, 64, 300, 4096])('%i symbols come back', (symbols) => {

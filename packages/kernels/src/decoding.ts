@@ -100,8 +100,8 @@ export interface DecodingKernels {
   countBlocks(data: Pointer, inputs: number, outputs: number, counts: Pointer): void;
   /** The values that occur, `most` at most; returns how many, or `most` + 1. */
   distinctValues(data: Pointer, size: number, out: Pointer, most: number): number;
-  /** Panels of floats for `gemv`, with `more` rows of zeros. */
-  floatPanels(...args: [...Scaled, more: number, out: Pointer]): void;
+  /** Panels of floats for `gemv`, of the outputs from `begin` to `end`, with `more` rows of zeros. */
+  floatPanels(...args: [...Scaled, more: number, begin: number, end: number, out: Pointer]): void;
   /** Where the list of each output begins; returns the words of all. */
   listStarts(
     data: Pointer,
@@ -129,8 +129,16 @@ export interface DecodingKernels {
   ): void;
   /** Sums of the magnitudes of each output's codes, as f64. */
   columnSums(codes: Pointer, size: number, outputs: number, sums: Pointer): void;
-  /** Panels of codes for `gemvInt`, with `four` for `gemvInt4`, each behind 192 bytes. */
-  codePanels(codes: Pointer, inputs: number, outputs: number, four: number, out: Pointer): void;
+  /** Panels of codes for `gemvInt`, with `four` for `gemvInt4`, of the outputs from `begin` to `end`, each behind 192 bytes. */
+  codePanels(
+    codes: Pointer,
+    inputs: number,
+    outputs: number,
+    four: number,
+    begin: number,
+    end: number,
+    out: Pointer,
+  ): void;
   /** Adds the entries of a convolution's lists of one output each, and of two. */
   countEntries(
     data: Pointer,

@@ -1,12 +1,18 @@
 // A .thimble file as a network that runs.
-import { FileFormatError, sizeOf, ThimbleError } from '@thimble/base';
+import { checkInteger, FileFormatError, sizeOf, ThimbleError } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
-import { bytesAt, streamAt } from './file/address.ts';
-import { type DecodeOptions, decode } from './file/decode.ts';
-import { moduleFor } from './packed/memory.ts';
-import { type PackOptions, pack } from './packed/pack.ts';
-import type { PackedModel } from './packed/packed-model.ts';
-import { canShare } from './packed/threads.ts';
+import { readAt, streamAt } from './file/address.ts';
+import {
+  bytesOf,
+  type DecodeOptions,
+  decodeStored,
+  type FileSource,
+  inMemory,
+} from './file/decode.ts';
+import type { ByteReader } from './file/reader.ts';
+import type { Workspace } from './file/workspace.ts';
+import { type PackOptions, packer } from './packed/pack.ts';
+import { PackedModel } from './packed/packed-model.ts';
 
 /** Options of {@link load}: those of `pack` and of `decode`. */
 export interface LoadOptions extends PackOptions, DecodeOptions {}
@@ -29,29 +35,53 @@ const MOST_VALUES_BYTES = 2 ** 28;
  * net.dispose();
  */
 export async function load(
-  source: string | Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+  source: string | FileSource,
   options: LoadOptions = {},
 ): Promise<PackedModel> {
   const { maxBytes, signal, ...packing } = options;
-  const { relaxedSimd, threads = 1 } = packing;
-  // Compiles on another thread while the file is read; whatever goes wrong is told when it is asked for.
-  moduleFor(relaxedSimd, threads > 1 && canShare()).catch(() => {});
-  const decoding = {
-    ...(maxBytes === undefined ? {} : { maxBytes }),
-    ...(signal === undefined ? {} : { signal }),
-  };
-  const bytes = typeof source === 'string' ? await at(source, signal) : source;
-  const { graph } = await decode(bytes, decoding);
-  checkValues(graph, Math.max(MOST_VALUES_BYTES, maxBytes ?? 0));
-  try {
-    return await pack(graph, packing);
-  } catch (error) {
-    if (error instanceof ThimbleError) throw error;
-    throw new FileFormatError(
-      `The network of the .thimble file cannot be run: ${(error as Error).message}.`,
-      { cause: error },
+  if (maxBytes !== undefined) checkInteger('load', 'maxBytes', maxBytes, 0);
+  signal?.throwIfAborted();
+  const pack = await packer(packing);
+  const there = typeof source === 'string' && source.startsWith('file://');
+  const bytes = there ? undefined : await fetched(source, signal);
+  const packed = inMemory((work) => {
+    const graph = decodeStored(
+      bytes ? work.open(bytes) : opened(work, source as string),
+      work,
+      maxBytes,
     );
-  }
+    checkValues(graph, Math.max(MOST_VALUES_BYTES, maxBytes ?? 0));
+    try {
+      return pack(graph);
+    } catch (error) {
+      if (error instanceof ThimbleError) throw error;
+      throw new FileFormatError(
+        `The network of the .thimble file cannot be run: ${(error as Error).message}.`,
+        { cause: error },
+      );
+    }
+  });
+  return PackedModel.start(packed);
+}
+
+async function fetched(
+  source: string | FileSource,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  return bytesOf(
+    typeof source === 'string' ? await streamAt('load', source, signal) : source,
+    signal,
+  );
+}
+
+/** A file that is read where it is decoded. */
+function opened(work: Workspace, address: string): ByteReader {
+  let reader: ByteReader | undefined;
+  readAt('load', address, (bytes) => {
+    reader = work.room(bytes);
+    return reader.bytes;
+  });
+  return reader!;
 }
 
 /** @throws {FileFormatError} where a file of a few bytes would fill the memory with values between layers. */
@@ -64,9 +94,4 @@ function checkValues({ nodes }: Graph, most: number): void {
       `The values between the layers of the .thimble file take more than ${most} bytes, from "${name}" on. Give load a larger maxBytes where you trust it.`,
     );
   }
-}
-
-function at(address: string, signal: AbortSignal | undefined) {
-  if (address.startsWith('file://')) return bytesAt('load', address);
-  return streamAt('load', address, signal);
 }

@@ -36,7 +36,7 @@ export function distinctValues(data: usize, size: i32, out: usize, most: i32): i
   return count;
 }
 
-/** Panels of 16 outputs: biases, then weights of each input and `more` rows of zeros. */
+/** Panels of 16 outputs, of those from `begin` to `end`: biases, then weights of each input and `more` rows of zeros. */
 export function floatPanels(
   data: usize,
   inputs: i32,
@@ -44,10 +44,12 @@ export function floatPanels(
   scale: usize,
   bias: usize,
   more: i32,
+  begin: i32,
+  end: i32,
   out: usize,
 ): void {
   const row = <usize>outputs << 2;
-  for (let o = 0; o < outputs; o += 16) {
+  for (let o = begin; o < end; o += 16) {
     const width = <usize>min(16, outputs - o) << 2;
     const first = <usize>o << 2;
     memory.copy(out, bias + first, width);
@@ -233,11 +235,22 @@ export function columnSums(codes: usize, size: i32, outputs: i32, sums: usize): 
   }
 }
 
-/** Codes in panels of 16 outputs behind 192 bytes each: a byte each, pairs of inputs; with `four` half a byte. */
-export function codePanels(codes: usize, inputs: i32, outputs: i32, four: bool, out: usize): void {
+/**
+ * Codes in panels of 16 outputs, of those from `begin` to `end`, behind 192 bytes each: a byte each, pairs of inputs; with
+ * `four` half a byte.
+ */
+export function codePanels(
+  codes: usize,
+  inputs: i32,
+  outputs: i32,
+  four: bool,
+  begin: i32,
+  end: i32,
+  out: usize,
+): void {
   const row = <usize>outputs << 2;
   const pairs = (inputs + 1) >> 1;
-  for (let o = 0; o < outputs; o += 16) {
+  for (let o = begin; o < end; o += 16) {
     const width = min(16, outputs - o);
     out += 192;
     if (four) memory.fill(out, 0x88, <usize>pairs << 4);

@@ -1,5 +1,5 @@
 // What is at an address.
-import { FileFormatError, readBytes } from '@thimble/base';
+import { FileFormatError, readBytes, readInto } from '@thimble/base';
 
 const FILE = 'file://';
 
@@ -10,10 +10,25 @@ const FILE = 'file://';
  * @throws {FileFormatError} where there is no such file.
  */
 export async function bytesAt(owner: string, address: string): Promise<Uint8Array<ArrayBuffer>> {
-  const path = address.slice(FILE.length).replace(/^\/(?=[A-Za-z]:)/, '');
+  const path = pathOf(address);
   const bytes = (await readBytes(path)) ?? (await readBytes(unescaped(path)));
   if (bytes) return bytes;
   throw new FileFormatError(`${owner}: there is no file "${path}".`);
+}
+
+/**
+ * Reads what {@link bytesAt} finds to where `room` says.
+ *
+ * @throws {FileFormatError} where there is no such file.
+ */
+export function readAt(owner: string, address: string, room: (bytes: number) => Uint8Array): void {
+  const path = pathOf(address);
+  if (readInto(path, room) || readInto(unescaped(path), room)) return;
+  throw new FileFormatError(`${owner}: there is no file "${path}".`);
+}
+
+function pathOf(address: string): string {
+  return address.slice(FILE.length).replace(/^\/(?=[A-Za-z]:)/, '');
 }
 
 function unescaped(path: string): string {

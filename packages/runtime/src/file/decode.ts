@@ -7,13 +7,13 @@ import {
   FileFormatError,
   UnsupportedError,
 } from '@thimble/base';
-import type { Graph } from '@thimble/graph';
+import type { Graph, GraphWeight } from '@thimble/graph';
 import { arithmeticText } from './arithmetic.ts';
 import { checkGraph, type Description, type FileNotes, parseDescription } from './description.ts';
 import { FREE_VALUES, HEAD, MAGIC, MOST_VALUES, VALUES_PER_BYTE, VERSION } from './format.ts';
 import { textOfPhrases } from './phrases.ts';
 import { ByteReader, corrupt } from './reader.ts';
-import { type Budget, readWeight } from './weight.ts';
+import { type Budget, readWeight, storeWeight } from './weight.ts';
 import { Workspace } from './workspace.ts';
 
 /** What a `.thimble` file holds. */
@@ -25,6 +25,9 @@ export interface ThimbleFile extends FileNotes {
   /** Bytes of the file. */
   bytes: number;
 }
+
+/** The bytes of a file, or a stream of them, such as the body of a response. */
+export type FileSource = Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>;
 
 /** Options of {@link decode}. */
 export interface DecodeOptions {
@@ -53,7 +56,7 @@ const TEXT_PER_BYTE = 256;
  * console.log(graph.nodes.length, graph.weights['fc1/kernel']?.encoding.values.type);
  */
 export async function decode(
-  source: Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+  source: FileSource,
   options: DecodeOptions = {},
 ): Promise<ThimbleFile> {
   checkOptions('decode', options, ['maxBytes', 'signal']);
@@ -76,42 +79,56 @@ export interface FileParts {
 
 /** As {@link decodeBytes}, and tells where the weights are. */
 export function decodeParts(bytes: Uint8Array, maxBytes?: number): FileParts {
-  const reader = new ByteReader(bytes, HEAD);
-  checkHead(bytes, reader);
-  const budget = {
-    values:
-      maxBytes === undefined
-        ? Math.min(MOST_VALUES, Math.max(FREE_VALUES, bytes.length * VALUES_PER_BYTE))
-        : Math.floor(maxBytes / 4),
-  };
-  const { graph, notes, from } = readAll(reader, budget);
-  const to = reader.at;
-  while (reader.left > 0) if (reader.byte() !== 0) throw corrupt('something follows its end');
-  checkGraph(graph);
-  return { file: { graph, ...notes, version: VERSION, bytes: bytes.length }, from, to };
+  return inMemory((work) => {
+    const reader = work.open(bytes);
+    const { graph, notes, from } = readAll(reader, work, readWeight, maxBytes);
+    const file = { graph, ...notes, version: VERSION, bytes: bytes.length };
+    return { file, from, to: reader.at };
+  });
 }
 
-/** The description and the weights. */
-function readAll(
-  reader: ByteReader,
-  budget: Budget,
-): Pick<Description, 'graph' | 'notes'> & { from: number } {
+/** The network of a file in the workspace, where its weights stay. */
+export function decodeStored(reader: ByteReader, work: Workspace, maxBytes?: number): Graph {
+  return readAll(reader, work, storeWeight, maxBytes).graph;
+}
+
+/** Calls `run` with a workspace. @throws {FileFormatError} where a file needs more memory than there is. */
+export function inMemory<T>(run: (work: Workspace) => T): T {
   try {
-    const work = Workspace.of(reader.bytes);
-    try {
-      const { graph, keys, notes } = parseDescription(readText(reader, work));
-      const from = reader.at;
-      for (const key of keys) graph.weights[key] = readWeight(reader, budget, work);
-      return { graph, notes, from };
-    } finally {
-      work.release();
-    }
+    return Workspace.use(run);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new FileFormatError(
       `The .thimble file needs more memory than there is: ${error.message}.`,
     );
   }
+}
+
+/** The description and the weights, and where these begin. */
+function readAll(
+  reader: ByteReader,
+  work: Workspace,
+  read: (reader: ByteReader, budget: Budget, work: Workspace) => GraphWeight,
+  maxBytes: number | undefined,
+): Pick<Description, 'graph' | 'notes'> & { from: number } {
+  checkHead(reader);
+  const values =
+    maxBytes === undefined
+      ? Math.min(MOST_VALUES, Math.max(FREE_VALUES, reader.bytes.length * VALUES_PER_BYTE))
+      : Math.floor(maxBytes / 4);
+  const { graph, keys, notes } = parseDescription(readText(reader, work));
+  const from = reader.at;
+  const budget = { values };
+  const weights: Graph['weights'] = {};
+  for (const key of keys) {
+    weights[key] = read(reader, budget, work);
+    graph.weights[key] = { encoding: weights[key].encoding };
+  }
+  for (let at = reader.at; at < reader.bytes.length; at++) {
+    if (reader.bytes[at] !== 0) throw corrupt('something follows its end');
+  }
+  checkGraph(graph);
+  return { graph: { ...graph, weights }, notes, from };
 }
 
 /** The description as text. */
@@ -124,7 +141,8 @@ function readText(reader: ByteReader, work: Workspace): string {
   return text;
 }
 
-function checkHead(bytes: Uint8Array, reader: ByteReader): void {
+function checkHead(reader: ByteReader): void {
+  const { bytes } = reader;
   if (bytes.length < MAGIC.length || MAGIC.some((byte, i) => bytes[i] !== byte)) {
     throw new FileFormatError(
       'This is no .thimble file: it does not begin with "THMB". Files are written by encode and save.',
@@ -138,6 +156,7 @@ function checkHead(bytes: Uint8Array, reader: ByteReader): void {
   }
   if (version === 0) throw corrupt('it has no version');
   if (bytes.length < HEAD) throw corrupt(`it ends after ${bytes.length} bytes`);
+  reader.at = HEAD;
   const length = reader.varint('its length');
   if (length !== bytes.length) {
     throw corrupt(`it has ${bytes.length} bytes where ${length} were written`);
@@ -148,8 +167,8 @@ function checkHead(bytes: Uint8Array, reader: ByteReader): void {
   }
 }
 
-async function bytesOf(
-  source: Uint8Array | ArrayBuffer | ReadableStream<Uint8Array>,
+export async function bytesOf(
+  source: FileSource,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   signal?.throwIfAborted();

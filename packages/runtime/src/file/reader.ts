@@ -10,7 +10,7 @@ const MOST_VARINT = 2 ** 40;
 
 /** Reads little-endian numbers and runs of bytes; ends in a {@link FileFormatError} where there are no more. */
 export class ByteReader {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   at: number;
 
   constructor(bytes: Uint8Array, at: number = 0) {

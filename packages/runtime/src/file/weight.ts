@@ -3,7 +3,7 @@
 //   kind of value (VALUES, + MASKED), rank, sizes as varints, the value code (value-code.ts)
 //   storage byte: layout * 4 + entropy; not for hashed weights
 //   where the kept entries are (places.ts), then what they are (readCodes or floats)
-import { sizeOf } from '@thimble/base';
+import { type Encoding, sizeOf } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import { arithmeticCodes } from './arithmetic.ts';
 import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
@@ -21,23 +21,61 @@ export interface Budget {
   values: number;
 }
 
-/** @param work holds the file that `reader` reads */
+/** A weight in a workspace; its mask is not made. */
+export class StoredWeight implements GraphWeight {
+  readonly encoding: Encoding;
+  /** Where its values are, as float32. */
+  readonly at: Address;
+  readonly size: number;
+  readonly masked: boolean;
+  readonly #work: Workspace;
+  #data: Float32Array | undefined;
+
+  constructor(encoding: Encoding, at: Address, masked: boolean, work: Workspace) {
+    this.encoding = encoding;
+    this.at = at;
+    this.size = sizeOf(encoding.shape);
+    this.masked = masked;
+    this.#work = work;
+  }
+
+  /** The values in memory of their own, made when they are first asked for. */
+  get data(): Float32Array {
+    this.#data ??= this.#work.floats(this.at, this.size);
+    return this.#data;
+  }
+}
+
+/**
+ * Reads a weight into memory of its own.
+ *
+ * @param work holds the file that `reader` reads
+ */
 export function readWeight(reader: ByteReader, budget: Budget, work: Workspace): GraphWeight {
+  const { mark } = work;
+  const { encoding, at, size, masked } = storeWeight(reader, budget, work);
+  const mask = masked ? work.take(size) : 0;
+  if (mask) work.kernels.countKept(at, size, mask);
+  const data = work.floats(at, size);
+  const kept = mask ? { mask: work.bytes(mask, size).slice() } : {};
+  work.rewind(mark);
+  return { encoding: { ...encoding, ...kept }, data };
+}
+
+/** Reads a weight and leaves it in the workspace. */
+export function storeWeight(reader: ByteReader, budget: Budget, work: Workspace): StoredWeight {
   const kind = reader.byte();
   const shape = readShape(reader, budget);
   const values = readValueCode(reader, kind & ~MASKED, shape);
-  const mark = work.mark;
-  const at =
+  const { mark } = work;
+  const found =
     values.type === 'hashed'
       ? work.put(hashedValues(values, sizeOf(shape)))
       : readValues(reader, shape, values, work);
   const size = sizeOf(shape);
-  const mask = kind & MASKED ? work.take(size) : 0;
-  const nonzero = work.kernels.countKept(at, size, mask);
-  const data = work.floats(at, size);
-  const kept = mask ? { mask: work.bytes(mask, size).slice() } : {};
-  work.rewind(mark);
-  return { encoding: { shape, values, ...kept, nonzero }, data };
+  const at = work.keep(mark, found, 4 * size);
+  const nonzero = work.kernels.countKept(at, size, 0);
+  return new StoredWeight({ shape, values, nonzero }, at, (kind & MASKED) !== 0, work);
 }
 
 function readShape(reader: ByteReader, budget: Budget): number[] {

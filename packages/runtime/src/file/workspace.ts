@@ -1,5 +1,6 @@
 // The memory in which a file is decoded.
 import { DECODING_BYTES, type DecodingKernels, decodingKernels } from '@thimble/kernels/decoding';
+import { ByteReader } from './reader.ts';
 
 const PAGE = 65_536;
 /** A memory of more bytes is left to the garbage collector: it would never become smaller. */
@@ -11,7 +12,7 @@ const START: number = TABLES + DECODING_BYTES.tables;
 /** An address in a {@link Workspace}. */
 export type Address = number;
 
-let idle: Workspace | undefined;
+let kept: Workspace | undefined;
 
 /**
  * A file in memory, and behind it room for what is made of it. Views of the memory are made when they are needed: they
@@ -22,9 +23,11 @@ export class Workspace {
   readonly coder: Address = CODER;
   readonly tables: Address = TABLES;
   /** Where the file begins. */
-  readonly file: Address = START;
+  file: Address = START;
   readonly #memory: WebAssembly.Memory;
   #next: Address = START;
+  #reader: ByteReader | undefined;
+  #fileBytes = 0;
 
   private constructor() {
     this.#memory = new WebAssembly.Memory({ initial: 4 });
@@ -32,18 +35,38 @@ export class Workspace {
     this.kernels.prepare(TABLES);
   }
 
-  /** A workspace with a file or other values in it. @throws RangeError where there is not enough memory. */
-  static of(file: ArrayBufferView): Workspace {
-    const work = idle ?? new Workspace();
-    idle = undefined;
-    work.#next = START;
-    work.put(file);
-    return work;
+  /**
+   * Calls `run` with the workspace of this thread, and then frees what was taken. `run` may do so again; it must not
+   * wait for anything.
+   *
+   * @throws RangeError where there is not enough memory.
+   */
+  static use<T>(run: (work: Workspace) => T): T {
+    kept ??= new Workspace();
+    const work = kept;
+    const { mark } = work;
+    try {
+      return run(work);
+    } finally {
+      work.rewind(mark);
+      if (mark === START && work.#memory.buffer.byteLength > MOST_KEPT) kept = undefined;
+    }
   }
 
-  /** Gives the workspace back. */
-  release(): void {
-    if (this.#memory.buffer.byteLength <= MOST_KEPT) idle = this;
+  /** Takes in a file; returns what reads it. */
+  open(file: Uint8Array): ByteReader {
+    const reader = this.room(file.length);
+    reader.bytes.set(file);
+    return reader;
+  }
+
+  /** Room for a file of so many bytes; returns what reads it once its bytes are there. */
+  room(bytes: number): ByteReader {
+    this.#reader = undefined;
+    this.file = this.take(bytes);
+    this.#fileBytes = bytes;
+    this.#reader = new ByteReader(this.bytes(this.file, bytes));
+    return this.#reader;
   }
 
   /** What was taken until now; {@link rewind} frees what is taken later. */
@@ -60,7 +83,9 @@ export class Workspace {
     const at = this.#next;
     this.#next = Math.ceil((at + bytes + 16) / 8) * 8;
     const missing = this.#next - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE));
+    if (missing <= 0) return at;
+    this.#memory.grow(Math.ceil(missing / PAGE));
+    if (this.#reader) this.#reader.bytes = this.bytes(this.file, this.#fileBytes);
     return at;
   }
 
@@ -76,6 +101,17 @@ export class Workspace {
     const at = this.take(byteLength);
     this.bytes(at, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
     return at;
+  }
+
+  /** Moves what lies behind a mark to it, and frees all else behind that; returns where it is then. */
+  keep(mark: Address, at: Address, bytes: number): Address {
+    if (at < mark) {
+      this.rewind(mark);
+      return at;
+    }
+    if (at > mark) new Uint8Array(this.#memory.buffer).copyWithin(mark, at, at + bytes);
+    this.rewind(mark);
+    return this.take(bytes);
   }
 
   /** A view of bytes. */

@@ -77,7 +77,7 @@ export function codesOf(operation: Conv | Dense): Codes | undefined {
 function findCodes(operation: Conv | Dense): Codes | undefined {
   const { encoding } = operation;
   const { values, shape } = encoding;
-  const data = operation.kind === 'conv' ? operation.kernel.data : operation.data;
+  const data = operation.kind === 'conv' ? operation.kernel.data : operation.weight;
   const outputs = operation.kind === 'conv' ? operation.kernel.outputs : operation.outputs;
   if (values.type !== 'affine' || values.bits > 8 || values.group !== undefined) return undefined;
   const { axis, scale } = values;
@@ -96,7 +96,7 @@ function findCodes(operation: Conv | Dense): Codes | undefined {
 export function signsOf(operation: Conv | Dense): Float32Array | undefined {
   const { encoding, signs } = operation;
   if (!signs || encoding.values.type !== 'binary') return undefined;
-  const data = operation.kind === 'conv' ? operation.kernel.data : operation.data;
+  const data = operation.kind === 'conv' ? operation.kernel.data : operation.weight.data;
   const outputs = operation.kind === 'conv' ? operation.kernel.outputs : operation.outputs;
   const scale = new Float32Array(outputs);
   for (let i = 0; i < data.length; i++) {
@@ -113,9 +113,9 @@ export function signsOf(operation: Conv | Dense): Float32Array | undefined {
 const MOST_VALUES = 16;
 
 /** The values of a dense layer with a codebook, in ascending order, where they are no more than a kernel holds. */
-export function sharedValues({ data, encoding }: Dense): Float32Array | undefined {
+export function sharedValues({ weight, encoding }: Dense): Float32Array | undefined {
   if (encoding.values.type !== 'codebook') return undefined;
-  return distinctValues(data, MOST_VALUES);
+  return distinctValues(weight, MOST_VALUES);
 }
 
 /** The kernels that a convolution may have. */

@@ -1,26 +1,32 @@
 // The weights of dense layers as the kernels take them.
+import { sizeOf } from '@thimble/base';
 import type { Address, Workspace } from '../file/workspace.ts';
+import type { Finish } from './lists.ts';
+import type { Weight } from './node-weights.ts';
 import type { Dense } from './operations.ts';
+import type { Content } from './program.ts';
 import { withValues } from './with-values.ts';
 
 const WORD = 4;
 const PANEL = 16;
+/** Bytes of panels that are made at a time. */
+const PORTION = 65_536;
 
-type Weights = Pick<Dense, 'data' | 'inputs' | 'outputs' | 'scale' | 'bias'>;
+type Weights = Pick<Dense, 'weight' | 'inputs' | 'outputs' | 'scale' | 'bias'>;
 
 /** Calls `make` with the weights, their scales and biases in a workspace. */
 function withWeights<T>(
-  { data, inputs, outputs, scale, bias }: Weights,
+  { weight, inputs, outputs, scale, bias }: Weights,
   make: (work: Workspace, weights: [Address, number, number, Address, Address]) => T,
 ): T {
-  return withValues(data, (work, at) =>
+  return withValues(weight, (work, at) =>
     make(work, [at, inputs, outputs, work.put(scale), work.put(bias)]),
   );
 }
 
 /** Weights that are not zero, and blocks of 8 outputs and one input with such a weight. */
-export function countKept({ data, inputs, outputs }: Weights): { kept: number; blocks: number } {
-  return withValues(data, (work, at) => {
+export function countKept({ weight, inputs, outputs }: Weights): { kept: number; blocks: number } {
+  return withValues(weight, (work, at) => {
     const counts = work.take(2 * WORD);
     work.kernels.countBlocks(at, inputs, outputs, counts);
     const [kept, blocks] = work.words(counts, 2) as unknown as [number, number];
@@ -29,23 +35,46 @@ export function countKept({ data, inputs, outputs }: Weights): { kept: number; b
 }
 
 /** The values that occur, in ascending order; undefined where they are more than `most`. */
-export function distinctValues(data: Float32Array, most: number): Float32Array | undefined {
-  return withValues(data, (work, at) => {
+export function distinctValues(weight: Weight, most: number): Float32Array | undefined {
+  return withValues(weight, (work, at) => {
     const out = work.take(most * WORD);
-    const count = work.kernels.distinctValues(at, data.length, out, most);
+    const count = work.kernels.distinctValues(at, sizeOf(weight.encoding.shape), out, most);
     return count > most ? undefined : work.floats(out, count).sort();
   });
 }
 
 /** Panels of 16 biases and then 16 weights of each input, with `more` rows of zeros. */
-export function floatPanels(weights: Weights, more: number): Float32Array {
-  return withWeights(weights, (work, operands) => {
-    const { inputs, outputs } = weights;
-    const length = Math.ceil(outputs / PANEL) * PANEL * (1 + inputs + more);
-    const out = work.zeros(length * WORD);
-    work.kernels.floatPanels(...operands, more, out);
-    return work.floats(out, length);
-  });
+export function floatPanels(weights: Weights, more: number): Content {
+  const { inputs, outputs } = weights;
+  const panelBytes = PANEL * WORD * (1 + inputs + more);
+  return {
+    bytes: Math.ceil(outputs / PANEL) * panelBytes,
+    fill: (target) =>
+      withWeights(weights, (work, operands) => {
+        inPortions(work, target, panelBytes, outputs, (begin, end, out) => {
+          work.kernels.floatPanels(...operands, more, begin, end, out);
+        });
+      }),
+  };
+}
+
+/** Makes panels a few at a time, so that little memory is touched beside the target. */
+function inPortions(
+  work: Workspace,
+  target: Uint8Array,
+  panelBytes: number,
+  outputs: number,
+  make: (begin: number, end: number, out: Address) => void,
+): void {
+  const panels = Math.max(1, Math.floor(PORTION / panelBytes));
+  const out = work.take(panels * panelBytes);
+  for (let at = 0, begin = 0; begin < outputs; begin += PANEL * panels) {
+    const portion = work.bytes(out, Math.min(panels * panelBytes, target.length - at));
+    portion.fill(0);
+    make(begin, Math.min(outputs, begin + PANEL * panels), out);
+    target.set(portion, at);
+    at += portion.length;
+  }
 }
 
 /** Lists of the weights of each output that are not zero. */
@@ -95,9 +124,9 @@ export interface WholeCodes {
 }
 
 /** round(value / step) with a step for each output, the last axis. */
-export function wholeCodes(data: Float32Array, steps: Float32Array): WholeCodes {
+export function wholeCodes(data: Weight | Float32Array, steps: Float32Array): WholeCodes {
   return withValues(data, (work, at) => {
-    const { length } = data;
+    const length = 'data' in data ? sizeOf(data.encoding.shape) : data.length;
     const [range, divisors] = [work.take(2 * WORD), work.put(steps)];
     const codes = work.take(length * WORD);
     work.kernels.wholeCodes(at, length, divisors, steps.length, codes, range);
@@ -116,18 +145,32 @@ export function largestSum(codes: Int32Array, outputs: number): number {
   });
 }
 
-/** Panels of codes of 8 or 4 bits, each behind room for 16 scales, biases and whole biases. */
+/** Panels of codes of 8 or 4 bits, each behind its 16 scales, biases and whole biases. */
 export function codePanels(
   codes: Int32Array,
   inputs: number,
-  outputs: number,
+  { scale, bias, whole }: Finish,
   bits: 8 | 4,
-): Uint8Array {
-  return withValues(codes, (work, at) => {
-    const rows = Math.ceil(inputs / 2) * (bits === 4 ? PANEL : 2 * PANEL);
-    const length = Math.ceil(outputs / PANEL) * (3 * WORD * PANEL + rows);
-    const out = work.zeros(length);
-    work.kernels.codePanels(at, inputs, outputs, bits === 4 ? 1 : 0, out);
-    return work.bytes(out, length).slice();
-  });
+): Content {
+  const outputs = scale.length;
+  const rows = Math.ceil(inputs / 2) * (bits === 4 ? PANEL : 2 * PANEL);
+  const panelBytes = 3 * WORD * PANEL + rows;
+  const fill = (target: Uint8Array): void => {
+    withValues(codes, (work, at) => {
+      const four = Number(bits === 4);
+      inPortions(work, target, panelBytes, outputs, (begin, end, out) => {
+        work.kernels.codePanels(at, inputs, outputs, four, begin, end, out);
+      });
+    });
+    const { buffer, byteOffset, length } = target;
+    const reals = new Float32Array(buffer, byteOffset, length / WORD);
+    const integers = new Int32Array(buffer, byteOffset, length / WORD);
+    for (let o = 0; o < outputs; o++) {
+      const at = (Math.floor(o / PANEL) * panelBytes) / WORD + (o % PANEL);
+      reals[at] = scale[o]!;
+      reals[at + PANEL] = bias[o]!;
+      integers[at + 2 * PANEL] = whole![o]!;
+    }
+  };
+  return { bytes: Math.ceil(outputs / PANEL) * panelBytes, fill };
 }

@@ -83,18 +83,8 @@ function emitIntegers(program: Program, dense: Dense, choice: 'int8' | 'int4'): 
   program.call('codeVector', input.start, x, inputs, coding.low, coding.high, steps);
   const pairs = Math.ceil(inputs / 2);
   const panels = Math.ceil(outputs / PANEL);
-  const bytes = codePanels(whole, inputs, outputs, choice === 'int8' ? 8 : 4);
-  const reals = new Float32Array(bytes.buffer);
-  const integers = new Int32Array(bytes.buffer);
-  const { finish } = coding;
-  for (let o = 0; o < outputs; o++) {
-    const at = (Math.floor(o / PANEL) * bytes.length) / panels / 4 + (o % PANEL);
-    reals[at] = finish.scale[o]!;
-    reals[at + PANEL] = finish.bias[o]!;
-    integers[at + 2 * PANEL] = finish.whole![o]!;
-  }
   const kernel = choice === 'int8' ? 'gemvInt' : 'gemvInt4';
-  const w = program.weights(bytes);
+  const w = program.weights(codePanels(whole, inputs, coding.finish, choice === 'int8' ? 8 : 4));
   program.call(kernel, x, w, output.start, pairs, panels, low, high, steps);
 }
 

@@ -1,6 +1,6 @@
 // From a graph to operations, with batch normalisation folded and activations and residual sums fused.
 import type { Encoding } from '@thimble/base';
-import { type Graph, type GraphNode, plainGraph, type Source, validateGraph } from '@thimble/graph';
+import { type Graph, type GraphNode, plainGraph, type Source } from '@thimble/graph';
 import { COMBINATIONS } from '@thimble/kernels/inference';
 import { endingOf, isPlain } from './activations.ts';
 import type { Kernel } from './lists.ts';
@@ -18,7 +18,7 @@ import {
   withAxis,
   withOptional,
 } from './node-parts.ts';
-import { biasOf, normalizationOf, signsOf, weightOf } from './node-weights.ts';
+import { biasOf, normalizationOf, signsOf, type Weight, weightOf } from './node-weights.ts';
 import type { Combine, Conv, Dense, Ending, Network, Signs } from './operations.ts';
 import { REARRANGING } from './rearranging.ts';
 import { skipping } from './skipping.ts';
@@ -46,9 +46,8 @@ const CUT_ONLY: readonly string[] = [
 /** Those that compute the same for each place, so that time steps are places. */
 const BY_PLACE: readonly string[] = [...SAME, ...CUT_ONLY, 'dense', 'rescaling'];
 
-/** The operations of a graph. */
+/** The operations of a graph that hangs together. */
 export function networkOf(graph: Graph): Network {
-  validateGraph(graph);
   return skipping(new Reading(plainGraph(graph)).network);
 }
 
@@ -147,35 +146,36 @@ class Reading implements Builder {
   }
 
   #dense(node: GraphNode, value: Value, shape: number[]): void {
-    const { data, encoding } = weightOf(this.graph, node, 'kernel')!;
+    const weight = weightOf(this.graph, node, 'kernel')!;
+    const { encoding } = weight;
     const [inputs, outputs] = encoding.shape as [number, number];
     const ending = endingOf(node);
     if (value.planes) {
-      const kernel = { data, height: 1, width: 1, inputs, outputs, separate: false };
+      const kernel = { data: weight.data, height: 1, width: 1, inputs, outputs, separate: false };
       this.conv(node, value, kernel, encoding, POINT, shape, ending);
       return;
     }
     if (value.size !== inputs) throw unsupported(node);
-    this.#product(node, value, data, encoding, shape, ending, signsOf(this.graph, node, inputs));
+    this.#product(node, value, weight, shape, ending, signsOf(this.graph, node, inputs));
   }
 
   /** The product of a vector and a kernel that is a matrix. */
   #product(
     node: GraphNode,
     input: Value,
-    data: Float32Array,
-    encoding: Encoding,
+    weight: Weight,
     shape: number[],
     ending: Ending,
     signs?: Signs,
   ): void {
+    const { encoding } = weight;
     const [inputs, outputs] = encoding.shape as [number, number];
     const operation: Dense = {
       kind: 'dense',
       layer: node.layer,
       input,
       output: this.wiring.value(shape),
-      data,
+      weight,
       inputs,
       outputs,
       encoding,
@@ -216,8 +216,8 @@ class Reading implements Builder {
     if (single && covers && !spaced && !node.op.startsWith('xnor')) {
       const flat = { ...encoding, shape: [height * width * inputs, outputs] };
       const vector = this.wiring.asVector(value, node);
-      const matrix = withAxis(flat, encoding, outputs);
-      this.#product(node, vector, kernel.data, matrix, shape, ending);
+      const matrix = { data: kernel.data, encoding: withAxis(flat, encoding, outputs) };
+      this.#product(node, vector, matrix, shape, ending);
       return;
     }
     const planes = value.planes ? value : this.wiring.spread(value, node);

@@ -1,27 +1,25 @@
 // The weights of a node as the kernels want them.
-import { type Encoding, UnsupportedError } from '@thimble/base';
-import type { Graph, GraphNode } from '@thimble/graph';
+import { UnsupportedError } from '@thimble/base';
+import type { Graph, GraphNode, GraphWeight } from '@thimble/graph';
+import { StoredWeight } from '../file/weight.ts';
 import type { Signs } from './operations.ts';
 
 /** Of the batch normalisation inside xnor layers. */
 const XNOR_EPSILON = 1e-4;
 
+/** A weight with values, which one that is stored in a file's memory makes when they are asked for. */
+export type Weight = Required<GraphWeight>;
+
 /** The first of the weights of a node under these names that there is. */
-export function weightOf(
-  graph: Graph,
-  node: GraphNode,
-  ...roles: string[]
-): { data: Float32Array; encoding: Encoding } | undefined {
+export function weightOf(graph: Graph, node: GraphNode, ...roles: string[]): Weight | undefined {
   for (const role of roles) {
     const key = node.weights[role];
     if (key === undefined) continue;
-    const { data, encoding } = graph.weights[key]!;
-    if (!data) {
-      throw new UnsupportedError(
-        `layer "${node.layer}": its ${role} has no values. Lower the model with its weights.`,
-      );
-    }
-    return { data, encoding };
+    const weight = graph.weights[key]!;
+    if (weight instanceof StoredWeight || weight.data) return weight as Weight;
+    throw new UnsupportedError(
+      `layer "${node.layer}": its ${role} has no values. Lower the model with its weights.`,
+    );
   }
   return undefined;
 }

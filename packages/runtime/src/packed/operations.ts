@@ -3,6 +3,7 @@
 import type { Encoding } from '@thimble/base';
 import type { ActivationCode } from '@thimble/graph';
 import type { Kernel } from './lists.ts';
+import type { Weight } from './node-weights.ts';
 import type { Value } from './values.ts';
 import type { Window } from './windows.ts';
 
@@ -63,11 +64,11 @@ export interface Conv extends Common {
   signs?: Signs;
 }
 
-/** A dense layer on a vector; `data` is [in, out]. */
+/** A dense layer on a vector; its weight is [in, out]. */
 export interface Dense extends Common {
   kind: 'dense';
   input: Value;
-  data: Float32Array;
+  weight: Weight;
   inputs: number;
   outputs: number;
   encoding: Encoding;

@@ -1,6 +1,6 @@
 // From a graph to a network that runs: kernels chosen, weights packed, memory planned.
 import { checkInteger, checkOptions, NoMatchError, OptionError } from '@thimble/base';
-import type { Graph } from '@thimble/graph';
+import { type Graph, validateGraph } from '@thimble/graph';
 import { inferenceKernels } from '@thimble/kernels/inference';
 import {
   type Candidate,
@@ -14,12 +14,13 @@ import {
 import { emitEnding, emitPlain, layOut } from './emit.ts';
 import { emitConv, layConv } from './emit-conv.ts';
 import { emitDense } from './emit-dense.ts';
-import { giveMemory, moduleFor, takeMemory } from './memory.ts';
+import { giveMemory, moduleFor, sharedMemory, takeMemory } from './memory.ts';
 import { networkOf } from './network.ts';
 import type { Conv, Dense, Network, Operation } from './operations.ts';
-import { type LayerPlan, PackedModel, type Port } from './packed-model.ts';
-import { moveTo, type Piece, Program, runnable } from './program.ts';
+import { type LayerPlan, type Packed, PackedModel, type Parts, type Port } from './packed-model.ts';
+import { moveTo, type Piece, Program, runnable, write } from './program.ts';
 import { inStages } from './stages.ts';
+import { canShare, desksBytes } from './threads.ts';
 
 /** Options of {@link pack}. */
 export interface PackOptions {
@@ -59,15 +60,37 @@ const START = 1024;
  * net.dispose();
  */
 export async function pack(graph: Graph, options: PackOptions = {}): Promise<PackedModel> {
+  const ready = await packer(options);
+  validateGraph(graph);
+  return PackedModel.start(ready(graph));
+}
+
+/** What packs graphs that hang together, at once, so that their weights may lie in a workspace. */
+export async function packer(options: PackOptions): Promise<(graph: Graph) => Packed> {
   checkOptions('pack', options, OPTIONS);
-  const { plan = 'model', kernels = {}, relaxedSimd, threads = 1 } = options;
+  const { plan = 'model', relaxedSimd, threads = 1 } = options;
   checkInteger('pack', 'threads', threads, 1, 256);
   if (plan !== 'model' && plan !== 'measure') {
     throw new OptionError(`pack: plan must be 'model' or 'measure', not "${plan}".`);
   }
+  const others = canShare() ? threads - 1 : 0;
+  // Compiles on another thread while the rest is done; whatever goes wrong is told when it is asked for.
+  const module = moduleFor(relaxedSimd, others > 0);
+  module.catch(() => {});
+  const timing = plan === 'measure' ? await moduleFor(relaxedSimd) : undefined;
+  return (graph) => ({ ...packed(graph, options.kernels ?? {}, timing, others), module });
+}
+
+/** @param timing the kernels where they are to be timed */
+function packed(
+  graph: Graph,
+  kernels: Record<string, Choice>,
+  timing: WebAssembly.Module | undefined,
+  others: number,
+): Omit<Packed, 'module'> {
   const network = inStages(networkOf(graph));
   lay(network);
-  const chosen = await choose(network, plan, kernels, relaxedSimd);
+  const chosen = choose(network, kernels, timing);
   const program = new Program();
   const { plans: layers, stages } = emit(program, network, chosen);
   const outputs = network.outputs.map(({ name, shape, value }): Port & { piece: Piece } => {
@@ -98,17 +121,20 @@ export async function pack(graph: Graph, options: PackOptions = {}): Promise<Pac
     ...rest,
     offset: placed.offsets.get(piece)!,
   });
-  return PackedModel.start(
-    {
-      ...{ placed, stages, layers },
-      inputs: inputs.map(port),
-      outputs: outputs.map(port),
-      probabilities: network.outputs.map(({ value }) => {
-        return network.operations.findLast(({ output }) => output === value)?.curve === 'softmax';
-      }),
-    },
-    { threads, ...(relaxedSimd === undefined ? {} : { relaxedSimd }) },
-  );
+  const { calls, weightBytes, arenaBytes, offsets } = placed;
+  const parts: Parts = {
+    ...{ calls, weightBytes, arenaBytes, stages, layers },
+    contentBytes: [...offsets.keys()].reduce((sum, { content }) => sum + (content?.bytes ?? 0), 0),
+    inputs: inputs.map(port),
+    outputs: outputs.map(port),
+    probabilities: network.outputs.map(({ value }) => {
+      return network.operations.findLast(({ output }) => output === value)?.curve === 'softmax';
+    }),
+  };
+  const end = weightBytes + arenaBytes;
+  const memory = others > 0 ? sharedMemory(end + desksBytes(parts, others)) : takeMemory(end);
+  write(memory, offsets);
+  return { parts, memory, others };
 }
 
 function lay({ operations }: Network): void {
@@ -124,12 +150,11 @@ interface Chosen {
   candidates: Candidate[];
 }
 
-async function choose(
+function choose(
   { operations }: Network,
-  plan: 'model' | 'measure',
   wanted: Record<string, Choice>,
-  relaxedSimd: boolean | undefined,
-): Promise<Map<Operation, Chosen>> {
+  timing: WebAssembly.Module | undefined,
+): Map<Operation, Chosen> {
   const chosen = new Map<Operation, Chosen>();
   const left = new Set(Object.keys(wanted));
   for (const operation of operations) {
@@ -153,8 +178,8 @@ async function choose(
     }
     const best = cheapest(candidates);
     const worthIt = candidates.filter(({ cycles }) => cycles < 3 * best.cycles);
-    if (plan === 'measure' && worthIt.length > 1) {
-      const timed = await measure(operation, worthIt, relaxedSimd);
+    if (timing && worthIt.length > 1) {
+      const timed = measure(operation, worthIt, timing);
       const { choice } = cheapest(timed);
       chosen.set(operation, { choice, why: 'least time', candidates: timed });
     } else {
@@ -169,12 +194,11 @@ async function choose(
 }
 
 /** Milliseconds that candidates take, each on its own, in turn. */
-async function measure(
+function measure(
   operation: Conv | Dense,
   candidates: readonly Candidate[],
-  relaxedSimd: boolean | undefined,
-): Promise<Candidate[]> {
-  const module = await moduleFor(relaxedSimd);
+  module: WebAssembly.Module,
+): Candidate[] {
   const runs = candidates.map(({ choice }) => {
     const program = new Program();
     emitLinear(program, operation, choice);
@@ -198,12 +222,6 @@ async function measure(
   }
   for (const { memory } of runs) giveMemory(memory);
   return runs.map(({ choice }, i) => ({ choice, cycles: best[i]! }));
-}
-
-/** Writes the weights where they belong. */
-export function write(memory: WebAssembly.Memory, offsets: ReadonlyMap<Piece, number>): void {
-  const bytes = new Uint8Array(memory.buffer);
-  for (const [piece, at] of offsets) if (piece.content) bytes.set(piece.content, at);
 }
 
 function emitLinear(program: Program, operation: Conv | Dense, choice: Choice): void {

@@ -11,9 +11,9 @@ import {
   UnsupportedError,
 } from '@thimble/base';
 import { inferenceKernels } from '@thimble/kernels/inference';
-import { giveMemory, moduleFor, sharedMemory, takeMemory } from './memory.ts';
+import { giveMemory } from './memory.ts';
 import { moveTo, type Placed, runnable } from './program.ts';
-import { CHUNK, canShare, desksBytes, Threads } from './threads.ts';
+import { CHUNK, Threads } from './threads.ts';
 
 /** An input or output of a packed network. */
 export interface Port {
@@ -60,8 +60,10 @@ export interface PredictOptions {
   into?: Float32Array | Readonly<Record<string, Float32Array>>;
 }
 
-interface Parts {
-  placed: Placed;
+/** A placed program. */
+export interface Parts extends Pick<Placed, 'calls' | 'weightBytes' | 'arenaBytes'> {
+  /** Bytes of the weights without what lies between them. */
+  contentBytes: number;
   /** Of each output how many calls lead to it, and whether it is probabilities. */
   stages: number[];
   probabilities: boolean[];
@@ -70,9 +72,13 @@ interface Parts {
   layers: LayerPlan[];
 }
 
-interface StartOptions {
-  threads: number;
-  relaxedSimd?: boolean;
+/** A program with its weights in a memory, which lacks the compiled kernels. */
+export interface Packed {
+  parts: Parts;
+  memory: WebAssembly.Memory;
+  /** Threads beside the caller. */
+  others: number;
+  module: Promise<WebAssembly.Module>;
 }
 
 /** A network on packed kernels. Made by `pack` and `load`. */
@@ -101,17 +107,10 @@ export class PackedModel {
     this.#threads = threads;
   }
 
-  /** Puts a placed program into a memory. */
-  static async start(parts: Parts, { relaxedSimd, threads }: StartOptions): Promise<PackedModel> {
-    const { placed, inputs, outputs } = parts;
-    const { weightBytes, arenaBytes, calls } = placed;
-    const others = canShare() ? threads - 1 : 0;
-    const sizes = { arenaBytes, inputs, outputs };
-    const end = weightBytes + arenaBytes;
-    const memory = others > 0 ? sharedMemory(end + desksBytes(sizes, others)) : takeMemory(end);
-    const module = await moduleFor(relaxedSimd, others > 0);
-    const bytes = new Uint8Array(memory.buffer);
-    for (const [piece, at] of placed.offsets) if (piece.content) bytes.set(piece.content, at);
+  /** Makes a packed network ready to run. */
+  static async start({ parts, memory, others, ...made }: Packed): Promise<PackedModel> {
+    const { inputs, outputs, weightBytes, arenaBytes, calls } = parts;
+    const module = await made.module;
     const kernels = inferenceKernels(module, memory);
     const moved = moveTo(calls, weightBytes);
     const last = outputs.length - 1;
@@ -120,7 +119,16 @@ export class PackedModel {
       return runnable(moved.slice(i === 0 ? 0 : parts.stages[i - 1], end), kernels, memory);
     });
     const workers =
-      others > 0 ? await Threads.start(module, memory, calls, sizes, others, end) : undefined;
+      others > 0
+        ? await Threads.start(
+            module,
+            memory,
+            calls,
+            { arenaBytes, inputs, outputs },
+            others,
+            weightBytes + arenaBytes,
+          )
+        : undefined;
     return new PackedModel(parts, memory, stages, workers);
   }
 
@@ -210,12 +218,12 @@ export class PackedModel {
     const scores = new Float32Array(batch * classes);
     const exits = new Int32Array(batch);
     const probabilities = new Float32Array(classes);
-    const { placed, probabilities: areProbabilities } = this.#parts;
+    const { weightBytes, probabilities: areProbabilities } = this.#parts;
     for (let n = 0; n < batch; n++) {
       this.#put(inputs, n);
       for (const [exit, stage] of this.#stages.entries()) {
         stage();
-        const at = (placed.weightBytes + this.outputs[exit]!.offset) >> 2;
+        const at = (weightBytes + this.outputs[exit]!.offset) >> 2;
         const found = this.#values.subarray(at, at + classes);
         const threshold = thresholds[exit];
         if (threshold !== undefined) {
@@ -234,7 +242,7 @@ export class PackedModel {
 
   /** Puts an example where the network reads it. */
   #put(inputs: readonly Float32Array[], n: number): void {
-    const arena = this.#parts.placed.weightBytes;
+    const arena = this.#parts.weightBytes;
     for (const [i, { size, offset }] of this.inputs.entries()) {
       const all = inputs[i]!;
       const example = all.length === size ? all : all.subarray(n * size, (n + 1) * size);
@@ -243,7 +251,7 @@ export class PackedModel {
   }
 
   #examples(inputs: Float32Array[], outputs: Float32Array[], from: number, to: number): void {
-    const arena = this.#parts.placed.weightBytes;
+    const arena = this.#parts.weightBytes;
     for (let n = from; n < to; n++) {
       this.#put(inputs, n);
       for (const stage of this.#stages) stage();
@@ -292,7 +300,7 @@ export class PackedModel {
 
   /** Which kernel runs each layer, what its weights take, and why it was chosen. */
   explain(): Explanation {
-    const { layers, placed } = this.#parts;
+    const { layers, contentBytes, arenaBytes } = this.#parts;
     const print = (): void => {
       const rows = layers.map(({ layer, kernel, bytes, why }) => [
         layer,
@@ -305,11 +313,8 @@ export class PackedModel {
     };
     return {
       layers: layers.map((plan) => ({ ...plan })),
-      weightBytes: [...placed.offsets.keys()].reduce(
-        (sum, { content }) => sum + (content?.length ?? 0),
-        0,
-      ),
-      valueBytes: placed.arenaBytes,
+      weightBytes: contentBytes,
+      valueBytes: arenaBytes,
       threads: 1 + (this.#threads?.count ?? 0),
       print,
     };

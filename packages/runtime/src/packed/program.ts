@@ -3,11 +3,18 @@ import type { InferenceKernels } from '@thimble/kernels/inference';
 
 export type KernelName = keyof InferenceKernels;
 
+/** Weights that are made where they will lie. */
+export interface Content {
+  bytes: number;
+  /** Writes all bytes of `target`. */
+  fill(target: Uint8Array): void;
+}
+
 /** A piece of memory: weights, which stay, or values, which are there from their first to their last use. */
 export interface Piece {
   bytes: number;
   /** What it holds from the start. */
-  content?: Uint8Array;
+  content?: Content;
   /** Whether it outlives the program's run: inputs from before its start, outputs until after its end. */
   before?: boolean;
   after?: boolean;
@@ -63,10 +70,9 @@ export class Program {
   }
 
   /** A piece that holds weights. */
-  weights(content: ArrayBufferView): Place {
-    const { buffer, byteOffset, byteLength } = content;
-    const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-    return { piece: { bytes: byteLength, content: bytes }, offset: 0 };
+  weights(content: ArrayBufferView | Content): Place {
+    const made = ArrayBuffer.isView(content) ? copied(content) : content;
+    return { piece: { bytes: made.bytes, content: made }, offset: 0 };
   }
 
   call(kernel: KernelName, ...args: Argument[]): void {
@@ -135,6 +141,18 @@ function fit(lives: Map<Piece, [number, number]>, offsets: Map<Piece, number>): 
     length = Math.max(length, at + size);
   }
   return length;
+}
+
+/** Writes the weights where they belong. */
+export function write(memory: WebAssembly.Memory, offsets: ReadonlyMap<Piece, number>): void {
+  for (const [{ content }, at] of offsets) {
+    content?.fill(new Uint8Array(memory.buffer, at, content.bytes));
+  }
+}
+
+function copied({ buffer, byteOffset, byteLength }: ArrayBufferView): Content {
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  return { bytes: byteLength, fill: (target) => target.set(bytes) };
 }
 
 /** The calls with the arena at `arena`. */

@@ -195,13 +195,13 @@ function edgesOf({ input, output, kernel, window }: Conv): {
 
 /** A dense layer of signs. */
 export function emitXnorDense(program: Program, dense: Dense, size: Float32Array): void {
-  const { input, inputs, outputs, data, output, low, high, scale, bias } = dense;
+  const { input, inputs, outputs, weight, output, low, high, scale, bias } = dense;
   const signs = dense.signs!;
   const words = Math.ceil(inputs / 32);
   const x = { piece: program.piece(4 * words), offset: 0 };
   const table = program.weights(tableOf(signs.scale, signs.shift));
   program.call('signVector', input.start, x, inputs, table);
-  const bits = wordsOf(data, 1, inputs, outputs);
+  const bits = wordsOf(weight.data, 1, inputs, outputs);
   const panels = Math.ceil(outputs / 16);
   const packed = new Uint32Array(panels * (32 + 16 * words));
   const reals = new Float32Array(packed.buffer);
