@@ -44,6 +44,10 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
   const { step, pitch, phases, halves } = source;
   const inputs = kernel.separate ? 1 : kernel.inputs;
   const { strideHeight: sh, strideWidth: sw } = window;
+  if (halves === 'none' && !phases) {
+    const plain = plainCells(kernel, window, source, inputs);
+    if (plain) return plain;
+  }
   const cells = new Map<number, [number, number]>();
   for (let c = 0; c < inputs; c++) {
     for (let a = 0; a < kernel.height; a++) {
@@ -74,6 +78,32 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
     first: Int32Array.from(sorted, ([, cell]) => cell[0]!),
     second: Int32Array.from(sorted, ([, cell]) => cell[1]!),
   };
+}
+
+/** The places where they lie one behind the other in the order of the weights' channels, rows and columns. */
+function plainCells(
+  { height, width }: Kernel,
+  { top, left, dilationHeight, dilationWidth }: Window,
+  { step, pitch }: Source,
+  inputs: number,
+): Cells | undefined {
+  const delta = new Int32Array(inputs * height * width);
+  const first = new Int32Array(delta.length);
+  let at = 0;
+  let last = Number.NEGATIVE_INFINITY;
+  for (let c = 0; c < inputs; c++) {
+    for (let a = 0; a < height; a++) {
+      const row = c * step + (a * dilationHeight - top) * pitch - 4 * left;
+      for (let b = 0; b < width; b++) {
+        const place = row + 4 * b * dilationWidth;
+        if (place <= last) return undefined;
+        last = place;
+        delta[at] = place;
+        first[at++] = (a * width + b) * inputs + c;
+      }
+    }
+  }
+  return { delta, first, second: new Int32Array(at).fill(-1) };
 }
 
 /** Entries of each list, for lists with one output and for lists with two. */

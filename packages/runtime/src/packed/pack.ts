@@ -73,7 +73,7 @@ export async function packer(options: PackOptions): Promise<(graph: Graph) => Pa
   if (plan !== 'model' && plan !== 'measure') {
     throw new OptionError(`pack: plan must be 'model' or 'measure', not "${plan}".`);
   }
-  const others = canShare() ? threads - 1 : 0;
+  const others = threads > 1 && canShare() ? threads - 1 : 0;
   // Compiles on another thread while the rest is done; whatever goes wrong is told when it is asked for.
   const module = moduleFor(relaxedSimd, others > 0);
   module.catch(() => {});
