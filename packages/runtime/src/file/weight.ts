@@ -15,6 +15,8 @@ import { hashedValues, toValues } from './values.ts';
 import type { Address, Workspace } from './workspace.ts';
 
 const MOST_AXES = 8;
+/** Zeros that are searched for one by one. */
+const FEW = 32;
 
 /** Counts down what may still be decoded. */
 export interface Budget {
@@ -74,8 +76,20 @@ export function storeWeight(reader: ByteReader, budget: Budget, work: Workspace)
       : readValues(reader, shape, values, work);
   const size = sizeOf(shape);
   const at = work.keep(mark, found, 4 * size);
-  const nonzero = work.kernels.countKept(at, size, 0);
+  const nonzero = countNonzero(work, at, size);
   return new StoredWeight({ shape, values, nonzero }, at, (kind & MASKED) !== 0, work);
+}
+
+/** How many floats are not 0. */
+function countNonzero(work: Workspace, at: Address, size: number): number {
+  // A search is faster than a kernel that an engine has just met, where there is little to be found.
+  const floats = work.reals(at, size);
+  let place = floats.indexOf(0);
+  for (let zeros = 0; zeros < FEW; zeros++) {
+    if (place < 0) return size - zeros;
+    place = floats.indexOf(0, place + 1);
+  }
+  return work.kernels.countKept(at, size, 0);
 }
 
 function readShape(reader: ByteReader, budget: Budget): number[] {
@@ -154,7 +168,7 @@ function readFloats(
     kernels.halves(floats, count, made);
     floats = made;
   }
-  if (!places) return floats;
+  if (!places) return bits === 16 ? floats : work.align(floats, 4 * size);
   const data = work.zeros(4 * size);
   kernels.scatter(places.at, floats, count, data);
   return data;

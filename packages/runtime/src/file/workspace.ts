@@ -114,6 +114,13 @@ export class Workspace {
     return this.take(bytes);
   }
 
+  /** Moves values of four bytes to where a view of them may begin, at most three bytes to the front. */
+  align(at: Address, bytes: number): Address {
+    const to = at - (at % 4);
+    if (to !== at) new Uint8Array(this.#memory.buffer).copyWithin(to, at, at + bytes);
+    return to;
+  }
+
   /** A view of bytes. */
   bytes(at: Address, count: number): Uint8Array {
     return new Uint8Array(this.#memory.buffer, at, count);
@@ -124,9 +131,14 @@ export class Workspace {
     return new Int32Array(this.#memory.buffer, at, count);
   }
 
-  /** A copy of floats, wherever they lie. */
+  /** A view of floats. */
+  reals(at: Address, count: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, at, count);
+  }
+
+  /** A copy of floats. */
   floats(at: Address, count: number): Float32Array {
-    return new Float32Array(this.#memory.buffer.slice(at, at + 4 * count));
+    return this.reals(at, count).slice();
   }
 
   /** The arithmetic coder before the first bit of some bytes of the file. */
