@@ -3,9 +3,10 @@ export { codeRows } from './decoding/codes';
 export { huffmanSymbols, huffmanTable, packedSymbols } from './decoding/symbols';
 export { bitPlaces, blockPlaces, gapPlaces, keptPlaces, runPlaces, scatter } from './decoding/places';
 export { textBytes } from './decoding/text';
-export { countKept, groupScaled, halves, lookedUp, powers, scaled } from './decoding/values';
+export { countBytes, countKept, groupScaled, halves, lookedUp, powers, scaled } from './decoding/values';
 export {
   blockSizes,
+  bytePanels,
   codePanels,
   columnSums,
   countBlocks,

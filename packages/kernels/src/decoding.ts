@@ -93,6 +93,8 @@ export interface DecodingKernels {
   powers(codes: Pointer, size: number, top: number): void;
   /** Floats from halves. */
   halves(from: Pointer, count: number, out: Pointer): void;
+  /** How many bytes are `value`. */
+  countBytes(from: Pointer, size: number, value: number): number;
   /** How many floats are not 0; a byte for each in `mask`, unless that is 0. */
   countKept(data: Pointer, size: number, mask: Pointer): number;
 
@@ -135,6 +137,16 @@ export interface DecodingKernels {
     inputs: number,
     outputs: number,
     four: number,
+    begin: number,
+    end: number,
+    out: Pointer,
+  ): void;
+  /** As codePanels for `gemvInt`, from codes of a byte each that stand for so many more than `low`. */
+  bytePanels(
+    codes: Pointer,
+    low: number,
+    inputs: number,
+    outputs: number,
     begin: number,
     end: number,
     out: Pointer,

@@ -272,6 +272,29 @@ export function codePanels(
   }
 }
 
+/** As codePanels of a byte each, from codes of a byte each that stand for so many more than `low`. */
+export function bytePanels(
+  codes: usize,
+  low: i32,
+  inputs: i32,
+  outputs: i32,
+  begin: i32,
+  end: i32,
+  out: usize,
+): void {
+  for (let o = begin; o < end; o += 16) {
+    const width = <usize>min(16, outputs - o);
+    out += 192;
+    let from = codes + o;
+    for (let i = 0; i < inputs; i++, from += outputs) {
+      const to = out + (i & 1);
+      for (let j: usize = 0; j < width; j++) store<u8>(to + 2 * j, low + i32(load<u8>(from + j)));
+      if (i & 1) out += 32;
+    }
+    if (inputs & 1) out += 32;
+  }
+}
+
 /** Whether one of the weights `first` and `second` (none where less than 0) of an output is not 0. */
 @inline
 function isKept(data: usize, first: i32, second: i32, outputs: i32, o: i32): bool {

@@ -92,6 +92,13 @@ export function halves(from: usize, count: i32, out: usize): void {
   }
 }
 
+/** How many bytes are `value`. */
+export function countBytes(from: usize, size: i32, value: u32): i32 {
+  let count = 0;
+  for (const end = from + size; from < end; from++) count += i32(u32(load<u8>(from)) == value);
+  return count;
+}
+
 /** How many floats are not 0; 1 in `mask`, unless that is 0, for each of them, else 0. */
 export function countKept(data: usize, size: i32, mask: usize): i32 {
   const last = data + (<usize>size << 2);

@@ -3,12 +3,13 @@
 //   kind of value (VALUES, + MASKED), rank, sizes as varints, the value code (value-code.ts)
 //   storage byte: layout * 4 + entropy; not for hashed weights
 //   where the kept entries are (places.ts), then what they are (readCodes or floats)
-import { type Encoding, sizeOf } from '@thimble/base';
+import { sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import { arithmeticCodes } from './arithmetic.ts';
 import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
 import { readPlaces } from './places.ts';
 import { type ByteReader, corrupt } from './reader.ts';
+import { type CodeBytes, StoredWeight } from './stored-weight.ts';
 import { readSymbols } from './symbols.ts';
 import { readValueCode } from './value-code.ts';
 import { hashedValues, toValues } from './values.ts';
@@ -17,35 +18,14 @@ import type { Address, Workspace } from './workspace.ts';
 const MOST_AXES = 8;
 /** Zeros that are searched for one by one. */
 const FEW = 32;
+/** Codes of a byte that may be missing: each is searched for. */
+const MOST_MISSING = 4;
+const SMALLEST = 2 ** -100;
+const LARGEST = 2 ** 100;
 
 /** Counts down what may still be decoded. */
 export interface Budget {
   values: number;
-}
-
-/** A weight in a workspace; its mask is not made. */
-export class StoredWeight implements GraphWeight {
-  readonly encoding: Encoding;
-  /** Where its values are, as float32. */
-  readonly at: Address;
-  readonly size: number;
-  readonly masked: boolean;
-  readonly #work: Workspace;
-  #data: Float32Array | undefined;
-
-  constructor(encoding: Encoding, at: Address, masked: boolean, work: Workspace) {
-    this.encoding = encoding;
-    this.at = at;
-    this.size = sizeOf(encoding.shape);
-    this.masked = masked;
-    this.#work = work;
-  }
-
-  /** The values in memory of their own, made when they are first asked for. */
-  get data(): Float32Array {
-    this.#data ??= this.#work.floats(this.at, this.size);
-    return this.#data;
-  }
 }
 
 /**
@@ -55,7 +35,11 @@ export class StoredWeight implements GraphWeight {
  */
 export function readWeight(reader: ByteReader, budget: Budget, work: Workspace): GraphWeight {
   const { mark } = work;
-  const { encoding, at, size, masked } = storeWeight(reader, budget, work);
+  const masked = (reader.bytes[reader.at] ?? 0) & MASKED;
+  const stored = storeWeight(reader, budget, work);
+  const { encoding } = stored;
+  const size = sizeOf(encoding.shape);
+  const at = stored.place();
   const mask = masked ? work.take(size) : 0;
   if (mask) work.kernels.countKept(at, size, mask);
   const data = work.floats(at, size);
@@ -70,14 +54,56 @@ export function storeWeight(reader: ByteReader, budget: Budget, work: Workspace)
   const shape = readShape(reader, budget);
   const values = readValueCode(reader, kind & ~MASKED, shape);
   const { mark } = work;
+  const size = sizeOf(shape);
+  const codes = values.type === 'affine' ? readCodeBytes(reader, values, size, work) : undefined;
+  if (codes) {
+    const zeros = work.kernels.countBytes(codes.at, size, -codes.low);
+    return new StoredWeight({ shape, values, nonzero: size - zeros }, codes, work);
+  }
   const found =
     values.type === 'hashed'
-      ? work.put(hashedValues(values, sizeOf(shape)))
+      ? work.put(hashedValues(values, size))
       : readValues(reader, shape, values, work);
-  const size = sizeOf(shape);
   const at = work.keep(mark, found, 4 * size);
   const nonzero = countNonzero(work, at, size);
-  return new StoredWeight({ shape, values, nonzero }, at, (kind & MASKED) !== 0, work);
+  return new StoredWeight({ shape, values, nonzero }, at, work);
+}
+
+/**
+ * The codes where they are a byte each in the file, and where they and the values tell each other; else nothing, and
+ * nothing is read.
+ */
+function readCodeBytes(
+  reader: ByteReader,
+  { bits, scale, group }: Extract<ValueCode, { type: 'affine' }>,
+  size: number,
+  work: Workspace,
+): CodeBytes | undefined {
+  const start = reader.at;
+  const plain = reader.byte() === LAYOUTS.dense * LAYOUT_STEP + ENTROPY.none;
+  if (plain && bits > 4 && bits <= 8 && group === undefined && scale.every(isUsual)) {
+    const low = reader.signed('the lowest code');
+    const symbols = reader.varint('the number of codes', 2 ** 31);
+    const most = low + symbols - 1;
+    const few = 256 - symbols;
+    if (low >= -128 && low <= 0 && most >= 0 && most <= 127 && few <= MOST_MISSING) {
+      const { from, count } = reader.section('packed codes');
+      if (size > count) throw corrupt('packed values are cut off');
+      const at = work.file + from;
+      const bytes = work.bytes(at, size);
+      for (let code = symbols; code < 256; code++) {
+        if (bytes.includes(code)) throw corrupt('a code is out of range');
+      }
+      return { at, size, low, most };
+    }
+  }
+  reader.at = start;
+  return undefined;
+}
+
+/** Whether a scale makes of no code of a byte a 0 or an infinite number. */
+function isUsual(scale: number): boolean {
+  return scale > SMALLEST && scale < LARGEST;
 }
 
 /** How many floats are not 0. */

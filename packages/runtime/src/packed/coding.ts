@@ -1,6 +1,6 @@
 // How the inputs of a layer become whole numbers.
 import { roundHalfToEven } from '@thimble/base';
-import { largestSum } from './dense-forms.ts';
+import { largestSum, type WholeCodes } from './dense-forms.ts';
 import type { Finish } from './lists.ts';
 import type { Conv } from './operations.ts';
 import type { Place, Program } from './program.ts';
@@ -17,7 +17,7 @@ const LARGEST_CODE = 16_383;
 export function codingOf(
   program: Program,
   { codes, scale: factor, bias }: Pick<Conv, 'codes' | 'scale' | 'bias'>,
-  whole: Int32Array,
+  whole: WholeCodes['codes'],
   scale: Float32Array,
 ): { steps: Place; low: number; high: number; finish: Finish } {
   const outputs = scale.length;
@@ -37,7 +37,8 @@ export function codingOf(
       finish: { scale: folded, bias: rest, whole: wholeBias },
     };
   }
-  const largest = Math.max(1, largestSum(whole, outputs));
+  const enough = (2 ** 31 - 1) / LARGEST_CODE;
+  const largest = Math.max(1, largestSum(whole, outputs, enough));
   const high = Math.min(LARGEST_CODE, Math.floor((2 ** 31 - 1) / largest));
   const steps = { piece: program.piece(4), offset: 0 };
   return {

@@ -1,6 +1,7 @@
 // The weights of dense layers as the kernels take them.
 import { sizeOf } from '@thimble/base';
-import type { Address, Workspace } from '../file/workspace.ts';
+import { type CodeBytes, StoredWeight } from '../file/stored-weight.ts';
+import { type Address, Workspace } from '../file/workspace.ts';
 import type { Finish } from './lists.ts';
 import type { Weight } from './node-weights.ts';
 import type { Dense } from './operations.ts';
@@ -117,7 +118,7 @@ export function numberPanels(weights: Weights, values: Float32Array): Uint8Array
 
 /** Whole numbers behind values. */
 export interface WholeCodes {
-  codes: Int32Array;
+  codes: Int32Array | CodeBytes;
   /** The smallest and the largest, and 0: whether a kernel holds them. */
   least: number;
   most: number;
@@ -125,6 +126,9 @@ export interface WholeCodes {
 
 /** round(value / step) with a step for each output, the last axis. */
 export function wholeCodes(data: Weight | Float32Array, steps: Float32Array): WholeCodes {
+  if (data instanceof StoredWeight && data.codes) {
+    return { codes: data.codes, least: data.codes.low, most: data.codes.most };
+  }
   return withValues(data, (work, at) => {
     const length = 'data' in data ? sizeOf(data.encoding.shape) : data.length;
     const [range, divisors] = [work.take(2 * WORD), work.put(steps)];
@@ -135,11 +139,14 @@ export function wholeCodes(data: Weight | Float32Array, steps: Float32Array): Wh
   });
 }
 
-/** The largest sum of magnitudes of the codes of an output. */
-export function largestSum(codes: Int32Array, outputs: number): number {
+/** The largest sum of magnitudes of the codes of an output; for codes of a byte any number, where it is below `enough`. */
+export function largestSum(codes: Int32Array | CodeBytes, outputs: number, enough: number): number {
+  const size = 'low' in codes ? codes.size : codes.length;
+  const bound = 'low' in codes ? (size / outputs) * Math.max(-codes.low, codes.most) : enough;
+  if (bound < enough) return bound;
   return withValues(codes, (work, at) => {
     const sums = work.zeros(2 * WORD * outputs);
-    work.kernels.columnSums(at, codes.length, outputs, sums);
+    work.kernels.columnSums(at, size, outputs, sums);
     const all = new Float64Array(work.bytes(sums, 2 * WORD * outputs).slice().buffer);
     return all.reduce((most, sum) => Math.max(most, sum), 0);
   });
@@ -147,7 +154,7 @@ export function largestSum(codes: Int32Array, outputs: number): number {
 
 /** Panels of codes of 8 or 4 bits, each behind its 16 scales, biases and whole biases. */
 export function codePanels(
-  codes: Int32Array,
+  codes: Int32Array | CodeBytes,
   inputs: number,
   { scale, bias, whole }: Finish,
   bits: 8 | 4,
@@ -156,12 +163,20 @@ export function codePanels(
   const rows = Math.ceil(inputs / 2) * (bits === 4 ? PANEL : 2 * PANEL);
   const panelBytes = 3 * WORD * PANEL + rows;
   const fill = (target: Uint8Array): void => {
-    withValues(codes, (work, at) => {
-      const four = Number(bits === 4);
-      inPortions(work, target, panelBytes, outputs, (begin, end, out) => {
-        work.kernels.codePanels(at, inputs, outputs, four, begin, end, out);
+    if ('low' in codes && bits === 8) {
+      Workspace.use((work) => {
+        inPortions(work, target, panelBytes, outputs, (begin, end, out) => {
+          work.kernels.bytePanels(codes.at, codes.low, inputs, outputs, begin, end, out);
+        });
       });
-    });
+    } else {
+      withValues(codes, (work, at) => {
+        const four = Number(bits === 4);
+        inPortions(work, target, panelBytes, outputs, (begin, end, out) => {
+          work.kernels.codePanels(at, inputs, outputs, four, begin, end, out);
+        });
+      });
+    }
     const { buffer, byteOffset, length } = target;
     const reals = new Float32Array(buffer, byteOffset, length / WORD);
     const integers = new Int32Array(buffer, byteOffset, length / WORD);

@@ -106,7 +106,7 @@ function codePlanes(program: Program, conv: Conv, planes: Planes): Coded {
   return {
     ...finish,
     planes: { ...planes, start, origin: { piece, offset: 4 * planes.front }, count },
-    codes: Float32Array.from(whole),
+    codes: Float32Array.from(whole as Int32Array),
     steps,
   };
 }

@@ -1,7 +1,7 @@
 // The weights of a node as the kernels want them.
 import { UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode, GraphWeight } from '@thimble/graph';
-import { StoredWeight } from '../file/weight.ts';
+import { StoredWeight } from '../file/stored-weight.ts';
 import type { Signs } from './operations.ts';
 
 /** Of the batch normalisation inside xnor layers. */
