@@ -31,7 +31,7 @@ export interface DecodingKernels {
   ): number;
   /** The table of a Huffman code; returns the longest length, or 0 for lengths that are no prefix code. */
   huffmanTable(lengths: Pointer, symbols: number, table: Pointer, counts: Pointer): number;
-  /** Symbols of a Huffman code plus `low`: 1, or 0 where the bytes end too early. */
+  /** Symbols of a Huffman code plus `low`, with `narrow` a byte each: 1, or 0 where the bytes end too early. */
   huffmanSymbols(
     from: Pointer,
     end: Pointer,
@@ -40,6 +40,7 @@ export interface DecodingKernels {
     out: Pointer,
     count: number,
     low: number,
+    narrow: number,
   ): number;
   /** Numbers of `width` bits plus `low`: 1 where all are below `symbols`. */
   packedSymbols(

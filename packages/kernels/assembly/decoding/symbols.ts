@@ -44,7 +44,7 @@ export function huffmanTable(lengths: usize, symbols: i32, table: usize, counts:
 }
 
 /**
- * `count` symbols of a Huffman code plus `low`. The bytes may be read 8 bytes past `end`. Returns whether they sufficed.
+ * `count` symbols of a Huffman code plus `low`, words each, or with `narrow` bytes. The bytes may be read 8 bytes past `end`. Returns whether they sufficed.
  */
 export function huffmanSymbols(
   from: usize,
@@ -54,12 +54,13 @@ export function huffmanSymbols(
   out: usize,
   count: i32,
   low: i32,
+  narrow: bool,
 ): bool {
   const shift = 64 - longest;
   let bits: u64 = 0;
   let have = 0;
   let at = from;
-  const last = out + (<usize>count << 2);
+  const last = out + (<usize>count << (narrow ? 0 : 2));
   while (out < last) {
     while (have <= 56) {
       // Beyond the end there are zeros, of which no more than one look ahead may be used.
@@ -72,8 +73,12 @@ export function huffmanSymbols(
       const length = entry & 15;
       bits <<= length;
       have -= length;
-      store<i32>(out, low + (entry >> 4));
-      out += 4;
+      if (narrow) {
+        store<u8>(out++, low + (entry >> 4));
+      } else {
+        store<i32>(out, low + (entry >> 4));
+        out += 4;
+      }
     } while (have >= LONGEST && out < last);
   }
   return 8 * i64(at - from) - have <= 8 * i64(end - from);

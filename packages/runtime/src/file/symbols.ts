@@ -22,18 +22,7 @@ export function readSymbols(
   const { kernels, file } = work;
   const found = work.take(4 * count);
   if (entropy === ENTROPY.huffman) {
-    if (symbols > MOST_SYMBOLS) throw corrupt(`a Huffman code has ${symbols} symbols`);
-    const mark = work.mark;
-    const lengths = work.put(readLengths(reader, symbols));
-    const table = work.take(DECODING_BYTES.huffman);
-    const longest = kernels.huffmanTable(lengths, symbols, table, work.take(DECODING_BYTES.counts));
-    if (longest === 0) throw corrupt('a Huffman code is incomplete');
-    const { from, count: bytes } = reader.section('a Huffman code');
-    const start = file + from;
-    if (!kernels.huffmanSymbols(start, start + bytes, table, longest, found, count, low)) {
-      throw corrupt('a Huffman code is cut off');
-    }
-    work.rewind(mark);
+    readHuffman(reader, work, symbols, found, count, low, false);
     return found;
   }
   const width = symbols === 1 ? 0 : 32 - Math.clz32(symbols - 1);
@@ -43,6 +32,41 @@ export function readSymbols(
     throw corrupt('a code is out of range');
   }
   return found;
+}
+
+/** `count` symbols from 0 to `symbols` - 1, at most 256, a byte each. */
+export function readHuffmanBytes(
+  reader: ByteReader,
+  work: Workspace,
+  symbols: number,
+  count: number,
+): Address {
+  const found = work.take(count);
+  readHuffman(reader, work, symbols, found, count, 0, true);
+  return found;
+}
+
+function readHuffman(
+  reader: ByteReader,
+  work: Workspace,
+  symbols: number,
+  out: Address,
+  count: number,
+  low: number,
+  narrow: boolean,
+): void {
+  if (symbols > MOST_SYMBOLS) throw corrupt(`a Huffman code has ${symbols} symbols`);
+  const { kernels, file, mark } = work;
+  const lengths = work.put(readLengths(reader, symbols));
+  const table = work.take(DECODING_BYTES.huffman);
+  const longest = kernels.huffmanTable(lengths, symbols, table, work.take(DECODING_BYTES.counts));
+  if (longest === 0) throw corrupt('a Huffman code is incomplete');
+  const { from, count: bytes } = reader.section('a Huffman code');
+  const places = [file + from, file + from + bytes, table] as const;
+  if (!kernels.huffmanSymbols(...places, longest, out, count, low, Number(narrow))) {
+    throw corrupt('a Huffman code is cut off');
+  }
+  work.rewind(mark);
 }
 
 /** Reads the lengths of the codes of `symbols` symbols: nibbles; 15 and a nibble n: n + 3 zeros. */

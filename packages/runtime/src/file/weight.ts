@@ -10,7 +10,7 @@ import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
 import { readPlaces } from './places.ts';
 import { type ByteReader, corrupt } from './reader.ts';
 import { type CodeBytes, StoredWeight } from './stored-weight.ts';
-import { readSymbols } from './symbols.ts';
+import { readHuffmanBytes, readSymbols } from './symbols.ts';
 import { readValueCode } from './value-code.ts';
 import { hashedValues, toValues } from './values.ts';
 import type { Address, Workspace } from './workspace.ts';
@@ -69,10 +69,7 @@ export function storeWeight(reader: ByteReader, budget: Budget, work: Workspace)
   return new StoredWeight({ shape, values, nonzero }, at, work);
 }
 
-/**
- * The codes where they are a byte each in the file, and where they and the values tell each other; else nothing, and
- * nothing is read.
- */
+/** The codes where a byte holds each, and where they and the values tell each other; else nothing, and nothing is read. */
 function readCodeBytes(
   reader: ByteReader,
   { bits, scale, group }: Extract<ValueCode, { type: 'affine' }>,
@@ -80,25 +77,39 @@ function readCodeBytes(
   work: Workspace,
 ): CodeBytes | undefined {
   const start = reader.at;
-  const plain = reader.byte() === LAYOUTS.dense * LAYOUT_STEP + ENTROPY.none;
-  if (plain && bits > 4 && bits <= 8 && group === undefined && scale.every(isUsual)) {
+  const entropy = reader.byte() - LAYOUTS.dense * LAYOUT_STEP;
+  const known = entropy === ENTROPY.none || entropy === ENTROPY.huffman;
+  if (known && bits > 4 && bits <= 8 && group === undefined && scale.every(isUsual)) {
     const low = reader.signed('the lowest code');
     const symbols = reader.varint('the number of codes', 2 ** 31);
     const most = low + symbols - 1;
-    const few = 256 - symbols;
-    if (low >= -128 && low <= 0 && most >= 0 && most <= 127 && few <= MOST_MISSING) {
-      const { from, count } = reader.section('packed codes');
-      if (size > count) throw corrupt('packed values are cut off');
-      const at = work.file + from;
-      const bytes = work.bytes(at, size);
-      for (let code = symbols; code < 256; code++) {
-        if (bytes.includes(code)) throw corrupt('a code is out of range');
+    if (low >= -128 && low <= 0 && most >= 0 && most <= 127) {
+      if (entropy === ENTROPY.huffman) {
+        return { at: readHuffmanBytes(reader, work, symbols, size), size, low, most };
       }
-      return { at, size, low, most };
+      if (256 - symbols <= MOST_MISSING) {
+        return { at: readWholeBytes(reader, work, symbols, size), size, low, most };
+      }
     }
   }
   reader.at = start;
   return undefined;
+}
+
+/** Where codes of 8 bits from 0 to `symbols` - 1 are in the file. */
+function readWholeBytes(
+  reader: ByteReader,
+  work: Workspace,
+  symbols: number,
+  size: number,
+): Address {
+  const { from, count } = reader.section('packed codes');
+  if (size > count) throw corrupt('packed values are cut off');
+  const bytes = work.bytes(work.file + from, size);
+  for (let code = symbols; code < 256; code++) {
+    if (bytes.includes(code)) throw corrupt('a code is out of range');
+  }
+  return work.file + from;
 }
 
 /** Whether a scale makes of no code of a byte a 0 or an infinite number. */
