@@ -115,6 +115,20 @@ export interface DecodingKernels {
   ): number;
   /** Lists for `gemvList`. */
   fillLists(...args: [...Scaled, starts: Pointer, places: Pointer, out: Pointer]): void;
+  /** As countBlocks, listStarts and fillLists, of the values at ascending places; all others are 0. */
+  keptBlocks(...args: [...Kept, outputs: number, counts: Pointer]): void;
+  keptStarts(...args: [...Kept, outputs: number, starts: Pointer, lengths: Pointer]): number;
+  fillKept(
+    ...args: [
+      ...Kept,
+      outputs: number,
+      scale: Pointer,
+      bias: Pointer,
+      starts: Pointer,
+      lengths: Pointer,
+      out: Pointer,
+    ]
+  ): void;
   /** How many inputs each block of 8 outputs keeps; returns the words of all blocks. */
   blockSizes(data: Pointer, inputs: number, outputs: number, sizes: Pointer): number;
   /** Blocks for `gemvSparse`. */
@@ -187,6 +201,9 @@ export type Scaled = [
   scale: Pointer,
   bias: Pointer,
 ];
+
+/** Values that are kept, and their places among all. */
+export type Kept = [places: Pointer, values: Pointer, count: number];
 
 /** Bytes that {@link DecodingKernels} needs beside what it reads and makes. */
 export interface DecodingBytes {

@@ -83,12 +83,7 @@ export function listStarts(data: usize, inputs: i32, outputs: i32, starts: usize
       store<u32>(places + o, load<u32>(places + o) + kept);
     }
   }
-  let length = 0;
-  for (let o: usize = 0; o < row; o += 4) {
-    store<u32>(starts + o, length);
-    length += 2 + 8 * ((load<i32>(places + o) + 3) >> 2);
-  }
-  return length;
+  return startsOf(outputs, starts, places);
 }
 
 /** Lists of the weights of each output that are not 0: groups of 4, bias; then of each group 4 addresses, 4 weights. */
@@ -103,21 +98,101 @@ export function fillLists(
   out: usize,
 ): void {
   const row = <usize>outputs << 2;
-  for (let o: usize = 0; o < row; o += 4) {
+  fillHeads(outputs, bias, starts, places, out);
+  for (let i = 0; i < inputs; i++, data += row) {
+    for (let o: usize = 0; o < row; o += 4) {
+      if (load<u32>(data + o) << 1 == 0) continue;
+      fillEntry(starts, places, o, i, load<f32>(data + o) * load<f32>(scale + o), out);
+    }
+  }
+}
+
+/** As countBlocks, of the `count` values at ascending places; all others are 0. */
+export function keptBlocks(places: usize, values: usize, count: i32, outputs: i32, counts: usize): void {
+  const blocksOfRow = (outputs + 7) >> 3;
+  let kept = 0;
+  let blocks = 0;
+  let last = -1;
+  for (const end = places + (<usize>count << 2); places < end; places += 4, values += 4) {
+    if (load<u32>(values) << 1 == 0) continue;
+    const place = load<i32>(places);
+    const row = place / outputs;
+    const block = row * blocksOfRow + ((place - row * outputs) >> 3);
+    kept++;
+    blocks += i32(block != last);
+    last = block;
+  }
+  store<i32>(counts, kept);
+  store<i32>(counts, blocks, 4);
+}
+
+/** As listStarts, of the `count` values at ascending places; all others are 0. `lengths` is as its `places`. */
+export function keptStarts(
+  places: usize,
+  values: usize,
+  count: i32,
+  outputs: i32,
+  starts: usize,
+  lengths: usize,
+): i32 {
+  memory.fill(lengths, 0, <usize>outputs << 2);
+  for (const end = places + (<usize>count << 2); places < end; places += 4, values += 4) {
+    if (load<u32>(values) << 1 == 0) continue;
+    const at = lengths + (<usize>(load<i32>(places) % outputs) << 2);
+    store<u32>(at, load<u32>(at) + 1);
+  }
+  return startsOf(outputs, starts, lengths);
+}
+
+/** Where lists begin, in words; returns the words of all. */
+function startsOf(outputs: i32, starts: usize, lengths: usize): i32 {
+  let length = 0;
+  for (let o: usize = 0; o < <usize>outputs << 2; o += 4) {
+    store<u32>(starts + o, length);
+    length += 2 + 8 * ((load<i32>(lengths + o) + 3) >> 2);
+  }
+  return length;
+}
+
+/** Writes the heads of lists; `places` becomes zeros. */
+function fillHeads(outputs: i32, bias: usize, starts: usize, places: usize, out: usize): void {
+  for (let o: usize = 0; o < <usize>outputs << 2; o += 4) {
     const at = out + (load<u32>(starts + o) << 2);
     store<u32>(at, (load<u32>(places + o) + 3) >> 2);
     store<f32>(at, load<f32>(bias + o), 4);
     store<u32>(places + o, 0);
   }
-  for (let i = 0; i < inputs; i++, data += row) {
-    for (let o: usize = 0; o < row; o += 4) {
-      if (load<u32>(data + o) << 1 == 0) continue;
-      const place = load<u32>(places + o);
-      store<u32>(places + o, place + 1);
-      const at = out + ((load<u32>(starts + o) + 2 + 8 * (place >> 2) + (place & 3)) << 2);
-      store<u32>(at, i << 2);
-      store<f32>(at, load<f32>(data + o) * load<f32>(scale + o), 16);
-    }
+}
+
+/** Writes an entry of a list. */
+@inline
+function fillEntry(starts: usize, places: usize, o: usize, input: i32, weight: f32, out: usize): void {
+  const place = load<u32>(places + o);
+  store<u32>(places + o, place + 1);
+  const at = out + ((load<u32>(starts + o) + 2 + 8 * (place >> 2) + (place & 3)) << 2);
+  store<u32>(at, input << 2);
+  store<f32>(at, weight, 16);
+}
+
+/** As fillLists, of the `count` values at ascending places; all others are 0. */
+export function fillKept(
+  places: usize,
+  values: usize,
+  count: i32,
+  outputs: i32,
+  scale: usize,
+  bias: usize,
+  starts: usize,
+  lengths: usize,
+  out: usize,
+): void {
+  fillHeads(outputs, bias, starts, lengths, out);
+  for (const end = places + (<usize>count << 2); places < end; places += 4, values += 4) {
+    if (load<u32>(values) << 1 == 0) continue;
+    const place = load<i32>(places);
+    const row = place / outputs;
+    const o = <usize>(place - row * outputs) << 2;
+    fillEntry(starts, lengths, o, row, load<f32>(values) * load<f32>(scale + o), out);
   }
 }
 

@@ -12,6 +12,8 @@ const MOST_RUN = 256;
 export interface Places {
   at: Address;
   count: number;
+  /** Whether each lies behind the one before. */
+  ascending: boolean;
 }
 
 /** The places of the kept entries, fillers included; undefined when all are kept. */
@@ -31,7 +33,7 @@ export function readPlaces(
       const size = sizeOf(shape);
       const bits = work.file + reader.skip(Math.ceil(size / 8), 'a bitmap');
       const at = work.take(4 * size);
-      return { at, count: work.kernels.bitPlaces(bits, size, at) };
+      return { at, count: work.kernels.bitPlaces(bits, size, at), ascending: true };
     }
     case LAYOUTS.nm:
       return readNofM(reader, shape, work);
@@ -48,10 +50,12 @@ function readGaps(reader: ByteReader, shape: number[], entropy: number, work: Wo
   const bits = byte % BY_OUTPUTS;
   if (bits < 1 || bits > MOST_GAP_BITS) throw corrupt(`gaps cannot have ${bits} bits`);
   const count = reader.varint('the number of kept entries', size);
-  if (count === 0) return { at: 0, count };
+  if (count === 0) return { at: 0, count, ascending: true };
   const at = readSymbols(reader, work, 2 ** bits, count, entropy, 0);
   const outputs = byte < BY_OUTPUTS ? 0 : (shape.at(-1) ?? 1);
-  if (work.kernels.gapPlaces(at, count, size, outputs)) return { at, count };
+  if (work.kernels.gapPlaces(at, count, size, outputs)) {
+    return { at, count, ascending: outputs === 0 };
+  }
   throw corrupt('a kept entry lies outside its weight');
 }
 
@@ -70,7 +74,9 @@ function readNofM(reader: ByteReader, shape: number[], work: Workspace): Places 
   const whole = Math.floor(along / length);
   const count = outer * stride * (whole * kept + Math.min(kept, along - whole * length));
   const at = readSymbols(reader, work, length, count, ENTROPY.none, 0);
-  if (work.kernels.runPlaces(at, outer, along, stride, length, kept)) return { at, count };
+  if (work.kernels.runPlaces(at, outer, along, stride, length, kept)) {
+    return { at, count, ascending: false };
+  }
   throw corrupt('a kept entry lies outside its run');
 }
 
@@ -79,5 +85,6 @@ function readBlocks(reader: ByteReader, shape: number[], work: Workspace): Place
   const count = outer * stride * Math.ceil(along / length);
   const bits = work.file + reader.skip(Math.ceil(count / 8), 'a bitmap');
   const at = work.take(4 * sizeOf(shape));
-  return { at, count: work.kernels.blockPlaces(bits, at, outer, along, stride, length) };
+  const kept = work.kernels.blockPlaces(bits, at, outer, along, stride, length);
+  return { at, count: kept, ascending: false };
 }

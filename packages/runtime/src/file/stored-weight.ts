@@ -14,27 +14,41 @@ export interface CodeBytes {
   most: number;
 }
 
-/** A weight in a workspace, as float32 or as codes of a byte each; its mask is not made. */
+/** Values as float32 at ascending places; all others are 0. */
+export interface KeptValues {
+  places: Address;
+  kept: Address;
+  count: number;
+}
+
+/** What a workspace holds of a weight: all values as float32, or what they can be made of. */
+export type Stored = { at: Address } | { codes: CodeBytes } | { entries: KeptValues };
+
+/** A weight in a workspace; its mask is not made. */
 export class StoredWeight implements GraphWeight {
   readonly encoding: Encoding;
-  readonly codes: CodeBytes | undefined;
-  readonly #at: Address;
+  readonly codes?: CodeBytes;
+  readonly entries?: KeptValues;
+  readonly #at?: Address;
   readonly #work: Workspace;
   #data: Float32Array | undefined;
 
-  constructor(encoding: Encoding, stored: Address | CodeBytes, work: Workspace) {
+  constructor(encoding: Encoding, stored: Stored, work: Workspace) {
     this.encoding = encoding;
-    this.codes = typeof stored === 'number' ? undefined : stored;
-    this.#at = typeof stored === 'number' ? stored : stored.at;
+    if ('codes' in stored) this.codes = stored.codes;
+    else if ('entries' in stored) this.entries = stored.entries;
+    else this.#at = stored.at;
     this.#work = work;
   }
 
-  /** Where its values are as float32; those of codes are made behind all else. */
+  /** Where all its values are as float32; those that are not there are made behind all else. */
   place(): Address {
-    if (!this.codes) return this.#at;
     const { shape, values } = this.encoding;
-    const at = wordsOf(this.codes, this.#work);
-    toValues(this.#work, at, shape, values as Affine);
+    const work = this.#work;
+    if (this.entries) return scattered(this.entries, sizeOf(shape), work);
+    if (!this.codes) return this.#at!;
+    const at = wordsOf(this.codes, work);
+    toValues(work, at, shape, values as Affine);
     return at;
   }
 
@@ -46,6 +60,12 @@ export class StoredWeight implements GraphWeight {
     work.rewind(mark);
     return this.#data;
   }
+}
+
+function scattered({ places, kept, count }: KeptValues, size: number, work: Workspace): Address {
+  const at = work.zeros(4 * size);
+  work.kernels.scatter(places, kept, count, at);
+  return at;
 }
 
 /** Codes of a word each, of codes of a byte each. */

@@ -7,9 +7,9 @@ import { sizeOf, type ValueCode } from '@thimble/base';
 import type { GraphWeight } from '@thimble/graph';
 import { arithmeticCodes } from './arithmetic.ts';
 import { ENTROPY, LAYOUT_STEP, LAYOUTS, MASKED } from './format.ts';
-import { readPlaces } from './places.ts';
+import { type Places, readPlaces } from './places.ts';
 import { type ByteReader, corrupt } from './reader.ts';
-import { type CodeBytes, StoredWeight } from './stored-weight.ts';
+import { type CodeBytes, type KeptValues, StoredWeight } from './stored-weight.ts';
 import { readHuffmanBytes, readSymbols } from './symbols.ts';
 import { readValueCode } from './value-code.ts';
 import { hashedValues, toValues } from './values.ts';
@@ -58,15 +58,19 @@ export function storeWeight(reader: ByteReader, budget: Budget, work: Workspace)
   const codes = values.type === 'affine' ? readCodeBytes(reader, values, size, work) : undefined;
   if (codes) {
     const zeros = work.kernels.countBytes(codes.at, size, -codes.low);
-    return new StoredWeight({ shape, values, nonzero: size - zeros }, codes, work);
+    return new StoredWeight({ shape, values, nonzero: size - zeros }, { codes }, work);
   }
   const found =
     values.type === 'hashed'
       ? work.put(hashedValues(values, size))
       : readValues(reader, shape, values, work);
+  if (typeof found !== 'number') {
+    const nonzero = work.kernels.countKept(found.kept, found.count, 0);
+    return new StoredWeight({ shape, values, nonzero }, { entries: found }, work);
+  }
   const at = work.keep(mark, found, 4 * size);
   const nonzero = countNonzero(work, at, size);
-  return new StoredWeight({ shape, values, nonzero }, at, work);
+  return new StoredWeight({ shape, values, nonzero }, { at }, work);
 }
 
 /** The codes where a byte holds each, and where they and the values tell each other; else nothing, and nothing is read. */
@@ -146,8 +150,13 @@ function readShape(reader: ByteReader, budget: Budget): number[] {
 
 type Values = Exclude<ReturnType<typeof readValueCode>, { type: 'hashed' }>;
 
-/** Where the values of all entries are, as float32. */
-function readValues(reader: ByteReader, shape: number[], values: Values, work: Workspace): Address {
+/** Where the values of all entries are, as float32; or of those that are kept. */
+function readValues(
+  reader: ByteReader,
+  shape: number[],
+  values: Values,
+  work: Workspace,
+): Address | KeptValues {
   const storage = reader.byte();
   const layout = Math.floor(storage / LAYOUT_STEP);
   const entropy = storage % LAYOUT_STEP;
@@ -187,14 +196,14 @@ function readFloats(
   layout: number,
   entropy: number,
   work: Workspace,
-): Address {
+): Address | KeptValues {
   const size = sizeOf(shape);
   const { kernels } = work;
-  let places: { at: Address; count: number } | undefined;
+  let places: Places | undefined;
   if (layout === LAYOUTS.arithmetic) {
     const kept = arithmeticCodes(reader, shape, work);
     const at = work.take(4 * size);
-    places = { at, count: kernels.keptPlaces(kept, size, at) };
+    places = { at, count: kernels.keptPlaces(kept, size, at), ascending: false };
   } else {
     places = readPlaces(reader, shape, layout, entropy, work);
   }
@@ -206,6 +215,7 @@ function readFloats(
     floats = made;
   }
   if (!places) return bits === 16 ? floats : work.align(floats, 4 * size);
+  if (places.ascending) return { places: places.at, kept: floats, count };
   const data = work.zeros(4 * size);
   kernels.scatter(places.at, floats, count, data);
   return data;

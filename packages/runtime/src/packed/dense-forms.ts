@@ -1,5 +1,6 @@
 // The weights of dense layers as the kernels take them.
 import { sizeOf } from '@thimble/base';
+import type { Kept } from '@thimble/kernels/decoding';
 import { type CodeBytes, StoredWeight } from '../file/stored-weight.ts';
 import { type Address, Workspace } from '../file/workspace.ts';
 import type { Finish } from './lists.ts';
@@ -27,9 +28,11 @@ function withWeights<T>(
 
 /** Weights that are not zero, and blocks of 8 outputs and one input with such a weight. */
 export function countKept({ weight, inputs, outputs }: Weights): { kept: number; blocks: number } {
-  return withValues(weight, (work, at) => {
+  return Workspace.use((work) => {
     const counts = work.take(2 * WORD);
-    work.kernels.countBlocks(at, inputs, outputs, counts);
+    const entries = entriesOf(weight);
+    if (entries) work.kernels.keptBlocks(...entries, outputs, counts);
+    else withValues(weight, (_, at) => work.kernels.countBlocks(at, inputs, outputs, counts));
     const [kept, blocks] = work.words(counts, 2) as unknown as [number, number];
     return { kept, blocks };
   });
@@ -78,14 +81,34 @@ function inPortions(
   }
 }
 
+/** The values of a stored weight that are not zero, where they are stored alone. */
+function entriesOf(weight: Weight): Kept | undefined {
+  if (!(weight instanceof StoredWeight && weight.entries)) return undefined;
+  const { places, kept, count } = weight.entries;
+  return [places, kept, count];
+}
+
 /** Lists of the weights of each output that are not zero. */
 export function listsOfOutputs(weights: Weights): Float32Array {
+  const entries = entriesOf(weights.weight);
+  if (entries) return listsOfEntries(entries, weights);
   return withWeights(weights, (work, operands) => {
     const [data, inputs, outputs] = operands;
     const [starts, places] = [work.take(outputs * WORD), work.take(outputs * WORD)];
     const length = work.kernels.listStarts(data, inputs, outputs, starts, places);
     const out = work.zeros(length * WORD);
     work.kernels.fillLists(...operands, starts, places, out);
+    return work.floats(out, length);
+  });
+}
+
+function listsOfEntries(entries: Kept, { outputs, scale, bias }: Weights): Float32Array {
+  return Workspace.use((work) => {
+    const factors = [work.put(scale), work.put(bias)] as const;
+    const [starts, lengths] = [work.take(outputs * WORD), work.take(outputs * WORD)];
+    const length = work.kernels.keptStarts(...entries, outputs, starts, lengths);
+    const out = work.zeros(length * WORD);
+    work.kernels.fillKept(...entries, outputs, ...factors, starts, lengths, out);
     return work.floats(out, length);
   });
 }
