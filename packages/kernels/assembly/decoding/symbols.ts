@@ -62,6 +62,13 @@ export function huffmanSymbols(
   let at = from;
   const last = out + (<usize>count << (narrow ? 0 : 2));
   while (out < last) {
+    if (at + 8 <= end) {
+      // As many whole bytes as there is room for, at once; the bits of a part of one are read again.
+      bits |= bswap(load<u64>(at)) >> have;
+      const bytes = (63 - have) >> 3;
+      at += bytes;
+      have += bytes << 3;
+    }
     while (have <= 56) {
       // Beyond the end there are zeros, of which no more than one look ahead may be used.
       if (at < end) bits |= u64(load<u8>(at)) << (56 - have);

@@ -44,7 +44,7 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
   const { step, pitch, phases, halves } = source;
   const inputs = kernel.separate ? 1 : kernel.inputs;
   const { strideHeight: sh, strideWidth: sw } = window;
-  if (halves === 'none' && !phases) {
+  if (halves !== 'neighbours' && !phases) {
     const plain = plainCells(kernel, window, source, inputs);
     if (plain) return plain;
   }
@@ -84,26 +84,32 @@ export function cellsOf(kernel: Kernel, window: Window, source: Source): Cells {
 function plainCells(
   { height, width }: Kernel,
   { top, left, dilationHeight, dilationWidth }: Window,
-  { step, pitch }: Source,
+  { step, pitch, halves }: Source,
   inputs: number,
 ): Cells | undefined {
-  const delta = new Int32Array(inputs * height * width);
+  const each = halves === 'planes' ? 2 : 1;
+  const planes = Math.ceil(inputs / each);
+  const delta = new Int32Array(planes * height * width);
   const first = new Int32Array(delta.length);
+  const second = new Int32Array(delta.length).fill(-1);
   let at = 0;
   let last = Number.NEGATIVE_INFINITY;
-  for (let c = 0; c < inputs; c++) {
+  for (let plane = 0; plane < planes; plane++) {
+    const c = each * plane;
     for (let a = 0; a < height; a++) {
-      const row = c * step + (a * dilationHeight - top) * pitch - 4 * left;
+      const row = plane * step + (a * dilationHeight - top) * pitch - 4 * left;
       for (let b = 0; b < width; b++) {
         const place = row + 4 * b * dilationWidth;
         if (place <= last) return undefined;
         last = place;
         delta[at] = place;
-        first[at++] = (a * width + b) * inputs + c;
+        first[at] = (a * width + b) * inputs + c;
+        if (each === 2 && c + 1 < inputs) second[at] = first[at]! + 1;
+        at++;
       }
     }
   }
-  return { delta, first, second: new Int32Array(at).fill(-1) };
+  return { delta, first, second };
 }
 
 /** Entries of each list, for lists with one output and for lists with two. */
