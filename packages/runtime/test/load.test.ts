@@ -9,7 +9,7 @@ import { DataError, FileFormatError, OptionError } from '@thimble/base';
 import { encode, encodeGraph, load as ofIo, save } from '@thimble/io';
 import { useCpu } from '@thimble/testing';
 import { expect, test } from 'vitest';
-import { load } from '../src/index.ts';
+import { decode, load, pack } from '../src/index.ts';
 import { expected, fill, inputsFor, lower } from './networks.ts';
 
 useCpu();
@@ -65,6 +65,32 @@ test.each(['float32', 'sparse', 'codebook', 'int8', 'int4'] as const)(
     model.dispose();
   },
 );
+
+test.each([
+  { weights: 'float32' },
+  { weights: 'int8', entropy: 'none' },
+  { weights: 'int8', entropy: 'huffman' },
+  { weights: 'int8', entropy: 'arithmetic' },
+  { weights: 'int4' },
+  { weights: 'codebook' },
+  { weights: 'sparse', entropy: 'none' },
+  { weights: 'sparse', entropy: 'huffman' },
+  { weights: 'sparse', entropy: 'arithmetic' },
+] as const)('weights are packed from a file as from arrays: %j', async (options) => {
+  const model = tfl.sequential({
+    layers: [
+      layers.dense({ units: 37, activation: 'relu', inputShape: [101] }),
+      layers.dense({ units: 5 }),
+    ],
+  });
+  fill(model, 2, options.weights === 'sparse' ? 0.9 : 0);
+  const bytes = await encode(model, options);
+  const [net, same] = [await load(bytes), await pack((await decode(bytes)).graph)];
+  const [x] = inputsFor(model, 3, 2);
+  expect(net.predict(x!)).toEqual(same.predict(x!));
+  expect(JSON.stringify(net.explain())).toBe(JSON.stringify(same.explain()));
+  for (const each of [net, same, model]) each.dispose();
+});
 
 test('an option that it does not know is refused, and so is what is no file', async () => {
   const bytes = await encode(network());
