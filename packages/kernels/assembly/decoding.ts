@@ -1,6 +1,7 @@
 export { prepare } from './decoding/bits';
 export { codeRows } from './decoding/codes';
 export { huffmanSymbols, huffmanTable, packedSymbols } from './decoding/symbols';
+export { countEntries, fillEntries } from './decoding/lists';
 export { bitPlaces, blockPlaces, gapPlaces, keptPlaces, runPlaces, scatter } from './decoding/places';
 export { textBytes } from './decoding/text';
 export { countBytes, countKept, groupScaled, halves, lookedUp, powers, scaled } from './decoding/values';
@@ -10,10 +11,8 @@ export {
   codePanels,
   columnSums,
   countBlocks,
-  countEntries,
   distinctValues,
   fillBlocks,
-  fillEntries,
   fillKept,
   fillLists,
   floatPanels,
