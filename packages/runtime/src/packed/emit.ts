@@ -57,18 +57,8 @@ export function emitEnding(program: Program, { output, curve, round }: Operation
   }
   if (!output.isSealed) return;
   const { front, pitch } = output.layout;
-  const { channels, height, width } = output;
-  program.call(
-    'seal',
-    output.origin,
-    output.step,
-    channels,
-    front,
-    height,
-    width,
-    pitch,
-    output.back,
-  );
+  const { count, height, width } = output;
+  program.call('seal', output.origin, output.step, count, front, height, width, pitch, output.back);
 }
 
 /** Softmax over the channels. */

@@ -19,6 +19,7 @@ import { networkOf } from './network.ts';
 import type { Conv, Dense, Network, Operation } from './operations.ts';
 import { type LayerPlan, PackedModel, type Port } from './packed-model.ts';
 import { moveTo, type Piece, Program, runnable } from './program.ts';
+import { requantise } from './requantising.ts';
 import { inStages } from './stages.ts';
 
 /** Options of {@link pack}. */
@@ -49,7 +50,7 @@ const START = 1024;
  * fused, and all memory is planned here. Convolutions run on planes of one channel each.
  *
  * 8-bit weights compute in whole numbers with inputs rounded to the layer's codes, or, where it has none, to the
- * finest step with which no sum leaves 32 bits.
+ * least power of two as a step with which no sum leaves 32 bits.
  *
  * @throws {UnsupportedError} for a layer that it cannot run, by name.
  * @example
@@ -68,6 +69,7 @@ export async function pack(graph: Graph, options: PackOptions = {}): Promise<Pac
   const network = inStages(networkOf(graph));
   lay(network);
   const chosen = await choose(network, plan, kernels, relaxedSimd);
+  requantise(network, (operation) => chosen.get(operation)?.choice);
   const program = new Program();
   const { plans: layers, stages } = emit(program, network, chosen);
   const outputs = network.outputs.map(({ name, shape, value }): Port & { piece: Piece } => {
