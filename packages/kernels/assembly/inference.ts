@@ -10,17 +10,8 @@ export {
   scaleVector,
   softmax,
 } from './inference/elementwise';
-export {
-  codePlanes,
-  codeVector,
-  fromImage,
-  gather,
-  padPlanes,
-  roundToCodes,
-  seal,
-  stepOf,
-  toImage,
-} from './inference/layout';
+export { codePlanes, codeVector, pairNeighbours, roundToCodes, stepOf } from './inference/codes';
+export { fromImage, gather, padPlanes, seal, toImage } from './inference/layout';
 export { poolPlanes, poolWhole } from './inference/pool';
 export {
   convPairs,

@@ -21,14 +21,18 @@ export interface InferenceKernels {
   convPairs(...args: StreamArgs): void;
   /** One output to a list. */
   convSingles(...args: StreamArgs): void;
-  /** As convPairs, of pairs of i16: y = cut(scale (step at `steps`) (whole bias + sum) + bias + residual). */
-  convPairsInt(...args: [...StreamArgs, steps: Pointer]): void;
+  /**
+   * As convPairs, of pairs of i16: y = cut(scale (step at `steps`) (whole bias + sum) + bias + residual). Where `next` is
+   * given, y are the codes of the layer behind: its step, lowest and highest code, and 1 (u32) if each output has a
+   * plane of its own, with codes in the low halves; else outputs 2 o and 2 o + 1 are the halves of plane o.
+   */
+  convPairsInt(...args: [...StreamArgs, steps: Pointer, next: Pointer]): void;
   /** As convPairsInt, one output to a list. */
-  convSinglesInt(...args: [...StreamArgs, steps: Pointer]): void;
+  convSinglesInt(...args: [...StreamArgs, steps: Pointer, next: Pointer]): void;
   /** As convSingles, output by output, without residual. */
   convSeparate(...args: SeparateArgs): void;
   /** As convSinglesInt, output by output, without residual. */
-  convSeparateInt(...args: [...SeparateArgs, steps: Pointer]): void;
+  convSeparateInt(...args: [...SeparateArgs, steps: Pointer, next: Pointer]): void;
 
   /** 16 outputs to a panel: y = cut(bias + x W, low, high). */
   gemv(
@@ -174,7 +178,7 @@ export interface InferenceKernels {
     pitch: number,
     back: number,
   ): void;
-  /** The step that brings the largest magnitude of x to `most`. */
+  /** The least power of two with which no magnitude of x is above `most` steps. */
   stepOf(
     x: Pointer,
     xStep: number,
@@ -185,7 +189,7 @@ export interface InferenceKernels {
     most: number,
     steps: Pointer,
   ): void;
-  /** Codes round(x / step) as pairs of i16 of two channels, or `alone`, of two neighbours. */
+  /** Codes round(x / step) as pairs of i16 of two channels, or `alone`, as the low halves. */
   codePlanes(
     x: Pointer,
     xStep: number,
@@ -198,6 +202,8 @@ export interface InferenceKernels {
     steps: Pointer,
     alone: number,
   ): void;
+  /** Low halves of x, with that of the next number as the high half of each. */
+  pairNeighbours(x: Pointer, y: Pointer, n: number): void;
   /** Codes of n values as i16, zeros up to a multiple of 8. */
   codeVector(x: Pointer, y: Pointer, n: number, low: number, high: number, steps: Pointer): void;
   /** y = step round(x / step), cut to low ... high codes. */

@@ -95,8 +95,16 @@ const streams = fc.record({
   low: fc.constantFrom(Number.NEGATIVE_INFINITY, 0),
   high: fc.constantFrom(Number.POSITIVE_INFINITY, 6),
   residual: fc.boolean(),
+  next: fc.constantFrom('none', 'apart', 'halves'),
   seed: seeds,
 });
+
+/** x / step in float32, rounded to even and cut. */
+function codeOf(x: number, step: number, low: number, high: number): number {
+  const q = Math.fround(x / step);
+  const half = Math.abs(q % 1) === 0.5;
+  return cut(half ? 2 * Math.round(q / 2) : Math.round(q), low, high) + 0;
+}
 
 describe.each(BUILDS)('streams, $build', ({ k }) => {
   const kernels = [
@@ -108,7 +116,7 @@ describe.each(BUILDS)('streams, $build', ({ k }) => {
     ['convSeparateInt', 1, true],
   ] as const;
   test.each(kernels)('%s equals the sums over its lists', (name, group, pairs) =>
-    check(streams, 80, ({ outputs, strips, entries, low, high, residual, seed }) => {
+    check(streams, 120, ({ outputs, strips, entries, low, high, residual, next, seed }) => {
       const separate = name.startsWith('convSeparate');
       const lists = listsFor(group, outputs, entries, 200, pairs, seed);
       const count = lists.entries.length;
@@ -124,8 +132,12 @@ describe.each(BUILDS)('streams, $build', ({ k }) => {
         lists: input(lists.data),
         added: input(added),
         steps: input(Float32Array.of(2)),
+        next: input(
+          Float32Array.of(3, -9, 70, asReals(Int32Array.of(Number(next === 'apart')))[0]!),
+        ),
         y: output(count * group * step),
       };
+      const coded = pairs && next !== 'none';
       const { y } = run(
         operands,
         (at) => {
@@ -134,12 +146,13 @@ describe.each(BUILDS)('streams, $build', ({ k }) => {
           (k[name] as (...args: number[]) => void)(
             ...stream,
             ...ending,
-            ...(pairs ? [at.steps] : []),
+            ...(pairs ? [at.steps, coded ? at.next : 0] : []),
           );
         },
         seed,
       );
-      const expected = Array.from(y);
+      const expected = Float32Array.from(y);
+      const numbers = new Int32Array(expected.buffer);
       for (let o = 0; o < count * group; o++) {
         for (let p = 0; p < pixels; p++) {
           let sum = pairs ? lists.whole[o]! : lists.bias[o]!;
@@ -152,10 +165,16 @@ describe.each(BUILDS)('streams, $build', ({ k }) => {
           }
           if (pairs) sum = 2 * lists.scale[o]! * sum + lists.bias[o]!;
           if (residual && !separate) sum += added[o * step + p]!;
-          expected[o * step + p] = cut(sum, low, high);
+          const value = cut(sum, low, high);
+          const code = codeOf(value, 3, -9, 70);
+          if (!coded) expected[o * step + p] = value;
+          else if (next === 'apart') numbers[o * step + p] = code & 0xffff;
+          else if (o % 2 === 0) numbers[(o >> 1) * step + p] = code & 0xffff;
+          else numbers[(o >> 1) * step + p]! |= code << 16;
         }
       }
-      expectExact(y as Float32Array, expected);
+      if (coded) expect(new Int32Array(y.buffer, y.byteOffset, y.length)).toEqual(numbers);
+      else expectExact(y as Float32Array, Array.from(expected));
     }),
   );
 });
@@ -484,48 +503,59 @@ describe.each(BUILDS)('layouts, $build', ({ k }) => {
       expectExact(y, expected);
     }));
 
+  test('the step of zeros is 1', () => {
+    const operands = { x: input(new Float32Array(8)), steps: output(1) };
+    const { steps } = run(operands, (at) => k.stepOf(at.x, 32, 32, 1, 1, 8, 10, at.steps), 0);
+    expect(steps[0]).toBe(1);
+  });
+
   test('codes are rounded to even, cut, and paired', () =>
-    check(planes, 80, ({ channels, height, width, seed }) => {
-      const pixels = 4 * height * width;
-      const x = reals(channels * pixels + 4, seed).map((v) => Math.round(v * 40) / 4);
-      const code = (v: number | undefined) => {
-        const half = Math.abs((v ?? 0) % 1) === 0.5;
-        return cut(half ? 2 * Math.round((v ?? 0) / 2) : Math.round(v ?? 0), -4, 5) + 0;
-      };
-      const pairs = Math.ceil(channels / 2);
-      const { y, z, steps, v } = run(
-        {
-          x: input(x),
-          y: output(pairs * pixels),
-          z: output(channels * pixels),
-          steps: { values: Float32Array.of(1), written: true },
-          v: output(8 * Math.ceil(width / 8)),
-        },
-        (at) => {
-          k.codePlanes(at.x, 4 * pixels, at.y, 4 * pixels, channels, pixels, -4, 5, at.steps, 0);
-          k.codePlanes(at.x, 4 * pixels, at.z, 4 * pixels, channels, pixels, -4, 5, at.steps, 1);
-          k.codeVector(at.x, at.v, width, -4, 5, at.steps);
-          k.stepOf(at.x, 4 * pixels, 4 * pixels, channels, 1, pixels, 10, at.steps);
-        },
-        0,
-      );
-      const halves = new Int16Array(y.buffer);
-      const neighbours = new Int16Array(z.buffer);
-      const vector = new Int16Array(v.buffer);
-      for (let p = 0; p < pixels; p++) {
-        for (let c = 0; c < 2 * pairs; c++) {
-          const expected = c < channels ? code(x[c * pixels + p]) : 0;
-          expect(halves[2 * ((c >> 1) * pixels + p) + (c & 1)]).toBe(expected);
+    check(
+      fc.tuple(planes, fc.constantFrom(1, 2, 0.75)),
+      120,
+      ([{ channels, height, width, seed }, size]) => {
+        const pixels = 4 * height * width;
+        const x = reals(channels * pixels + 4, seed).map((v) => Math.round(v * 40) / 4);
+        x[seed % (channels * pixels)] = 100;
+        const code = (v: number | undefined) => codeOf(v ?? 0, size, -4, 5);
+        const pairs = Math.ceil(channels / 2);
+        const { y, z, w, steps, v } = run(
+          {
+            x: input(x),
+            y: output(pairs * pixels),
+            z: output(channels * pixels),
+            w: output(channels * pixels),
+            steps: { values: Float32Array.of(size), written: true },
+            v: output(8 * Math.ceil(width / 8)),
+          },
+          (at) => {
+            k.codePlanes(at.x, 4 * pixels, at.y, 4 * pixels, channels, pixels, -4, 5, at.steps, 0);
+            k.codePlanes(at.x, 4 * pixels, at.z, 4 * pixels, channels, pixels, -4, 5, at.steps, 1);
+            k.pairNeighbours(at.z, at.w, channels * pixels);
+            k.codeVector(at.x, at.v, width, -4, 5, at.steps);
+            k.stepOf(at.x, 4 * pixels, 4 * width, channels, 4 * height, width, 10, at.steps);
+          },
+          0,
+        );
+        const halves = new Int16Array(y.buffer);
+        const alone = new Int32Array(z.buffer);
+        const neighbours = new Int16Array(w.buffer);
+        const vector = new Int16Array(v.buffer);
+        for (let p = 0; p < pixels; p++) {
+          for (let c = 0; c < 2 * pairs; c++) {
+            const expected = c < channels ? code(x[c * pixels + p]) : 0;
+            expect(halves[2 * ((c >> 1) * pixels + p) + (c & 1)]).toBe(expected);
+          }
         }
-        expect(neighbours[2 * p]).toBe(code(x[p]));
-        if (p + 1 < pixels) expect(neighbours[2 * p + 1]).toBe(code(x[p + 1]));
-      }
-      for (let i = 0; i < width; i++) expect(vector[i]).toBe(code(x[i]));
-      const largest = x
-        .subarray(0, channels * pixels)
-        .reduce((m, value) => Math.max(m, Math.abs(value)), 0);
-      expect(steps[0]).toBe(largest === 0 ? 1 : Math.fround(largest / 10));
-    }));
+        for (let i = 0; i < channels * pixels; i++) {
+          expect(alone[i]).toBe(code(x[i]) & 0xffff);
+          expect(neighbours[2 * i]).toBe(code(x[i]));
+          if (i + 1 < channels * pixels) expect(neighbours[2 * i + 1]).toBe(code(x[i + 1]));
+        }
+        for (let i = 0; i < width; i++) expect(vector[i]).toBe(code(x[i]));
+        expect(steps[0]).toBe(16);
+      },
+    ));
 
   test('signs of 32 channels are a word', () =>
     check(fc.record({ channels: upTo(70), seed: seeds }), 40, ({ channels, seed }) => {

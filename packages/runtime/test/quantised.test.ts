@@ -136,6 +136,76 @@ describe('layers with codes equal the integer reference bit for bit', () => {
     ));
 });
 
+interface Chain {
+  channels: number;
+  side: number;
+  second: 'depthwise' | 'point' | 'window' | 'strided' | 'depthwise strided';
+  third: 'depthwise' | 'point' | 'window';
+  residual: boolean;
+  twice: boolean;
+  activation: 'relu' | 'linear';
+  zeros: number;
+  seed: number;
+}
+
+/** Convolutions one behind the other, with a sum around the second one, or a value that two of them read. */
+function chain(shape: Chain): tfl.LayersModel {
+  const { channels, side, second, third, residual, twice, activation } = shape;
+  const same = { padding: 'same', activation } as const;
+  const window = { filters: channels, kernelSize: 3, ...same };
+  const layer = (kind: Chain['second']): tfl.layers.Layer => {
+    if (kind === 'depthwise') return layers.depthwiseConv2d({ kernelSize: 3, ...same });
+    if (kind === 'depthwise strided') {
+      return layers.depthwiseConv2d({ kernelSize: 3, strides: 2, ...same });
+    }
+    if (kind === 'strided') return layers.conv2d({ strides: 2, ...window });
+    return layers.conv2d(kind === 'point' ? { ...window, kernelSize: 1 } : window);
+  };
+  const input = tfl.input({ shape: [side, side, 3] });
+  const first = layers.conv2d(window).apply(input) as tfl.SymbolicTensor;
+  let value = layer(second).apply(first) as tfl.SymbolicTensor;
+  const sized = !second.endsWith('strided');
+  if (residual && sized) value = layers.add().apply([value, first]) as tfl.SymbolicTensor;
+  if (twice) {
+    const both = [layer(third).apply(value), layer(third).apply(value)];
+    value = layers.add().apply(both as tfl.SymbolicTensor[]) as tfl.SymbolicTensor;
+  } else value = layer(third).apply(value) as tfl.SymbolicTensor;
+  return tfl.model({ inputs: input, outputs: layer('point').apply(value) as tfl.SymbolicTensor });
+}
+
+const chained = fc.record({
+  channels: upTo(5),
+  side: upTo(9),
+  second: fc.constantFrom(
+    'depthwise' as const,
+    'point' as const,
+    'window' as const,
+    'strided' as const,
+    'depthwise strided' as const,
+  ),
+  third: fc.constantFrom('depthwise' as const, 'point' as const, 'window' as const),
+  residual: fc.boolean(),
+  twice: fc.boolean(),
+  activation: fc.constantFrom('relu' as const, 'linear' as const),
+  zeros: fc.constantFrom(0, 0.7),
+  seed,
+});
+
+test('convolutions that hand each other codes equal the integer reference bit for bit', () =>
+  property(chained, 80, async (shape) => {
+    const model = chain(shape);
+    fill(model, shape.seed);
+    const own = coded(lower(model), { bits: 8, perChannel: true, codes: true, ...shape });
+    const { codes } = own.nodes.find((node) => node.codes)!;
+    const nodes = own.nodes.map((node) => (node.codes ? { ...node, codes: codes! } : node));
+    const inputs = inputsFor(model, 2, shape.seed);
+    for (const graph of [own, { ...own, nodes }]) {
+      const [got] = await packed(graph, inputs);
+      expect(bitsOf(got!)).toEqual(bitsOf(runInteger(graph, inputs).outputs[0]!));
+    }
+    model.dispose();
+  }));
+
 describe('8 and 4 bits without codes of their own', () => {
   test('inputs lose less than a thousandth of their range', () =>
     property(fc.tuple(image.filter(fits), coding), 60, async ([args, options]) => {

@@ -26,3 +26,22 @@ export function real<T>(acc: v128, scale: v128, bias: v128): v128 {
 export function cut(v: v128, low: v128, high: v128): v128 {
   return f32x4.pmin(f32x4.pmax(v, low), high);
 }
+
+/** 1.5 times 2 ** 23: the low 16 bits of MAGIC + v are those of v rounded to even, for |v| up to 2 ** 15. */
+const MAGIC: f32 = 12582912;
+
+/**
+ * Codes as the low halves of four numbers: x / step cut to low ... high, which are whole, and rounded to even. `by` is
+ * the step, or where that is a power of two its inverse, which gives the same and is faster.
+ */
+@inline
+export function codes(x: v128, by: v128, inverse: bool, low: v128, high: v128): v128 {
+  const q = inverse ? f32x4.mul(x, by) : f32x4.div(x, by);
+  return f32x4.add(cut(q, low, high), f32x4.splat(MAGIC));
+}
+
+/** Whether a positive number is a power of two. */
+@inline
+export function isPower(step: f32): bool {
+  return (reinterpret<u32>(step) & 0x7fffff) == 0;
+}

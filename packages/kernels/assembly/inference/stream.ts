@@ -9,7 +9,11 @@
 // A list: bytes of its entries (u32), then for each of its outputs scale, bias (f32) and whole bias (i32),
 // then entries: delta in bytes (u32), for each output a weight. A weight of the whole numbers is a pair of
 // i16 for two channels; their pixels are pairs of i16 too, so that a pixel takes four bytes either way.
-import { cut, real, step } from './arithmetic';
+//
+// Where the next layer computes in whole numbers too, its codes are stored instead of floats: `next` is the address of
+// its step, lowest and highest code (f32), and whether every output has a plane of its own, with codes in the low halves
+// (u32); else outputs 2 o and 2 o + 1 are the halves of plane o. Floats where it is 0.
+import { codes, cut, real, step } from './arithmetic';
 
 /** Bytes before the entries of a list for two outputs. */
 const HEAD2: usize = 28;
@@ -18,18 +22,9 @@ const HEAD1: usize = 16;
 /** Bytes of a strip of 16 pixels. */
 const STRIP: usize = 64;
 
-/** Two outputs, 16 pixels. Returns the next list. */
+/** Two outputs, 16 pixels, the residual's planes `rStep` bytes apart. Returns the next list. */
 @inline
-function pairStrip<T>(
-  x: usize,
-  list: usize,
-  y: usize,
-  yStep: usize,
-  residual: usize,
-  scale: f32,
-  low: v128,
-  high: v128,
-): usize {
+function pairStrip<T>(x: usize, list: usize, y: usize, yStep: usize, residual: usize, rStep: usize, scale: f32, low: v128, high: v128, next: usize): usize {
   let c00 = isFloat<T>() ? v128.load32_splat(list, 8) : v128.load32_splat(list, 12);
   let c10 = isFloat<T>() ? v128.load32_splat(list, 20) : v128.load32_splat(list, 24);
   let c01 = c00;
@@ -58,13 +53,20 @@ function pairStrip<T>(
     c13 = step<T>(x3, w1, c13);
     p += 12;
   }
-  finish4<T>(c00, c01, c02, c03, list + 4, y, residual, scale, low, high);
-  if (residual) residual += yStep;
-  finish4<T>(c10, c11, c12, c13, list + 16, y + yStep, residual, scale, low, high);
+  finish4<T>(c00, c01, c02, c03, list + 4, y, residual, scale, low, high, next, false);
+  if (residual) residual += rStep;
+  finish4<T>(c10, c11, c12, c13, list + 16, y + yStep, residual, scale, low, high, next, yStep == 0);
   return end;
 }
 
-/** Stores 16 pixels of one output. */
+/** The low halves of codes, or with `second` both: those as the high ones of what is at y. */
+@inline
+function half(codes: v128, y: usize, second: bool): v128 {
+  if (second) return v128.or(i32x4.shl(codes, 16), v128.load(y));
+  return v128.and(codes, i32x4.splat(0xffff));
+}
+
+/** Stores 16 pixels of one output: floats, or codes as low halves, or with `second` as high ones. */
 @inline
 function finish4<T>(
   c0: v128,
@@ -77,6 +79,8 @@ function finish4<T>(
   scale: f32,
   low: v128,
   high: v128,
+  next: usize,
+  second: bool,
 ): void {
   const s = f32x4.splat(load<f32>(head) * scale);
   const b = v128.load32_splat(head, 4);
@@ -90,23 +94,29 @@ function finish4<T>(
     c2 = f32x4.add(c2, v128.load(residual, 32));
     c3 = f32x4.add(c3, v128.load(residual, 48));
   }
-  v128.store(y, cut(c0, low, high));
-  v128.store(y, cut(c1, low, high), 16);
-  v128.store(y, cut(c2, low, high), 32);
-  v128.store(y, cut(c3, low, high), 48);
+  c0 = cut(c0, low, high);
+  c1 = cut(c1, low, high);
+  c2 = cut(c2, low, high);
+  c3 = cut(c3, low, high);
+  if (!isFloat<T>()) {
+    if (next) {
+      const by = v128.load32_splat(next);
+      const least = v128.load32_splat(next, 4);
+      const most = v128.load32_splat(next, 8);
+      c0 = half(codes(c0, by, false, least, most), y, second);
+      c1 = half(codes(c1, by, false, least, most), y + 16, second);
+      c2 = half(codes(c2, by, false, least, most), y + 32, second);
+      c3 = half(codes(c3, by, false, least, most), y + 48, second);
+    }
+  }
+  v128.store(y, c0);
+  v128.store(y, c1, 16);
+  v128.store(y, c2, 32);
+  v128.store(y, c3, 48);
 }
 
 /** One output, 32 pixels. */
-@inline
-function strip32<T>(
-  x: usize,
-  list: usize,
-  y: usize,
-  residual: usize,
-  scale: f32,
-  low: v128,
-  high: v128,
-): usize {
+function strip32<T>(x: usize, list: usize, y: usize, residual: usize, scale: f32, low: v128, high: v128, next: usize, second: bool): usize {
   let c0 = isFloat<T>() ? v128.load32_splat(list, 8) : v128.load32_splat(list, 12);
   let c1 = c0;
   let c2 = c0;
@@ -130,23 +140,14 @@ function strip32<T>(
     c7 = step<T>(v128.load(q, 112), w, c7);
     p += 8;
   }
-  finish4<T>(c0, c1, c2, c3, list + 4, y, residual, scale, low, high);
+  finish4<T>(c0, c1, c2, c3, list + 4, y, residual, scale, low, high, next, second);
   if (residual) residual += STRIP;
-  finish4<T>(c4, c5, c6, c7, list + 4, y + STRIP, residual, scale, low, high);
+  finish4<T>(c4, c5, c6, c7, list + 4, y + STRIP, residual, scale, low, high, next, second);
   return end;
 }
 
 /** One output, 16 pixels. */
-@inline
-function strip16<T>(
-  x: usize,
-  list: usize,
-  y: usize,
-  residual: usize,
-  scale: f32,
-  low: v128,
-  high: v128,
-): usize {
+function strip16<T>(x: usize, list: usize, y: usize, residual: usize, scale: f32, low: v128, high: v128, next: usize, second: bool): usize {
   let c0 = isFloat<T>() ? v128.load32_splat(list, 8) : v128.load32_splat(list, 12);
   let c1 = c0;
   let c2 = c0;
@@ -162,8 +163,14 @@ function strip16<T>(
     c3 = step<T>(v128.load(q, 48), w, c3);
     p += 8;
   }
-  finish4<T>(c0, c1, c2, c3, list + 4, y, residual, scale, low, high);
+  finish4<T>(c0, c1, c2, c3, list + 4, y, residual, scale, low, high, next, second);
   return end;
+}
+
+/** Whether outputs have planes of their own. */
+@inline
+function apart<T>(next: usize): bool {
+  return isFloat<T>() || next == 0 || load<u32>(next, 12) != 0;
 }
 
 /** Strip by strip, so that the input of a strip stays in the first-level cache. */
@@ -179,19 +186,23 @@ function pairs<T>(
   scale: f32,
   low: f32,
   high: f32,
+  next: usize,
 ): void {
   const lo = f32x4.splat(low);
   const hi = f32x4.splat(high);
-  const shift = residual ? residual - y : 0;
+  const other = apart<T>(next) ? yStep : 0;
   for (; strips > 0; strips--) {
     let list = lists;
     let to = y;
+    let from = residual;
     for (let i = count; i > 0; i--) {
-      list = pairStrip<T>(x, list, to, yStep, residual ? to + shift : 0, scale, lo, hi);
-      to += yStep << 1;
+      list = pairStrip<T>(x, list, to, other, from, yStep, scale, lo, hi, next);
+      to += yStep + other;
+      if (from) from += yStep << 1;
     }
     x += STRIP;
     y += STRIP;
+    if (residual) residual += STRIP;
   }
 }
 
@@ -207,26 +218,26 @@ function singles<T>(
   scale: f32,
   low: f32,
   high: f32,
+  next: usize,
 ): void {
   const lo = f32x4.splat(low);
   const hi = f32x4.splat(high);
-  const shift = residual ? residual - y : 0;
-  for (; strips > 1; strips -= 2) {
+  const alone = apart<T>(next);
+  for (; strips > 0; strips -= 2) {
     let list = lists;
     let to = y;
+    let from = residual;
+    let second = false;
     for (let i = count; i > 0; i--) {
-      list = strip32<T>(x, list, to, residual ? to + shift : 0, scale, lo, hi);
-      to += yStep;
+      if (strips > 1) list = strip32<T>(x, list, to, from, scale, lo, hi, next, second);
+      else list = strip16<T>(x, list, to, from, scale, lo, hi, next, second);
+      if (alone || second) to += yStep;
+      if (from) from += yStep;
+      second = !alone && !second;
     }
     x += 2 * STRIP;
     y += 2 * STRIP;
-  }
-  if (strips > 0) {
-    let list = lists;
-    for (let i = count; i > 0; i--) {
-      list = strip16<T>(x, list, y, residual ? y + shift : 0, scale, lo, hi);
-      y += yStep;
-    }
+    if (residual) residual += 2 * STRIP;
   }
 }
 
@@ -242,21 +253,25 @@ function separate<T>(
   scale: f32,
   low: f32,
   high: f32,
+  next: usize,
 ): void {
   const lo = f32x4.splat(low);
   const hi = f32x4.splat(high);
+  const alone = apart<T>(next);
   let list = lists;
+  let second = false;
   for (let i = count; i > 0; i--) {
-    let next = list;
+    let following = list;
     let at: usize = 0;
     let left = strips;
     for (; left > 1; left -= 2) {
-      next = strip32<T>(x + at, list, y + at, 0, scale, lo, hi);
+      following = strip32<T>(x + at, list, y + at, 0, scale, lo, hi, next, second);
       at += 2 * STRIP;
     }
-    if (left > 0) next = strip16<T>(x + at, list, y + at, 0, scale, lo, hi);
-    list = next;
-    y += yStep;
+    if (left > 0) following = strip16<T>(x + at, list, y + at, 0, scale, lo, hi, next, second);
+    list = following;
+    if (alone || second) y += yStep;
+    second = !alone && !second;
   }
 }
 
@@ -275,7 +290,7 @@ export function convPairs(
   low: f32,
   high: f32,
 ): void {
-  pairs<f32>(x, lists, y, yStep, count, strips, residual, 1, low, high);
+  pairs<f32>(x, lists, y, yStep, count, strips, residual, 1, low, high, 0);
 }
 
 /** The same of whole numbers: y = cut(scale (step at `steps`) (whole bias + sum) + bias + residual, low, high). */
@@ -290,8 +305,9 @@ export function convPairsInt(
   low: f32,
   high: f32,
   steps: usize,
+  next: usize,
 ): void {
-  pairs<i16>(x, lists, y, yStep, count, strips, residual, load<f32>(steps), low, high);
+  pairs<i16>(x, lists, y, yStep, count, strips, residual, load<f32>(steps), low, high, next);
 }
 
 /** As {@link convPairs}, one output to a list. */
@@ -306,7 +322,7 @@ export function convSingles(
   low: f32,
   high: f32,
 ): void {
-  singles<f32>(x, lists, y, yStep, count, strips, residual, 1, low, high);
+  singles<f32>(x, lists, y, yStep, count, strips, residual, 1, low, high, 0);
 }
 
 /** As {@link convPairsInt}, one output to a list. */
@@ -321,8 +337,9 @@ export function convSinglesInt(
   low: f32,
   high: f32,
   steps: usize,
+  next: usize,
 ): void {
-  singles<i16>(x, lists, y, yStep, count, strips, residual, load<f32>(steps), low, high);
+  singles<i16>(x, lists, y, yStep, count, strips, residual, load<f32>(steps), low, high, next);
 }
 
 /** As {@link convSingles}, without residual, output by output. */
@@ -336,7 +353,7 @@ export function convSeparate(
   low: f32,
   high: f32,
 ): void {
-  separate<f32>(x, lists, y, yStep, count, strips, 1, low, high);
+  separate<f32>(x, lists, y, yStep, count, strips, 1, low, high, 0);
 }
 
 /** As {@link convSinglesInt}, without residual, output by output. */
@@ -350,6 +367,7 @@ export function convSeparateInt(
   low: f32,
   high: f32,
   steps: usize,
+  next: usize,
 ): void {
-  separate<i16>(x, lists, y, yStep, count, strips, load<f32>(steps), low, high);
+  separate<i16>(x, lists, y, yStep, count, strips, load<f32>(steps), low, high, next);
 }

@@ -11,7 +11,7 @@ const LARGEST_CODE = 16_383;
 /**
  * How inputs become codes, and sums values. With codes of the layer: its own step and range, and the bias in
  * whole steps of the sum, so that results are those of integer arithmetic. Without: the largest range of
- * codes with which no sum leaves 32 bits, one step for each example; what is lost is far below the
+ * codes with which no sum leaves 32 bits, one step for each example, a power of two; what is lost is far below the
  * rounding of the weights.
  */
 export function codingOf(

@@ -6,6 +6,7 @@ import { cellsOf, type Finish, listsOf, type Source } from './lists.ts';
 import type { Conv } from './operations.ts';
 import { type Planes, planesOf, readable, tableOf } from './planes.ts';
 import type { Place, Program } from './program.ts';
+import type { Value } from './values.ts';
 import { isPadded } from './windows.ts';
 import { emitMagnitude, emitXnor } from './xnor.ts';
 
@@ -66,7 +67,7 @@ export function emitConv(program: Program, conv: Conv, choice: ConvChoice): void
   const lists = program.weights(listsOf(weights, cells, group, finish, channelStep));
   const count = Math.ceil(kernel.outputs / group);
   const stream = [read.origin, lists, output.origin, output.step, count, output.strips] as const;
-  const steps = coded ? [coded.steps] : [];
+  const steps = coded ? [coded.steps, stored(program, output)] : [];
   const last = Math.max(0, ...cells.delta) + 4 * read.step;
   program.readsBeyond(last);
   if (separate) {
@@ -87,28 +88,38 @@ interface Coded extends Finish {
 
 /** The input's codes in pairs, with the step that the layer says, or one by the largest value. */
 function codePlanes(program: Program, conv: Conv, planes: Planes): Coded {
-  const { input, kernel, codes } = conv;
+  const { input, kernel } = conv;
   const { codes: whole, scale } = codesOf(conv)!;
-  const alone = kernel.separate;
-  const count = alone ? planes.count : Math.ceil(planes.count / 2);
-  const piece = program.piece(4 * planes.step * count);
-  const start = { piece, offset: 0 };
   const { steps, low, high, finish } = codingOf(program, conv, whole, scale);
-  if (!codes) {
-    const size = [input.channels, input.height, input.width] as const;
-    program.call('stepOf', input.origin, input.step, input.pitch, ...size, high, steps);
+  const coded = { ...finish, codes: Float32Array.from(whole as Int32Array), steps };
+  const alone = kernel.separate;
+  if (input.codes && !alone) return { ...coded, planes };
+  const count = alone ? planes.count : Math.ceil(planes.count / 2);
+  const length = count * planes.step;
+  const piece = program.piece(4 * length);
+  const start = { piece, offset: 0 };
+  if (!input.codes) {
+    if (!conv.codes) {
+      const size = [input.channels, input.height, input.width] as const;
+      program.call('stepOf', input.origin, input.step, input.pitch, ...size, high, steps);
+    }
+    program.call(
+      'codePlanes',
+      ...[planes.start, 4 * planes.step, start, 4 * planes.step],
+      ...[planes.count, planes.step, low, high, steps, Number(alone)],
+    );
   }
-  program.call(
-    'codePlanes',
-    ...[planes.start, 4 * planes.step, start, 4 * planes.step],
-    ...[planes.count, planes.step, low, high, steps, Number(alone)],
-  );
-  return {
-    ...finish,
-    planes: { ...planes, start, origin: { piece, offset: 4 * planes.front }, count },
-    codes: Float32Array.from(whole as Int32Array),
-    steps,
-  };
+  if (alone) program.call('pairNeighbours', input.codes ? planes.start : start, start, length);
+  const origin = { piece, offset: 4 * planes.front };
+  return { ...coded, planes: { ...planes, start, origin, count } };
+}
+
+/** The codes that an output is to hold, for the kernels of whole numbers; 0 where it holds floats. */
+function stored(program: Program, { codes }: Value): Place | number {
+  if (!codes) return 0;
+  const table = Float32Array.of(codes.step, codes.low, codes.high, 0);
+  new Uint32Array(table.buffer)[3] = Number(codes.alone);
+  return program.weights(table);
 }
 
 /** The signs of the input as -1 and 1, for a binary kernel that has zeros. */

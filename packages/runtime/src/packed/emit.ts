@@ -45,7 +45,8 @@ export function emitPlain(program: Program, operation: Plain): void {
 }
 
 /** What an operation ends with beside the cut, and the zeros that the readers of its value need. */
-export function emitEnding(program: Program, { output, curve, round }: Operation): void {
+export function emitEnding(program: Program, operation: Operation): void {
+  const { output, curve, round } = operation;
   if (curve === 'softmax') emitSoftmax(program, output);
   else if (curve) {
     program.call('activate', output.start, output.extent, curve.kind, curve.alpha, curve.beta);
@@ -53,22 +54,13 @@ export function emitEnding(program: Program, { output, curve, round }: Operation
   if (round) {
     const { low, high, zeroPoint, scale } = round;
     const range = [low - zeroPoint, high - zeroPoint, scale] as const;
-    program.call('roundToCodes', output.start, output.start, output.extent, ...range);
+    const from = onlyRounds(operation) ? operation.input : output;
+    program.call('roundToCodes', from.start, output.start, output.extent, ...range);
   }
   if (!output.isSealed) return;
   const { front, pitch } = output.layout;
-  const { channels, height, width } = output;
-  program.call(
-    'seal',
-    output.origin,
-    output.step,
-    channels,
-    front,
-    height,
-    width,
-    pitch,
-    output.back,
-  );
+  const { count, height, width } = output;
+  program.call('seal', output.origin, output.step, count, front, height, width, pitch, output.back);
 }
 
 /** Softmax over the channels. */
@@ -92,7 +84,17 @@ function sizes({ channels, height, width }: Value): [number, number, number] {
   return [channels, height, width];
 }
 
-function emitScale(program: Program, { input, output, scale, shift, low, high }: Scale): void {
+/** Whether an operation leaves values as they are, but for the rounding at its end. */
+function onlyRounds(operation: Operation): operation is Scale {
+  if (operation.kind !== 'scale' || operation.curve || !operation.round) return false;
+  const { scale, shift, low, high } = operation;
+  const isCut = low > Number.NEGATIVE_INFINITY || high < Number.POSITIVE_INFINITY;
+  return !isCut && scale.every((factor) => factor === 1) && shift.every((value) => value === 0);
+}
+
+function emitScale(program: Program, operation: Scale): void {
+  if (onlyRounds(operation)) return;
+  const { input, output, scale, shift, low, high } = operation;
   scaleTo(program, input, output, scale, shift, [low, high]);
 }
 

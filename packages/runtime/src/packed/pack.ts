@@ -19,6 +19,7 @@ import { networkOf } from './network.ts';
 import type { Conv, Dense, Network, Operation } from './operations.ts';
 import { type LayerPlan, type Packed, PackedModel, type Parts, type Port } from './packed-model.ts';
 import { moveTo, type Piece, Program, runnable, write } from './program.ts';
+import { requantise } from './requantising.ts';
 import { inStages } from './stages.ts';
 import { canShare, desksBytes } from './threads.ts';
 
@@ -50,7 +51,7 @@ const START = 1024;
  * fused, and all memory is planned here. Convolutions run on planes of one channel each.
  *
  * 8-bit weights compute in whole numbers with inputs rounded to the layer's codes, or, where it has none, to the
- * finest step with which no sum leaves 32 bits.
+ * least power of two as a step with which no sum leaves 32 bits.
  *
  * @throws {UnsupportedError} for a layer that it cannot run, by name.
  * @example
@@ -91,6 +92,7 @@ function packed(
   const network = inStages(networkOf(graph));
   lay(network);
   const chosen = choose(network, kernels, timing);
+  requantise(network, (operation) => chosen.get(operation)?.choice);
   const program = new Program();
   const { plans: layers, stages } = emit(program, network, chosen);
   const outputs = network.outputs.map(({ name, shape, value }): Port & { piece: Piece } => {

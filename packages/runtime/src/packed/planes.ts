@@ -17,8 +17,8 @@ export interface Planes {
 }
 
 /** The planes of a value as they lie. */
-export function planesOf({ origin, start, channels, layout }: Value): Planes {
-  return { origin, start, count: channels, ...layout };
+export function planesOf({ origin, start, count, layout }: Value): Planes {
+  return { origin, start, count, ...layout };
 }
 
 /** Planes that a convolution can read: as they lie, or a copy with padding, split by the phases of the stride. */

@@ -21,6 +21,14 @@ export interface Border {
   back: (pitch: number) => number;
 }
 
+/** Codes instead of floats: whole numbers of `step`, in the low halves of a plane for each channel, or of two in one. */
+export interface StoredCodes {
+  step: number;
+  low: number;
+  high: number;
+  alone: boolean;
+}
+
 interface Group {
   parent?: Group;
   members: Value[];
@@ -39,6 +47,8 @@ export class Value {
   /** Whether it is planes; else it is a vector: height, width, channels. */
   readonly planes: boolean;
   readonly borders: Border[] = [];
+  /** What it holds where that is no floats. */
+  codes: StoredCodes | undefined;
   #group: Group;
   #piece: Piece | undefined;
 
@@ -112,6 +122,11 @@ export class Value {
   /** Strips of 16 pixels from the first to the last pixel. */
   get strips(): number {
     return Math.ceil(((this.height - 1) * this.layout.pitch + this.width) / STRIP);
+  }
+
+  /** Planes that it takes. */
+  get count(): number {
+    return this.codes && !this.codes.alone ? Math.ceil(this.channels / 2) : this.channels;
   }
 
   /** Values in its memory that elementwise kernels go over. */
