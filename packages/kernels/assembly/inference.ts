@@ -1,4 +1,5 @@
-export { signPlanes, signVector, xnorGemv, xnorPairs } from './inference/binary';
+export { signPlanes, subsetPlanes, xnorPlanes } from './inference/binary';
+export { signVector, xnorGemv } from './inference/binary-dense';
 export { gemv, gemvCodebook, gemvInt, gemvInt4, gemvList, gemvSkip, gemvSparse } from './inference/dense';
 export {
   activate,

@@ -75,33 +75,29 @@ export interface InferenceKernels {
   /** As gemvInt, W of 4 bits. */
   gemvInt4(...args: GemvIntArgs): void;
 
-  /** y = cut(scale (base - 2 popcount) + bias, low, high), two outputs to `chunks` lists. */
-  xnorPairs(
+  /** Signs of scale x + shift as bytes, padded and split by phases; then `more` planes of zeros. */
+  signPlanes(...args: [...PhaseArgs, table: Pointer, more: number]): void;
+  /** Of every `size` (4 or 6) planes of bytes the sums with every combination of signs. */
+  subsetPlanes(
+    x: Pointer,
+    xStep: number,
+    y: Pointer,
+    yStep: number,
+    groups: number,
+    size: number,
+    bytes: number,
+  ): void;
+  /** y = cut(scale (bytes x[delta], added or subtracted) + bias, low, high), an output to a list. */
+  xnorPlanes(
     x: Pointer,
     lists: Pointer,
     y: Pointer,
     yStep: number,
     count: number,
-    chunks: number,
     strips: number,
+    chunk: number,
     low: number,
     high: number,
-    whole: number,
-    base: Pointer,
-    edges: number,
-    places: Pointer,
-    values: Pointer,
-    rows: number,
-  ): void;
-  /** Words of the signs of scale x + shift, 32 channels to a plane. */
-  signPlanes(
-    x: Pointer,
-    xStep: number,
-    y: Pointer,
-    yStep: number,
-    channels: number,
-    pixels: number,
-    table: Pointer,
   ): void;
   /** Words of the signs of a vector. */
   signVector(x: Pointer, y: Pointer, n: number, table: Pointer): void;
@@ -150,23 +146,7 @@ export interface InferenceKernels {
     width: number,
   ): void;
   /** Planes with padding, split by the phases of a stride. */
-  padPlanes(
-    x: Pointer,
-    xStep: number,
-    xPitch: number,
-    y: Pointer,
-    yStep: number,
-    yPitch: number,
-    channels: number,
-    height: number,
-    width: number,
-    rows: number,
-    strideHeight: number,
-    strideWidth: number,
-    top: number,
-    left: number,
-    filler: number,
-  ): void;
+  padPlanes(...args: [...PhaseArgs, filler: number]): void;
   /** Zeros around the rows of planes. */
   seal(
     y: Pointer,
@@ -336,6 +316,24 @@ export type GemvIntArgs = [
   low: number,
   high: number,
   steps: Pointer,
+];
+
+/** Arguments of padPlanes and signPlanes. */
+export type PhaseArgs = [
+  x: Pointer,
+  xStep: number,
+  xPitch: number,
+  y: Pointer,
+  yStep: number,
+  yPitch: number,
+  channels: number,
+  height: number,
+  width: number,
+  rows: number,
+  strideHeight: number,
+  strideWidth: number,
+  top: number,
+  left: number,
 ];
 
 /** What {@link InferenceKernels.activate} computes. */

@@ -556,28 +556,195 @@ describe.each(BUILDS)('layouts, $build', ({ k }) => {
         expect(steps[0]).toBe(16);
       },
     ));
+});
 
-  test('signs of 32 channels are a word', () =>
-    check(fc.record({ channels: upTo(70), seed: seeds }), 40, ({ channels, seed }) => {
-      const x = reals(channels * 8, seed);
-      const table = reals(2 * channels, seed + 1);
-      const count = Math.ceil(channels / 32);
-      const { y, v } = run(
-        { x: input(x), table: input(table), y: output(count * 8), v: output(count) },
+const signs = fc.record({
+  channels: upTo(4),
+  height: upTo(7),
+  width: upTo(40),
+  strides: fc.oneof(fc.constant([1, 1]), fc.tuple(upTo(3), upTo(3))),
+  top: fc.nat(2),
+  left: fc.nat(2),
+  right: fc.integer({ min: -1, max: 2 }),
+  bottom: fc.integer({ min: -2, max: 2 }),
+  more: fc.nat(2),
+  /** Whether rows of x have the pitch of y, so that they are one run. */
+  alike: fc.boolean(),
+  seed: seeds,
+});
+const subsets = fc.record({
+  size: fc.constantFrom(4, 6),
+  groups: upTo(3),
+  bytes: upTo(70),
+  seed: seeds,
+});
+const walks = fc.record({
+  size: fc.constantFrom(4, 6),
+  outputs: upTo(4),
+  strips: upTo(9),
+  entries: fc.integer({ min: 0, max: 90 }),
+  /** Share of the entries that are added. */
+  added: fc.constantFrom(0, 0.5, 1),
+  /** Whether all sums of subsets are as large as they can be. */
+  largest: fc.boolean(),
+  relu: fc.boolean(),
+  seed: seeds,
+});
+
+const isNegative = (x: number, scale: number, shift: number) =>
+  Math.fround(Math.fround(x * scale) + shift) < 0;
+/** Bytes as an operand of floats, with zeros up to a multiple of 4. */
+const bytes = (values: ArrayLike<number>) => {
+  const padded = new Int8Array(4 * Math.ceil(values.length / 4));
+  padded.set(values);
+  return new Float32Array(padded.buffer);
+};
+/** The bytes of an output before a kernel writes to it. */
+const untouched = (length: number) => new Int8Array(output(length).values.buffer);
+
+describe.each(BUILDS)('binary layers, $build', ({ k }) => {
+  test('signPlanes makes bytes of signs, pads and splits by phases', () =>
+    check(signs, 200, (example) => {
+      const { channels, height, width, top, left, right, bottom, more, alike, seed } = example;
+      const [sh, sw] = example.strides as [number, number];
+      // Rows and columns beyond these are left out.
+      const rows = Math.max(1, Math.ceil((height + top + bottom) / sh));
+      const pitch = Math.max(1, Math.ceil((width + left + right) / sw));
+      const xPitch = alike ? Math.max(width, pitch) : width + 2;
+      const x = integers(channels * height * xPitch, seed);
+      const table = integers(2 * channels, seed + 1);
+      const step = 16 * Math.ceil((rows * pitch) / 16) + 16;
+      const count = (channels + more) * sh * sw;
+      const { y } = run(
+        { x: input(x), table: input(table), y: output((count * step) / 4) },
+        (at) =>
+          k.signPlanes(
+            ...([at.x, 4 * height * xPitch, 4 * xPitch, at.y, step, pitch, channels] as const),
+            ...([height, width, rows, sh, sw, top, left, at.table, more * sh * sw] as const),
+          ),
+        seed,
+      );
+      const expected = new Int8Array(count * step);
+      for (let c = 0; c < channels; c++) {
+        for (let h = 0; h < height; h++) {
+          for (let w = 0; w < width; w++) {
+            const [r, s] = [h + top, w + left];
+            if (Math.floor(r / sh) >= rows || Math.floor(s / sw) >= pitch) continue;
+            const plane = (c * sh + (r % sh)) * sw + (s % sw);
+            const value = x[(c * height + h) * xPitch + w]!;
+            expected[plane * step + Math.floor(r / sh) * pitch + Math.floor(s / sw)] = isNegative(
+              value,
+              table[2 * c]!,
+              table[2 * c + 1]!,
+            )
+              ? -1
+              : 1;
+          }
+        }
+      }
+      expect(new Int8Array(y.buffer)).toEqual(expected);
+    }));
+
+  test('subsetPlanes adds and subtracts in every way', () =>
+    check(subsets, 80, ({ size, groups, bytes: length, seed }) => {
+      const xStep = 4 * Math.ceil(length / 4) + 8;
+      const next = random(seed);
+      const x = Int8Array.from({ length: groups * size * xStep }, () => Math.floor(3 * next()) - 1);
+      const patterns = 2 ** (size - 1);
+      const [written, step] = [16 * Math.ceil(length / 16), 16 * Math.ceil(length / 16) + 16];
+      const { y } = run(
+        { x: input(bytes(x)), y: output((groups * patterns * step) / 4) },
+        (at) => k.subsetPlanes(at.x, xStep, at.y, step, groups, size, length),
+        seed,
+      );
+      const got = new Int8Array(y.buffer);
+      const expected = untouched((groups * patterns * step) / 4);
+      for (let group = 0; group < groups; group++) {
+        for (let pattern = 0; pattern < patterns; pattern++) {
+          const to = (group * patterns + pattern) * step;
+          for (let i = 0; i < length; i++) {
+            let sum = 0;
+            for (let c = 0; c < size; c++) {
+              const value = x[(group * size + c) * xStep + i]!;
+              sum += c > 0 && (pattern >> (c - 1)) & 1 ? -value : value;
+            }
+            expected[to + i] = sum;
+          }
+          // What stands in the rest of the last vector is of no use to anyone.
+          expected.set(got.subarray(to + length, to + written), to + length);
+        }
+      }
+      expect(got).toEqual(expected);
+    }));
+
+  test('xnorPlanes adds and subtracts the planes of its lists', () =>
+    check(walks, 120, ({ size, outputs, strips, entries, added, largest, relu, seed }) => {
+      const [low, high] = [relu ? 0 : INFINITE[0], relu ? 6 : INFINITE[1]];
+      const next = random(seed);
+      const pixels = 16 * strips;
+      const x = Int8Array.from({ length: 100 + pixels }, () =>
+        largest ? size : Math.floor((2 * size + 1) * next()) - size,
+      );
+      const [scale, bias] = [integers(outputs, seed + 1), integers(outputs, seed + 2)];
+      const lists = Array.from({ length: outputs }, () => {
+        const deltas = Array.from({ length: Math.floor(next() * (entries + 1)) }, () =>
+          Math.floor(next() * 101),
+        );
+        return { deltas, first: Math.round(added * deltas.length) };
+      });
+      const real = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0]!;
+      const packed = lists.flatMap(({ deltas, first }, o) => [
+        ...[4 * first, 4 * deltas.length, real(scale[o]!), real(bias[o]!)],
+        ...deltas,
+      ]);
+      const step = pixels + 16;
+      const { y } = run(
+        { x: input(bytes(x)), lists: input(words(packed)), y: output(outputs * step) },
         (at) => {
-          k.signPlanes(at.x, 32, at.y, 32, channels, 8, at.table);
-          k.signVector(at.x, at.v, channels, at.table);
+          const chunk = Math.floor(127 / size);
+          k.xnorPlanes(at.x, at.lists, at.y, 4 * step, outputs, strips, chunk, low, high);
         },
         seed,
       );
-      const [bits, vector] = [new Uint32Array(y.buffer), new Uint32Array(v.buffer)];
-      for (let c = 0; c < channels; c++) {
-        const negative = (value: number) =>
-          Math.fround(Math.fround(value * table[2 * c]!) + table[2 * c + 1]!) < 0;
-        for (let p = 0; p < 8; p++) {
-          expect(Boolean((bits[(c >> 5) * 8 + p]! >>> (c & 31)) & 1)).toBe(negative(x[c * 8 + p]!));
+      const expected = Array.from(y);
+      for (const [o, { deltas, first }] of lists.entries()) {
+        for (let p = 0; p < pixels; p++) {
+          let sum = 0;
+          for (const [i, delta] of deltas.entries()) sum += (i < first ? 1 : -1) * x[delta + p]!;
+          expected[o * step + p] = cut(scale[o]! * sum + bias[o]!, low, high);
         }
-        expect(Boolean((vector[c >> 5]! >>> (c & 31)) & 1)).toBe(negative(x[c]!));
+        for (let p = pixels; p < step; p++) expected[o * step + p] = Number.NaN;
+      }
+      expectExact(y as Float32Array, expected);
+    }));
+
+  test.each([1, -1])('xnorPlanes holds sums of 32,767 signs, %i each', (sign) => {
+    // 5461 entries of 6 signs and one of 1.
+    const x = Int8Array.from({ length: 32 }, (_, i) => (i < 16 ? 6 : 1));
+    const deltas = [...new Array<number>(5461).fill(0), 16];
+    const all = 4 * deltas.length;
+    const head = [sign > 0 ? all : 0, all, ...new Uint32Array(Float32Array.of(1, 0).buffer)];
+    const { y } = run(
+      { x: input(bytes(x)), lists: input(words([...head, ...deltas])), y: output(16) },
+      (at) => k.xnorPlanes(at.x, at.lists, at.y, 64, 1, 1, 21, ...INFINITE),
+      0,
+    );
+    expectExact(y, new Array<number>(16).fill(sign * 32_767));
+  });
+
+  test('signVector: signs of 32 values are a word', () =>
+    check(fc.record({ values: upTo(70), seed: seeds }), 40, ({ values, seed }) => {
+      const x = integers(values, seed);
+      const table = integers(2 * values, seed + 1);
+      const { v } = run(
+        { x: input(x), table: input(table), v: output(Math.ceil(values / 32)) },
+        (at) => k.signVector(at.x, at.v, values, at.table),
+        seed,
+      );
+      const got = new Uint32Array(v.buffer);
+      for (let i = 0; i < values; i++) {
+        const negative = isNegative(x[i]!, table[2 * i]!, table[2 * i + 1]!);
+        expect(Boolean((got[i >> 5]! >>> (i & 31)) & 1)).toBe(negative);
       }
     }));
 });

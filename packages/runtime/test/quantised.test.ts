@@ -350,7 +350,7 @@ describe('binary layers equal those of tfjs', () => {
     property(
       fc.record({
         image: image.filter(fits),
-        channels: fc.constantFrom(1, 3, 31, 32, 33, 70),
+        channels: fc.constantFrom(1, 3, 4, 5, 6, 33, 64, 70),
         scaling,
         batchNormalization: fc.boolean(),
         seed,
@@ -373,15 +373,46 @@ describe('binary layers equal those of tfjs', () => {
       },
     ));
 
-  test('xnorConv2d with more signs than a byte counts', () =>
-    expectSigns(
-      tfl.sequential({
-        layers: [
-          xnorConv2d({ filters: 3, kernelSize: 5, padding: 'same', inputShape: [7, 6, 130] }),
-        ],
-      }),
-      3,
-    ));
+  test.each([
+    ['more signs than a byte holds', { filters: 3, kernelSize: 5, inputShape: [7, 6, 130] }],
+    ['rows further than a band', { filters: 5, kernelSize: 3, inputShape: [72, 70, 40] }],
+    [
+      'phases further than a band',
+      { filters: 5, kernelSize: 3, strides: 2, inputShape: [90, 91, 37] },
+    ],
+    ['dilation', { filters: 6, kernelSize: 3, dilationRate: [2, 3], inputShape: [11, 20, 9] }],
+    ['strides of 3', { filters: 7, kernelSize: 2, strides: 3, inputShape: [17, 25, 8] }],
+    ['many outputs', { filters: 65, kernelSize: 3, inputShape: [5, 9, 100] }],
+    ['one value', { filters: 1, kernelSize: 1, inputShape: [1, 1, 1] }],
+  ])('xnorConv2d with %s', (_, args) =>
+    expectSigns(tfl.sequential({ layers: [xnorConv2d({ padding: 'same', ...args } as never)] }), 3),
+  );
+
+  test.each([
+    ['xnor', 7, 31, 151],
+    ['pairs', 8, 16, 256],
+  ] as const)(
+    'sums that 16 bits hold, and no others: %s',
+    async (kernel, height, width, channels) => {
+      const layer = xnorConv2d({
+        ...{ filters: 2, kernelSize: [height, width], scaling: 'none', batchNormalization: false },
+        ...{ useBias: false, inputShape: [height, width, channels] },
+      });
+      const model = tfl.sequential({ layers: [layer] });
+      const size = height * width * channels;
+      const signs = tf.tensor(
+        Float32Array.from({ length: 2 * size }, (_, i) => (i % 2 ? -1 : 1)),
+        [height, width, channels, 2],
+      );
+      model.setWeights([signs]);
+      const graph = lower(model);
+      expect((await explained(graph))[0]!.kernel).toBe(kernel);
+      const x = new Float32Array(size).fill(0.5);
+      expect([...(await packed(graph, [x]))[0]!]).toEqual([size, -size]);
+      model.dispose();
+      signs.dispose();
+    },
+  );
 
   test('xnorDense', () =>
     property(

@@ -1,251 +1,340 @@
-// Products of signs, a bit each: x w = K - 2 popcount(bits of x ^ bits of w) over K signs; a bit stands for -1.
-// Bits of 32 channels are a word. The loop is that of the streams: splat a weight, stream pixels.
+// Convolutions of signs, by the Method of Four Russians: sums of subsets.
+//
+//   sum of w x = sum over taps and groups of 4 or 6 channels of S(w), where S(w) = w_0 x_0 + w_1 x_1 + ... of the group
+//
+// There are only 2^size different S, which all taps and outputs share. They are made first, as planes of bytes:
+// those with w_0 = 1; the others are -S. Then an output is a walk over a list of planes that are added or
+// subtracted, 16 pixels at once, with no product left. x is 1 or -1, and 0 where a window reaches into the
+// padding, so edges need no care. Bytes hold the sums of a few entries; then they are added to 16 bits.
+//
+// Arlazarov, Dinic, Kronrod, Faradzev, On Economical Construction of the Transitive Closure of a Directed Graph, 1970.
 import { cut } from './arithmetic';
 
-const HEAD: usize = 28;
-const STRIP: usize = 64;
+/** Bytes before the entries of a list. */
+const HEAD: usize = 16;
+/** Pixels of a tile: a byte each, four vectors. */
+const TILE: usize = 64;
 
 @inline
-function count(x: v128, w: v128, acc: v128): v128 {
-  return i8x16.add(acc, i8x16.popcnt(v128.xor(x, w)));
+function isNegative(x: usize, scale: v128, shift: v128): v128 {
+  return f32x4.lt(f32x4.add(f32x4.mul(v128.load(x), scale), shift), f32x4.splat(0));
 }
 
-/** base - 2 (the bits counted in each 32-bit lane). */
+/** Signs of 16 values as bytes: -1 where scale x + shift < 0, else 1. */
 @inline
-function minusTwice(base: v128, counts: v128): v128 {
-  const twice = i32x4.dot_i16x8_s(i16x8.extadd_pairwise_i8x16_u(counts), i16x8.splat(2));
-  return f32x4.sub(base, f32x4.convert_i32x4_s(twice));
+function signs16(x: usize, scale: v128, shift: v128): v128 {
+  const a = isNegative(x, scale, shift);
+  const b = isNegative(x + 16, scale, shift);
+  const c = isNegative(x + 32, scale, shift);
+  const d = isNegative(x + 48, scale, shift);
+  const bytes = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  return v128.or(bytes, i8x16.splat(1));
 }
 
 @inline
-function finish(base: v128, counts: v128, s: v128, b: v128, low: v128, high: v128): v128 {
-  return cut(f32x4.add(f32x4.mul(minusTwice(base, counts), s), b), low, high);
+function clear(from: usize, to: usize): void {
+  for (; from < to; from += 16) v128.store(from, i32x4.splat(0));
 }
 
 /**
- * One list of two outputs, planes `yStep` bytes apart, of `strips` times 16 pixels:
- * y = cut(scale (base - 2 popcount) + bias, low, high). `base` are planes as those of y. A list is that of
- * `convPairs` with words for weights, at most 31 of them. Returns the next list.
+ * Planes of signs, a byte a pixel, with padding and phases as those of `padPlanes`: -1 where scale x + shift < 0,
+ * else 1, and 0 where x has no value. `table` has scale and shift of each channel. Behind the planes of the channels
+ * come `more` planes of zeros. `yStep` is a multiple of 16, and at least 16 more than the rows take.
  */
-@inline
-function pair(x: usize, list: usize, y: usize, yStep: usize, strips: i32, base: usize, baseStep: usize, lo: v128, hi: v128): usize {
-  const start = list + HEAD;
-  const end = start + load<u32>(list);
-  for (; strips > 0; strips--) {
-    let c00 = i32x4.splat(0);
-    let c01 = c00;
-    let c02 = c00;
-    let c03 = c00;
-    let c10 = c00;
-    let c11 = c00;
-    let c12 = c00;
-    let c13 = c00;
-    let p = start;
-    while (p < end) {
-      const q = x + load<u32>(p);
-      const w0 = v128.load32_splat(p, 4);
-      const w1 = v128.load32_splat(p, 8);
-      const x0 = v128.load(q);
-      c00 = count(x0, w0, c00);
-      c10 = count(x0, w1, c10);
-      const x1 = v128.load(q, 16);
-      c01 = count(x1, w0, c01);
-      c11 = count(x1, w1, c11);
-      const x2 = v128.load(q, 32);
-      c02 = count(x2, w0, c02);
-      c12 = count(x2, w1, c12);
-      const x3 = v128.load(q, 48);
-      c03 = count(x3, w0, c03);
-      c13 = count(x3, w1, c13);
-      p += 12;
+export function signPlanes(
+  x: usize,
+  xStep: usize,
+  xPitch: usize,
+  y: usize,
+  yStep: usize,
+  yPitch: usize,
+  channels: i32,
+  height: i32,
+  width: i32,
+  rows: i32,
+  strideHeight: i32,
+  strideWidth: i32,
+  top: i32,
+  left: i32,
+  table: usize,
+  more: i32,
+): void {
+  // Rows of one pitch are one run; then what came between them is set to 0.
+  const isRun = strideHeight * strideWidth == 1 && xPitch == yPitch << 2;
+  for (; channels > 0; channels--) {
+    const scale = v128.load32_splat(table);
+    const shift = v128.load32_splat(table, 4);
+    for (let a = 0; a < strideHeight; a++) {
+      for (let b = 0; b < strideWidth; b++) {
+        clear(y, y + yStep);
+        // The first and the end of the columns that x has.
+        const first = max(0, (left - b + strideWidth - 1) / strideWidth);
+        const end = min(yPitch as i32, (width + left - b + strideWidth - 1) / strideWidth);
+        for (let i = 0; i < rows; i++) {
+          const h = i * strideHeight + a - top;
+          if (h < 0 || h >= height) continue;
+          let from = x + (h as usize) * xPitch + ((first * strideWidth + b - left) as usize << 2);
+          const row = y + (i as usize) * yPitch;
+          let to = row + (first as usize);
+          let stop = row + (end as usize);
+          if (isRun) stop += ((min(height, rows - top) - 1) as usize) * yPitch;
+          if (strideWidth == 1) {
+            for (; to < stop; to += 16) {
+              v128.store(to, signs16(from, scale, shift));
+              from += 64;
+            }
+          } else if (strideWidth == 2) {
+            for (; to < stop; to += 8) {
+              const both = signs16(from, scale, shift);
+              const even = v128.shuffle<i8>(both, both, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+              v128.store64_lane(to, even, 0);
+              from += 64;
+            }
+          } else {
+            for (; to < stop; to++) {
+              const value = load<f32>(from) * load<f32>(table) + load<f32>(table, 4);
+              store<i8>(to, value < 0 ? -1 : 1);
+              from += (strideWidth as usize) << 2;
+            }
+          }
+          // What was written beyond the row; the next row comes after it.
+          v128.store(stop, i32x4.splat(0));
+          if (!isRun) continue;
+          const gap = yPitch - ((end - first) as usize);
+          for (let at = row + (end as usize); at < stop; at += yPitch) {
+            for (let j: usize = 0; j < gap; j++) store<i8>(at + j, 0);
+          }
+          break;
+        }
+        y += yStep;
+      }
     }
-    let s = v128.load32_splat(list, 4);
-    let b = v128.load32_splat(list, 8);
-    v128.store(y, finish(v128.load(base), c00, s, b, lo, hi));
-    v128.store(y, finish(v128.load(base, 16), c01, s, b, lo, hi), 16);
-    v128.store(y, finish(v128.load(base, 32), c02, s, b, lo, hi), 32);
-    v128.store(y, finish(v128.load(base, 48), c03, s, b, lo, hi), 48);
-    s = v128.load32_splat(list, 16);
-    b = v128.load32_splat(list, 20);
-    const to = y + yStep;
-    const from = base + baseStep;
-    v128.store(to, finish(v128.load(from), c10, s, b, lo, hi));
-    v128.store(to, finish(v128.load(from, 16), c11, s, b, lo, hi), 16);
-    v128.store(to, finish(v128.load(from, 32), c12, s, b, lo, hi), 32);
-    v128.store(to, finish(v128.load(from, 48), c13, s, b, lo, hi), 48);
-    x += STRIP;
-    y += STRIP;
-    base += STRIP;
+    x += xStep;
+    table += 8;
+  }
+  clear(y, y + (more as usize) * yStep);
+}
+
+/** s + t for eight s, each to a plane of its own. Returns the plane behind them. */
+@inline
+function eight(
+  y: usize,
+  step: usize,
+  s0: v128,
+  s1: v128,
+  s2: v128,
+  s3: v128,
+  s4: v128,
+  s5: v128,
+  s6: v128,
+  s7: v128,
+  t: v128,
+): usize {
+  v128.store(y, i8x16.add(s0, t));
+  y += step;
+  v128.store(y, i8x16.add(s1, t));
+  y += step;
+  v128.store(y, i8x16.add(s2, t));
+  y += step;
+  v128.store(y, i8x16.add(s3, t));
+  y += step;
+  v128.store(y, i8x16.add(s4, t));
+  y += step;
+  v128.store(y, i8x16.add(s5, t));
+  y += step;
+  v128.store(y, i8x16.add(s6, t));
+  y += step;
+  v128.store(y, i8x16.add(s7, t));
+  return y + step;
+}
+
+/**
+ * Sums of subsets: of every `size` (4 or 6) planes of bytes x, 2^(size - 1) planes, number p of which is
+ * x_0 +- x_1 +- x_2 ..., with - for x_(i + 1) where bit i of p is set. `bytes` of a plane, rounded up to 16, are made.
+ */
+export function subsetPlanes(
+  x: usize,
+  xStep: usize,
+  y: usize,
+  yStep: usize,
+  groups: i32,
+  size: i32,
+  bytes: i32,
+): void {
+  const planes: usize = 1 << ((size - 1) as usize);
+  for (; groups > 0; groups--) {
+    for (let at: usize = 0; at < (bytes as usize); at += 16) {
+      let p = x + at;
+      let q = v128.load(p);
+      p += xStep;
+      let r = v128.load(p);
+      const a = i8x16.add(q, r);
+      const b = i8x16.sub(q, r);
+      p += xStep;
+      q = v128.load(p);
+      p += xStep;
+      r = v128.load(p);
+      const c = i8x16.add(q, r);
+      const d = i8x16.sub(q, r);
+      const s0 = i8x16.add(a, c);
+      const s1 = i8x16.add(b, c);
+      const s2 = i8x16.sub(a, d);
+      const s3 = i8x16.sub(b, d);
+      const s4 = i8x16.add(a, d);
+      const s5 = i8x16.add(b, d);
+      const s6 = i8x16.sub(a, c);
+      const s7 = i8x16.sub(b, c);
+      // What channels 4 and 5 add: e, -f, f, -e; or nothing.
+      let t = i32x4.splat(0);
+      let u = t;
+      if (size == 6) {
+        p += xStep;
+        q = v128.load(p);
+        p += xStep;
+        r = v128.load(p);
+        t = i8x16.add(q, r);
+        u = i8x16.sub(r, q);
+      }
+      let to = y + at;
+      const end = to + planes * yStep;
+      while (true) {
+        to = eight(to, yStep, s0, s1, s2, s3, s4, s5, s6, s7, t);
+        if (to == end) break;
+        to = eight(to, yStep, s0, s1, s2, s3, s4, s5, s6, s7, u);
+        if (to == end) break;
+        const turned = i8x16.neg(u);
+        u = i8x16.neg(t);
+        t = turned;
+      }
+    }
+    x += xStep * (size as usize);
+    y += yStep * planes;
+  }
+}
+
+@inline
+function addLow(bytes: v128, acc: v128): v128 {
+  return i16x8.add(acc, i16x8.extend_low_i8x16_s(bytes));
+}
+
+@inline
+function addHigh(bytes: v128, acc: v128): v128 {
+  return i16x8.add(acc, i16x8.extend_high_i8x16_s(bytes));
+}
+
+@inline
+function finish(sum: v128, s: v128, b: v128, low: v128, high: v128): v128 {
+  return cut(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sum), s), b), low, high);
+}
+
+/** Stores 16 pixels. */
+@inline
+function finish16(a: v128, b: v128, list: usize, y: usize, low: v128, high: v128): void {
+  const scale = v128.load32_splat(list, 8);
+  const bias = v128.load32_splat(list, 12);
+  v128.store(y, finish(i32x4.extend_low_i16x8_s(a), scale, bias, low, high));
+  v128.store(y, finish(i32x4.extend_high_i16x8_s(a), scale, bias, low, high), 16);
+  v128.store(y, finish(i32x4.extend_low_i16x8_s(b), scale, bias, low, high), 32);
+  v128.store(y, finish(i32x4.extend_high_i16x8_s(b), scale, bias, low, high), 48);
+}
+
+/** One output of as many strips of 16 pixels as T has bytes, 2 or 4. Stores `strips` of them; returns the next list. */
+@inline
+function tile<T>(x: usize, list: usize, y: usize, chunk: usize, strips: i32, low: v128, high: v128): usize {
+  let p = list + HEAD;
+  const added = p + load<u32>(list);
+  const end = p + load<u32>(list, 4);
+  let a0 = i32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let a4 = a0;
+  let a5 = a0;
+  let a6 = a0;
+  let a7 = a0;
+  while (p < end) {
+    let c0 = i32x4.splat(0);
+    let c1 = c0;
+    let c2 = c0;
+    let c3 = c0;
+    const stop = min(end, p + chunk);
+    const turn = min(added, stop);
+    while (p < turn) {
+      const q = x + load<u32>(p);
+      c0 = i8x16.add(c0, v128.load(q));
+      c1 = i8x16.add(c1, v128.load(q, 16));
+      if (sizeof<T>() > 2) {
+        c2 = i8x16.add(c2, v128.load(q, 32));
+        c3 = i8x16.add(c3, v128.load(q, 48));
+      }
+      p += 4;
+    }
+    while (p < stop) {
+      const q = x + load<u32>(p);
+      c0 = i8x16.sub(c0, v128.load(q));
+      c1 = i8x16.sub(c1, v128.load(q, 16));
+      if (sizeof<T>() > 2) {
+        c2 = i8x16.sub(c2, v128.load(q, 32));
+        c3 = i8x16.sub(c3, v128.load(q, 48));
+      }
+      p += 4;
+    }
+    a0 = addLow(c0, a0);
+    a1 = addHigh(c0, a1);
+    a2 = addLow(c1, a2);
+    a3 = addHigh(c1, a3);
+    if (sizeof<T>() > 2) {
+      a4 = addLow(c2, a4);
+      a5 = addHigh(c2, a5);
+      a6 = addLow(c3, a6);
+      a7 = addHigh(c3, a7);
+    }
+  }
+  finish16(a0, a1, list, y, low, high);
+  if (strips > 1) finish16(a2, a3, list, y + 64, low, high);
+  if (sizeof<T>() > 2) {
+    if (strips > 2) finish16(a4, a5, list, y + 128, low, high);
+    if (strips > 3) finish16(a6, a7, list, y + 192, low, high);
   }
   return end;
 }
 
 /**
- * `count` times two outputs, of `chunks` lists each: of all lists but the last, scale is 1, bias 0, and
- * nothing is cut. `whole` signs are behind a sum. Where the window reaches into the padding there are
- * fewer: `edges` pixels, of which `places` says the place in bytes (u32) and the row of `values` (u32); `values` has
- * `rows` rows for each list of outputs in turn, of two f32 each: what a sum starts from. `base` has room
- * for two planes of 16 `strips` f32.
+ * `count` output planes, `yStep` bytes apart, of `strips` times 16 pixels: y = cut(scale (sum) + bias, low, high),
+ * where a sum adds bytes x[delta] and subtracts others. A list: bytes of the entries that are added, bytes of all
+ * entries (u32), scale, bias (f32), then deltas (u32), the added ones first. A byte holds the sum of any `chunk`
+ * entries, 16 bits that of all. Reads up to 63 bytes more than it needs.
  */
-export function xnorPairs(
+export function xnorPlanes(
   x: usize,
   lists: usize,
   y: usize,
   yStep: usize,
   count: i32,
-  chunks: i32,
   strips: i32,
+  chunk: i32,
   low: f32,
   high: f32,
-  whole: f32,
-  base: usize,
-  edges: i32,
-  places: usize,
-  values: usize,
-  rows: i32,
 ): void {
   const lo = f32x4.splat(low);
   const hi = f32x4.splat(high);
-  const least = f32x4.splat(-Infinity);
-  const most = f32x4.splat(Infinity);
-  const plane = (strips as usize) * STRIP;
-  const all = f32x4.splat(whole);
-  for (let at: usize = 0; at < 2 * plane; at += 16) v128.store(base + at, all);
-  const placesEnd = places + ((edges as usize) << 3);
-  const rowBytes = (rows as usize) << 3;
-  let list = lists;
-  for (; count > 0; count--) {
-    for (let p = places; p < placesEnd; p += 8) {
-      const to = base + load<u32>(p);
-      const from = values + load<u32>(p, 4);
-      store<f32>(to, load<f32>(from));
-      store<f32>(to + plane, load<f32>(from, 4));
-    }
-    let from = base;
-    let fromStep = plane;
-    for (let i = 1; i < chunks; i++) {
-      list = pair(x, list, y, yStep, strips, from, fromStep, least, most);
-      from = y;
-      fromStep = yStep;
-    }
-    list = pair(x, list, y, yStep, strips, from, fromStep, lo, hi);
-    values += rowBytes;
-    y += yStep << 1;
-  }
-}
-
-/**
- * Signs of `channels` planes of `pixels` values (a multiple of 4), as words of 32 channels: a bit is
- * 1 where scale x + shift < 0. `table` has scale and shift of each channel.
- */
-export function signPlanes(
-  x: usize,
-  xStep: usize,
-  y: usize,
-  yStep: usize,
-  channels: i32,
-  pixels: i32,
-  table: usize,
-): void {
-  const zero = f32x4.splat(0);
-  const bytes = (pixels as usize) << 2;
-  for (; channels > 0; channels -= 32) {
-    const some = min(channels, 32);
-    for (let at: usize = 0; at < bytes; at += 16) {
-      let word = zero;
-      let bit = i32x4.splat(1);
-      let p = x + at;
-      let t = table;
-      for (let i = some; i > 0; i--) {
-        const h = f32x4.add(f32x4.mul(v128.load(p), v128.load32_splat(t)), v128.load32_splat(t, 4));
-        word = v128.or(word, v128.and(f32x4.lt(h, zero), bit));
-        bit = i32x4.shl(bit, 1);
-        p += xStep;
-        t += 8;
+  const chunkBytes = (chunk as usize) << 2;
+  // Tile by tile, since the planes of a tile stay in the first-level cache for all outputs.
+  for (; strips > 0; strips -= 4) {
+    let list = lists;
+    let to = y;
+    if (strips > 2) {
+      for (let i = count; i > 0; i--) {
+        list = tile<u32>(x, list, to, chunkBytes, strips, lo, hi);
+        to += yStep;
       }
-      v128.store(y + at, word);
-    }
-    x += xStep << 5;
-    table += 256;
-    y += yStep;
-  }
-}
-
-/** Signs of a vector of n values, as words; `table` has scale and shift of each value. */
-export function signVector(x: usize, y: usize, n: i32, table: usize): void {
-  for (; n > 0; n -= 32) {
-    let word: u32 = 0;
-    const some = min(n, 32);
-    for (let i = 0; i < some; i++) {
-      const h = load<f32>(x) * load<f32>(table) + load<f32>(table, 4);
-      word |= ((h < 0) as u32) << i;
-      x += 4;
-      table += 8;
-    }
-    store<u32>(y, word);
-    y += 4;
-  }
-}
-
-@inline
-function finishDense(head: usize, acc: v128, whole: v128, y: usize, low: v128, high: v128): void {
-  const sum = f32x4.sub(whole, f32x4.convert_i32x4_s(i32x4.shl(acc, 1)));
-  v128.store(y, cut(f32x4.add(f32x4.mul(sum, v128.load(head)), v128.load(head, 64)), low, high));
-}
-
-@inline
-function widen(counts: v128, acc: v128): v128 {
-  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(counts)));
-}
-
-/**
- * `panels` times 16 outputs of a dense layer: y = cut(scale (whole - 2 popcount) + bias, low, high). x are
- * `words` words; a panel: 16 scales, 16 biases, then for each word of x 16 words.
- */
-export function xnorGemv(
-  x: usize,
-  w: usize,
-  y: usize,
-  words: i32,
-  panels: i32,
-  low: f32,
-  high: f32,
-  whole: f32,
-): void {
-  const lo = f32x4.splat(low);
-  const hi = f32x4.splat(high);
-  const all = f32x4.splat(whole);
-  for (; panels > 0; panels--) {
-    const head = w;
-    w += 128;
-    let a0 = i32x4.splat(0);
-    let a1 = a0;
-    let a2 = a0;
-    let a3 = a0;
-    let p = x;
-    for (let left = words; left > 0; left -= 31) {
-      let c0 = i32x4.splat(0);
-      let c1 = c0;
-      let c2 = c0;
-      let c3 = c0;
-      for (let i = min(left, 31); i > 0; i--) {
-        const s = v128.load32_splat(p);
-        c0 = count(v128.load(w), s, c0);
-        c1 = count(v128.load(w, 16), s, c1);
-        c2 = count(v128.load(w, 32), s, c2);
-        c3 = count(v128.load(w, 48), s, c3);
-        p += 4;
-        w += 64;
+    } else {
+      for (let i = count; i > 0; i--) {
+        list = tile<u16>(x, list, to, chunkBytes, strips, lo, hi);
+        to += yStep;
       }
-      a0 = widen(c0, a0);
-      a1 = widen(c1, a1);
-      a2 = widen(c2, a2);
-      a3 = widen(c3, a3);
     }
-    finishDense(head, a0, all, y, lo, hi);
-    finishDense(head + 16, a1, all, y + 16, lo, hi);
-    finishDense(head + 32, a2, all, y + 32, lo, hi);
-    finishDense(head + 48, a3, all, y + 48, lo, hi);
-    y += 64;
+    x += TILE;
+    y += TILE << 2;
   }
 }

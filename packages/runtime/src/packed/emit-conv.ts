@@ -14,8 +14,10 @@ import { emitMagnitude, emitXnor } from './xnor.ts';
 export function layConv(conv: Conv): void {
   const { input, output, window, residual } = conv;
   if (residual) output.joinTo(residual);
-  const { dilationWidth, strideWidth, width, top, left, bottom, right } = window;
+  const { dilationWidth, strideHeight, strideWidth, width, top, left, bottom, right } = window;
   if (!isDirect(conv)) {
+    // Signs of rows that have the pitch of the output are one run.
+    if (strideHeight * strideWidth === 1) output.joinTo(input);
     const reach = Math.floor(((width - 1) * dilationWidth) / strideWidth);
     // Where phases are rows of the image, the padding behind a row is that before the next.
     const row = strideWidth === 1 ? input.width + Math.max(left, right) : output.width + reach;

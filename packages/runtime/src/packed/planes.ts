@@ -24,19 +24,30 @@ export function planesOf({ origin, start, count, layout }: Value): Planes {
 /** Planes that a convolution can read: as they lie, or a copy with padding, split by the phases of the stride. */
 export function readable(program: Program, conv: Conv, planes: Planes): Planes {
   if (isDirect(conv)) return planes;
-  const { input, output, window } = conv;
-  const { strideHeight, strideWidth, dilationHeight, height, top, left } = window;
+  const { output, window } = conv;
   const { pitch } = output.layout;
-  const rows = output.height + Math.floor(((height - 1) * dilationHeight) / strideHeight);
-  const step = planeStep(rows * pitch + window.right);
-  const count = planes.count * strideHeight * strideWidth;
+  const phases = phasesOf(conv);
+  const step = planeStep(phases.rows * pitch + window.right);
+  const count = planes.count * phases.count;
   const start = { piece: program.piece(4 * step * count), offset: 0 };
   program.call(
     'padPlanes',
     ...[planes.origin, 4 * planes.step, 4 * planes.pitch, start, 4 * step, 4 * pitch],
-    ...[planes.count, input.height, input.width, rows, strideHeight, strideWidth, top, left, 0],
+    ...[planes.count, ...phases.sizes, 0],
   );
   return { origin: start, start, count, step, pitch, front: 0 };
+}
+
+/** The phases of a stride: how many, the rows of each, and what the kernels that write them ask for. */
+export function phasesOf({ input, output, window }: Conv): {
+  count: number;
+  rows: number;
+  sizes: number[];
+} {
+  const { strideHeight, strideWidth, dilationHeight, height, top, left } = window;
+  const rows = output.height + Math.floor(((height - 1) * dilationHeight) / strideHeight);
+  const sizes = [input.height, input.width, rows, strideHeight, strideWidth, top, left];
+  return { count: strideHeight * strideWidth, rows, sizes };
 }
 
 /** Scale and shift of each channel, in turn. */

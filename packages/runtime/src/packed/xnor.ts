@@ -1,62 +1,139 @@
-// Binary layers: products of signs, as words of bits.
+// Binary layers: products of signs. Convolutions by sums of subsets, dense layers as words of bits.
 
-import { type Cells, cellsOf, listsOf } from './lists.ts';
+import { subsetSize } from './choices.ts';
+import { cellsOf, type Kernel, listsOf } from './lists.ts';
 import type { Conv, Dense } from './operations.ts';
-import { type Planes, planesOf, readable, tableOf } from './planes.ts';
+import { type Planes, phasesOf, planesOf, readable, tableOf } from './planes.ts';
 import type { Program } from './program.ts';
-import { isPadded } from './windows.ts';
+import { planeStep } from './values.ts';
+import type { Window } from './windows.ts';
 
 const INFINITE = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const;
-/** Words that a byte of counts can take: 31 times 8 bits. */
-const CHUNK = 31;
+/** The most that a byte holds of a sum. */
+const BYTE = 127;
+/** Bytes that a row of signs may take more than it has. */
+const ROW = 16;
+/** Pixels that the kernel reads at once. */
+const TILE = 64;
+/** Bytes of sums that are made before they are added: what caches and the translation of addresses hold. */
+const NEAR = 300_000;
 
-/** A convolution of signs; `size` is the magnitude of the weights of each output. */
-export function emitXnor(program: Program, conv: Conv, size: Float32Array): void {
-  const { input, kernel, window, output, low, high, scale, bias } = conv;
+/** Planes of sums, by phase, group of channels and pattern of signs; a tap of the window is a place in them. */
+interface Subsets {
+  /** Channels of a group, and planes that it has. */
+  size: number;
+  patterns: number;
+  groups: number;
+  /** Bytes from plane to plane. */
+  step: number;
+  taps: { phase: number; place: number }[];
+}
+
+/** A convolution of signs; `magnitudes` are those of the weights of each output. */
+export function emitXnor(program: Program, conv: Conv, magnitudes: Float32Array): void {
+  const { input, kernel, window, output, low, high, bias } = conv;
   const signs = conv.signs!;
-  const { channels, layout } = input;
-  const count = Math.ceil(channels / 32);
-  const start = { piece: program.piece(4 * count * layout.step), offset: 0 };
-  const table = program.weights(tableOf(signs.scale, signs.shift));
+  const phases = phasesOf(conv);
+  const size = subsetSize(conv);
+  const groups = Math.ceil(kernel.inputs / size);
+  const { pitch } = output.layout;
+  const step = bytesOf(phases.rows * pitch + Math.max(ROW, window.right));
+  const x = program.piece(groups * size * phases.count * step);
+  const missing = (groups * size - kernel.inputs) * phases.count;
   program.call(
     'signPlanes',
-    input.start,
-    input.step,
-    start,
-    input.step,
-    channels,
-    layout.step,
-    table,
+    ...[input.origin, input.step, input.pitch, { piece: x, offset: 0 }, step, pitch],
+    ...[kernel.inputs, ...phases.sizes],
+    ...[program.weights(tableOf(signs.scale, signs.shift)), missing],
   );
-  const words = {
-    ...planesOf(input),
-    start,
-    origin: { ...start, offset: input.origin.offset },
-    count,
-  };
-  const read = readable(program, conv, words);
-  const bits = wordsOf(kernel.data, kernel.height * kernel.width, channels, kernel.outputs);
-  const cells = cellsOf({ ...kernel, inputs: count }, window, {
-    step: 4 * read.step,
-    pitch: 4 * read.pitch,
-    phases: read !== words,
-    halves: 'none',
-  });
-  const chunks = Math.ceil(cells.delta.length / CHUNK);
-  const total = scale.map((factor, o) => factor * size[o]!);
+  // In bands of rows, so that the sums are still near when they are added.
+  const taps = tapsOf(window, pitch);
+  const reach = Math.max(...taps.map(({ place }) => place));
+  const patterns = 2 ** (size - 1);
+  const planes = groups * patterns;
+  const tiles = Math.ceil((16 * output.strips) / TILE);
+  const most = Math.max(1, Math.floor((NEAR / (planes * phases.count) - reach) / TILE));
+  const band = Math.ceil(tiles / Math.ceil(tiles / most));
+  const sumStep = bytesOf(band * TILE + reach);
+  const sums = program.piece(planes * phases.count * sumStep);
+  const scale = conv.scale.map((factor, o) => factor * magnitudes[o]!);
   const shift = signs.magnitude ? new Float32Array(kernel.outputs) : bias;
-  const lists = program.weights(wordLists(bits, cells, kernel.outputs, total, shift));
-  const base = { piece: program.piece(2 * 64 * output.strips), offset: 0 };
-  const edges = edgesOf(conv);
+  const subsets = { size, patterns, groups, step: sumStep, taps };
+  const lists = program.weights(subsetLists(kernel, subsets, scale, shift));
   const cut = signs.magnitude ? INFINITE : ([low, high] as const);
-  program.call(
-    'xnorPairs',
-    ...[read.origin, lists, output.origin, output.step, Math.ceil(kernel.outputs / 2), chunks],
-    ...[output.strips, ...cut, kernel.height * kernel.width * channels, base, edges.count],
-    ...[program.weights(edges.places), program.weights(edges.values), edges.rows],
-  );
-  program.readsBeyond(Math.max(0, ...cells.delta) + 4 * read.step);
+  for (let first = 0; first < tiles; first += band) {
+    const pixels = Math.min(16 * output.strips - first * TILE, band * TILE);
+    const bytes = Math.ceil(pixels / TILE) * TILE + reach;
+    for (let phase = 0; phase < phases.count; phase++) {
+      const from = { piece: x, offset: phase * step + first * TILE };
+      const to = { piece: sums, offset: phase * planes * sumStep };
+      program.call('subsetPlanes', from, phases.count * step, to, sumStep, groups, size, bytes);
+    }
+    const y = { ...output.origin, offset: output.origin.offset + 4 * first * TILE };
+    program.call(
+      'xnorPlanes',
+      ...[{ piece: sums, offset: 0 }, lists, y, output.step],
+      ...[kernel.outputs, pixels / 16, Math.floor(BYTE / size), ...cut],
+    );
+  }
   if (signs.magnitude) emitMagnitude(program, conv);
+}
+
+/** Bytes from plane to plane, for planes of so many. */
+function bytesOf(bytes: number): number {
+  return 4 * planeStep(Math.ceil(bytes / 4));
+}
+
+/** Where the taps of a window lie, for rows of `pitch` bytes. */
+function tapsOf(window: Window, pitch: number): Subsets['taps'] {
+  const { height, width, strideHeight, strideWidth, dilationHeight, dilationWidth } = window;
+  return Array.from({ length: height * width }, (_, tap) => {
+    const h = Math.floor(tap / width) * dilationHeight;
+    const w = (tap % width) * dilationWidth;
+    return {
+      phase: (h % strideHeight) * strideWidth + (w % strideWidth),
+      place: Math.floor(h / strideHeight) * pitch + Math.floor(w / strideWidth),
+    };
+  });
+}
+
+/** The lists of `xnorPlanes`: for every output the planes that it adds, then those that it subtracts. */
+function subsetLists(
+  { data, inputs, outputs }: Kernel,
+  { size, patterns, groups, step, taps }: Subsets,
+  scale: Float32Array,
+  bias: Float32Array,
+): Uint32Array {
+  const [head, entries] = [4, taps.length * groups];
+  const words = new Uint32Array(outputs * (head + entries));
+  const reals = new Float32Array(words.buffer);
+  const subtracted = new Uint32Array(entries);
+  for (let o = 0; o < outputs; o++) {
+    const list = o * (head + entries);
+    let at = list + head;
+    let count = 0;
+    for (let group = 0; group < groups; group++) {
+      const first = group * size;
+      const end = Math.min(inputs, first + size);
+      for (const [tap, { phase, place }] of taps.entries()) {
+        const from = (tap * inputs + first) * outputs + o;
+        const negative = data[from]! < 0;
+        let pattern = 0;
+        for (let c = 1; c < end - first; c++) {
+          if (data[from + c * outputs]! < 0 !== negative) pattern |= 1 << (c - 1);
+        }
+        const delta = ((phase * groups + group) * patterns + pattern) * step + place;
+        if (negative) subtracted[count++] = delta;
+        else words[at++] = delta;
+      }
+    }
+    words[list] = 4 * (entries - count);
+    words[list + 1] = 4 * entries;
+    reals[list + 2] = scale[o]!;
+    reals[list + 3] = bias[o]!;
+    words.set(subtracted.subarray(0, count), at);
+  }
+  return words;
 }
 
 /** The mean magnitude of the inputs in each window, by which the sums are multiplied; then bias and cut. */
@@ -94,103 +171,14 @@ export function emitMagnitude(program: Program, conv: Conv): void {
   );
 }
 
-/** Bits of weights, 1 for a negative one: [tap, word, output]. */
-function wordsOf(data: Float32Array, taps: number, channels: number, outputs: number): Uint32Array {
-  const count = Math.ceil(channels / 32);
-  const words = new Uint32Array(taps * count * outputs);
-  for (let tap = 0; tap < taps; tap++) {
-    for (let c = 0; c < channels; c++) {
-      const from = (tap * channels + c) * outputs;
-      const to = (tap * count + (c >> 5)) * outputs;
-      for (let o = 0; o < outputs; o++) if (data[from + o]! < 0) words[to + o]! |= 1 << (c & 31);
-    }
+/** Bits of weights, 1 for a negative one: [word, output]. */
+function wordsOf(data: Float32Array, inputs: number, outputs: number): Uint32Array {
+  const words = new Uint32Array(Math.ceil(inputs / 32) * outputs);
+  for (let i = 0; i < inputs; i++) {
+    const [from, to] = [i * outputs, (i >> 5) * outputs];
+    for (let o = 0; o < outputs; o++) if (data[from + o]! < 0) words[to + o]! |= 1 << (i & 31);
   }
   return words;
-}
-
-/** The lists of `xnorPairs`: of every two outputs, parts of at most 31 words. */
-function wordLists(
-  bits: Uint32Array,
-  { delta, first }: Cells,
-  outputs: number,
-  scale: Float32Array,
-  bias: Float32Array,
-): Uint32Array {
-  const chunks = Math.ceil(delta.length / CHUNK);
-  const pairs = Math.ceil(outputs / 2);
-  const words = new Uint32Array(pairs * (7 * chunks + 3 * delta.length));
-  const reals = new Float32Array(words.buffer);
-  let at = 0;
-  for (let o = 0; o < outputs; o += 2) {
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const from = chunk * CHUNK;
-      const end = Math.min(delta.length, from + CHUNK);
-      words[at] = 12 * (end - from);
-      const last = chunk === chunks - 1;
-      for (let j = 0; j < 2; j++) {
-        reals[at + 1 + 3 * j] = last ? (scale[o + j] ?? 1) : 1;
-        reals[at + 2 + 3 * j] = last ? (bias[o + j] ?? 0) : 0;
-      }
-      at += 7;
-      for (let cell = from; cell < end; cell++) {
-        words[at] = delta[cell]!;
-        words[at + 1] = bits[first[cell]! * outputs + o]!;
-        words[at + 2] = o + 1 < outputs ? bits[first[cell]! * outputs + o + 1]! : 0;
-        at += 3;
-      }
-    }
-  }
-  return words;
-}
-
-/** The pixels whose windows reach into the padding, and what their sums start from. */
-function edgesOf({ input, output, kernel, window }: Conv): {
-  count: number;
-  rows: number;
-  places: Uint32Array;
-  values: Float32Array;
-} {
-  const none = { count: 0, rows: 0, places: new Uint32Array(1), values: new Float32Array(1) };
-  if (!isPadded(window)) return none;
-  const { height, width, inputs, outputs, data } = kernel;
-  const taps = height * width;
-  const sums = new Float32Array(taps * outputs);
-  for (let i = 0; i < data.length; i++) {
-    const tap = Math.floor(i / (inputs * outputs));
-    sums[tap * outputs + (i % outputs)]! += data[i]! < 0 ? -1 : 1;
-  }
-  const classes = new Map<string, number[]>();
-  const numbers = new Map<string, number>();
-  const places: number[] = [];
-  for (let i = 0; i < output.height; i++) {
-    for (let j = 0; j < output.width; j++) {
-      const missing: number[] = [];
-      for (let tap = 0; tap < taps; tap++) {
-        const h =
-          i * window.strideHeight + Math.floor(tap / width) * window.dilationHeight - window.top;
-        const w = j * window.strideWidth + (tap % width) * window.dilationWidth - window.left;
-        if (h < 0 || h >= input.height || w < 0 || w >= input.width) missing.push(tap);
-      }
-      if (missing.length === 0) continue;
-      const key = missing.join();
-      if (!numbers.has(key)) numbers.set(key, numbers.size);
-      classes.set(key, missing);
-      places.push(4 * (i * output.layout.pitch + j), 8 * numbers.get(key)!);
-    }
-  }
-  const rows = classes.size;
-  const pairs = Math.ceil(outputs / 2);
-  const values = new Float32Array(pairs * rows * 2);
-  for (const [key, missing] of classes) {
-    for (let o = 0; o < 2 * pairs; o++) {
-      const away = missing.reduce(
-        (sum, tap) => sum + (o < outputs ? sums[tap * outputs + o]! : 0),
-        0,
-      );
-      values[((o >> 1) * rows + numbers.get(key)!) * 2 + (o & 1)] = taps * inputs - away;
-    }
-  }
-  return { count: places.length / 2, rows, places: Uint32Array.from(places), values };
 }
 
 /** A dense layer of signs. */
@@ -201,7 +189,7 @@ export function emitXnorDense(program: Program, dense: Dense, size: Float32Array
   const x = { piece: program.piece(4 * words), offset: 0 };
   const table = program.weights(tableOf(signs.scale, signs.shift));
   program.call('signVector', input.start, x, inputs, table);
-  const bits = wordsOf(weight.data, 1, inputs, outputs);
+  const bits = wordsOf(weight.data, inputs, outputs);
   const panels = Math.ceil(outputs / 16);
   const packed = new Uint32Array(panels * (32 + 16 * words));
   const reals = new Float32Array(packed.buffer);
