@@ -1,10 +1,11 @@
 // Compiles the entry points of assembly/ and writes the bytes as JavaScript modules: dist/wasm.js, the kernels of
-// training, and dist/inference-wasm.js, those that a page needs to run a packed network, twice each, with plain and
-// with relaxed SIMD; dist/decoding-wasm.js, what reads a file. Part of the build; leaves a module alone that is
+// training, and dist/inference-wasm.js, those that a page needs to run a packed network, each with plain SIMD and what must
+// be edited for relaxed SIMD; dist/decoding-wasm.js, what reads a file. Part of the build; leaves a module alone that is
 // newer than the sources.
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { editsOf } from './edits.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const PLAIN = { plain: ['bulk-memory'] };
@@ -35,7 +36,7 @@ async function compile(asc, entry, ...features) {
     },
   });
   if (error) throw new Error(`${error.message}\n${stderr.toString()}`);
-  return Buffer.from(bytes).toString('base64');
+  return Buffer.from(bytes);
 }
 
 const sources = newest();
@@ -44,8 +45,12 @@ for (const [entry, [name, builds]] of Object.entries(targets)) {
   if ((statSync(target, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sources) continue;
   const asc = await import('assemblyscript/asc');
   const lines = [];
+  let plain;
   for (const [build, features] of Object.entries(builds)) {
-    lines.push(`export const ${build} =\n  '${await compile(asc, entry, ...features)}';\n`);
+    const bytes = await compile(asc, entry, ...features);
+    const kept = plain ? editsOf(plain, bytes) : bytes;
+    plain ??= bytes;
+    lines.push(`export const ${build} =\n  '${kept.toString('base64')}';\n`);
   }
   mkdirSync(join(root, 'dist'), { recursive: true });
   writeFileSync(target, lines.join(''));

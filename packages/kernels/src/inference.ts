@@ -381,7 +381,7 @@ export async function inferenceModule({
   relaxedSimd = hasRelaxedSimd(),
   sharedPages,
 }: InferenceOptions = {}): Promise<WebAssembly.Module> {
-  const bytes = decodeModule(relaxedSimd ? relaxed : plain);
+  const bytes = decodeModule(plain, relaxedSimd ? relaxed : undefined);
   try {
     return await WebAssembly.compile(
       sharedPages === undefined ? bytes : withSharedMemory(bytes, sharedPages),

@@ -28,7 +28,7 @@ export async function loadKernels(
   memory: WebAssembly.Memory,
   { relaxedSimd = hasRelaxedSimd() }: LoadOptions = {},
 ): Promise<Kernels> {
-  const bytes = decodeModule(relaxedSimd ? relaxed : plain);
+  const bytes = decodeModule(plain, relaxedSimd ? relaxed : undefined);
   try {
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return instance.exports as unknown as Kernels;

@@ -15,8 +15,13 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
-/** The bytes of a module that the build wrote in base64. */
-export function decodeModule(text: string): Uint8Array<ArrayBuffer> {
+/** The bytes of a module that the build wrote in base64, or those of another build, which are edits of it. */
+export function decodeModule(text: string, edits?: string): Uint8Array<ArrayBuffer> {
+  const bytes = fromBase64(text);
+  return edits === undefined ? bytes : edited(bytes, fromBase64(edits));
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   let bytes: Uint8Array<ArrayBuffer>;
   const { Buffer } = globalThis as { Buffer?: { from(text: string, code: string): typeof bytes } };
   if (Buffer) return Buffer.from(text, 'base64');
@@ -24,6 +29,29 @@ export function decodeModule(text: string): Uint8Array<ArrayBuffer> {
   bytes = new Uint8Array(characters.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
   return bytes;
+}
+
+/** Applies edits; scripts/edits.mjs says what they are. */
+function edited(old: Uint8Array, edits: Uint8Array): Uint8Array<ArrayBuffer> {
+  const made: number[] = [];
+  let at = 0;
+  let from = 0;
+  const number = (): number => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = edits[at++]!;
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < edits.length) {
+    for (let fresh = number(); fresh > 0; fresh--) made.push(edits[at++]!);
+    if (at === edits.length) break;
+    const jump = number();
+    from += jump & 1 ? -((jump + 1) >> 1) : jump >> 1;
+    for (let length = number(); length > 0; length--) made.push(old[from++]!);
+  }
+  return Uint8Array.from(made);
 }
 
 /** What the number of the section of imports is. */

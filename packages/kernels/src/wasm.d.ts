@@ -1,3 +1,4 @@
-// dist/wasm.js, which the build writes: the compiled kernels in base64.
+// dist/wasm.js and dist/inference-wasm.js, which the build writes in base64: a compiled module with plain SIMD, and the edits
+// that make the one with relaxed SIMD of it.
 export const plain: string;
 export const relaxed: string;

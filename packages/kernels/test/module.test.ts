@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { BackendError } from '@thimble/base';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { plain, relaxed } from '#wasm';
+import { editsOf } from '../scripts/edits.mjs';
 import { hasRelaxedSimd, loadKernels } from '../src/index.ts';
+import { decodeModule } from '../src/module.ts';
 import { BUILDS } from './helpers.ts';
 
 const modules = [
-  { build: 'plain', bytes: Buffer.from(plain, 'base64') },
-  { build: 'relaxed', bytes: Buffer.from(relaxed, 'base64') },
+  { build: 'plain', bytes: decodeModule(plain) },
+  { build: 'relaxed', bytes: decodeModule(plain, relaxed) },
 ].slice(0, BUILDS.length);
 
 /** What the number of a section of a module stands for. */
@@ -56,21 +59,38 @@ describe('loadKernels', () => {
   afterEach(() => vi.restoreAllMocks());
 
   test('hasRelaxedSimd says whether the relaxed build is valid here', () => {
-    expect(hasRelaxedSimd()).toBe(WebAssembly.validate(Buffer.from(relaxed, 'base64')));
-    expect(WebAssembly.validate(Buffer.from(plain, 'base64'))).toBe(true);
+    expect(hasRelaxedSimd()).toBe(WebAssembly.validate(decodeModule(plain, relaxed)));
+    expect(WebAssembly.validate(decodeModule(plain))).toBe(true);
   });
 
-  test('the two builds differ', () => {
-    expect(plain).not.toBe(relaxed);
+  test('the relaxed build is a few edits of the plain one', () => {
+    expect(decodeModule(plain, relaxed)).not.toEqual(decodeModule(plain));
+    expect(relaxed.length).toBeLessThan(plain.length / 10);
   });
+
+  test('edits make any build of any other', () =>
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 400, max: 2 }),
+        fc.uint8Array({ maxLength: 400, max: 2 }),
+        fc.nat(400),
+        (old, other, cut) => {
+          const made = Buffer.concat([old.subarray(cut), other, old.subarray(0, cut)]);
+          const [before, edits] = [Buffer.from(old), editsOf(Buffer.from(old), made)];
+          const got = decodeModule(before.toString('base64'), edits.toString('base64'));
+          expect([...got]).toEqual([...made]);
+        },
+      ),
+      { seed: 7, numRuns: 200 },
+    ));
 
   test('takes the relaxed build where the engine has it', async () => {
     const instantiate = vi.spyOn(WebAssembly, 'instantiate');
     const memory = new WebAssembly.Memory({ initial: 1 });
     await loadKernels(memory);
     const [bytes] = instantiate.mock.calls[0] as unknown as [Uint8Array];
-    const expected = Buffer.from(hasRelaxedSimd() ? relaxed : plain, 'base64');
-    expect(expected.equals(bytes)).toBe(true);
+    const expected = decodeModule(plain, hasRelaxedSimd() ? relaxed : undefined);
+    expect(Buffer.from(expected).equals(bytes)).toBe(true);
   });
 
   test('says what is missing where the engine has no SIMD', async () => {
