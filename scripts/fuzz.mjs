@@ -8,7 +8,8 @@ const HELP = `npm run fuzz -- [options]
 
 Compares every op on the backend "thimble" with the backend "cpu" on random examples, and trains every
 layer for 1,000 steps to see that nothing leaks. With --only files instead: reads 100,000 mutated .thimble
-files and as many mutated ONNX files, and loads and disposes of a model 10,000 times.
+files (a fifth of them again for the packed runtime) and as many mutated ONNX files, and loads and disposes of a model
+10,000 times.
 
   --runs <n>   examples per case (default 300)
   --seed <n>   where the examples start (default: another one every time; it is printed)
@@ -48,7 +49,7 @@ if (!/^\d+$/.test(seed)) fail(`--seed takes a whole number from 0 on, not "${see
 const root = fileURLToPath(new URL('..', import.meta.url));
 const thimbleFiles = only === 'files';
 const files = thimbleFiles
-  ? ['test/fuzz', 'test/onnx-fuzz', 'test/loads']
+  ? ['test/fuzz', 'test/packed-fuzz', 'test/onnx-fuzz', 'test/loads']
   : only
     ? [only]
     : ['test/differential', 'test/leaks'];

@@ -1,5 +1,5 @@
 // A .thimble file as a network that runs.
-import { checkInteger, FileFormatError, sizeOf, ThimbleError } from '@thimble/base';
+import { checkInteger, FileFormatError, ShapeError, sizeOf, ThimbleError } from '@thimble/base';
 import type { Graph } from '@thimble/graph';
 import { readAt, streamAt } from './file/address.ts';
 import {
@@ -54,7 +54,7 @@ export async function load(
     try {
       return pack(graph);
     } catch (error) {
-      if (error instanceof ThimbleError) throw error;
+      if (error instanceof ThimbleError && !(error instanceof ShapeError)) throw error;
       throw new FileFormatError(
         `The network of the .thimble file cannot be run: ${(error as Error).message}.`,
         { cause: error },

@@ -1,5 +1,5 @@
 import * as tfl from '@tensorflow/tfjs-layers';
-import { UnsupportedError } from '@thimble/base';
+import { ShapeError, UnsupportedError } from '@thimble/base';
 import { useCpu } from '@thimble/testing';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -420,5 +420,34 @@ test('writes into what it is given, and nothing where that has the wrong size', 
   for (const [name, array] of Object.entries(into)) expect(given).toHaveProperty(name, array);
   expect(given).toEqual(made);
   net.dispose();
+  model.dispose();
+});
+
+test('weights that do not fit their layer are an error that names it', async () => {
+  const model = tfl.sequential({
+    layers: [
+      layers.conv2d({ name: 'conv', filters: 4, kernelSize: 3, inputShape: [6, 6, 2] }),
+      layers.flatten(),
+      layers.dense({ name: 'dense', units: 3 }),
+    ],
+  });
+  fill(model, 7);
+  const graph = lower(model);
+  const withShape = (layer: string, role: string, shape: number[]) => {
+    const key = graph.nodes.find((node) => node.layer === layer)!.weights[role]!;
+    const data = new Float32Array(shape.reduce((n, size) => n * size, 1));
+    const encoding = { ...graph.weights[key]!.encoding, shape, nonzero: 0 };
+    return { ...graph, weights: { ...graph.weights, [key]: { data, encoding } } };
+  };
+  const cases = [
+    [withShape('conv', 'bias', [1, 0, 0]), 'layer "conv": its bias has 0 values'],
+    [withShape('conv', 'kernel', [3, 3, 3, 4]), 'layer "conv": its kernel leads from 3 to 4'],
+    [withShape('conv', 'kernel', [3, 3, 2, 5]), 'layer "conv": its kernel leads from 2 to 5'],
+    [withShape('dense', 'kernel', [64, 4]), 'layer "dense": its kernel leads from 64 to 4'],
+  ] as const;
+  for (const [bad, message] of cases) {
+    await expect(pack(bad)).rejects.toThrow(ShapeError);
+    await expect(pack(bad)).rejects.toThrow(message);
+  }
   model.dispose();
 });

@@ -18,7 +18,14 @@ import {
   withAxis,
   withOptional,
 } from './node-parts.ts';
-import { biasOf, normalizationOf, signsOf, type Weight, weightOf } from './node-weights.ts';
+import {
+  biasOf,
+  checkKernel,
+  normalizationOf,
+  signsOf,
+  type Weight,
+  weightOf,
+} from './node-weights.ts';
 import type { Combine, Conv, Dense, Ending, Network, Signs } from './operations.ts';
 import { REARRANGING } from './rearranging.ts';
 import { skipping } from './skipping.ts';
@@ -170,6 +177,8 @@ class Reading implements Builder {
   ): void {
     const { encoding } = weight;
     const [inputs, outputs] = encoding.shape as [number, number];
+    const units = shape.reduce((n, size) => n * size, 1);
+    checkKernel(node, { inputs, outputs }, input.size, units);
     const operation: Dense = {
       kind: 'dense',
       layer: node.layer,
@@ -209,6 +218,7 @@ class Reading implements Builder {
     ending: Ending,
   ): void {
     const { inputs, outputs, height, width } = kernel;
+    checkKernel(node, kernel, value.channels, shape.at(-1));
     const [rows, columns] = [value.height, value.width];
     const single = shape.slice(0, -1).every((size) => size === 1);
     const covers = height === rows && width === columns && !kernel.separate && !isPadded(window);

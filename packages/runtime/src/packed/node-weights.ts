@@ -1,5 +1,5 @@
 // The weights of a node as the kernels want them.
-import { UnsupportedError } from '@thimble/base';
+import { ShapeError, UnsupportedError } from '@thimble/base';
 import type { Graph, GraphNode, GraphWeight } from '@thimble/graph';
 import { StoredWeight } from '../file/stored-weight.ts';
 import type { Signs } from './operations.ts';
@@ -24,9 +24,36 @@ export function weightOf(graph: Graph, node: GraphNode, ...roles: string[]): Wei
   return undefined;
 }
 
+/** As {@link weightOf}, the values of a weight that has one for each channel. */
+function valuesOf(
+  graph: Graph,
+  node: GraphNode,
+  channels: number,
+  ...roles: string[]
+): Float32Array | undefined {
+  const data = weightOf(graph, node, ...roles)?.data;
+  if (!data || data.length === channels) return data;
+  throw new ShapeError(
+    `layer "${node.layer}": its ${roles[0]} has ${data.length} values; there are ${channels} channels.`,
+  );
+}
+
 /** A copy of the bias, or zeros. */
 export function biasOf(graph: Graph, node: GraphNode, outputs: number): Float32Array {
-  return Float32Array.from(weightOf(graph, node, 'bias')?.data ?? new Float32Array(outputs));
+  return Float32Array.from(valuesOf(graph, node, outputs, 'bias') ?? new Float32Array(outputs));
+}
+
+/** @throws {ShapeError} for a kernel from or to other channels than those of its layer. */
+export function checkKernel(
+  { layer }: GraphNode,
+  { inputs, outputs }: { inputs: number; outputs: number },
+  from: number,
+  to: number | undefined,
+): void {
+  if (inputs === from && outputs === to) return;
+  throw new ShapeError(
+    `layer "${layer}": its kernel leads from ${inputs} to ${outputs} channels; the layer has ${from} and ${to}.`,
+  );
 }
 
 /** The signs of a binary layer: batch normalisation of its own is in scale and shift. */
@@ -47,7 +74,7 @@ export function normalizationOf(
   epsilon: number,
 ): { scale: Float32Array; shift: Float32Array } {
   const of = (...roles: string[]): Float32Array | undefined =>
-    weightOf(graph, node, ...roles)?.data;
+    valuesOf(graph, node, channels, ...roles);
   const mean = of('movingMean', 'moving_mean')!;
   const variance = of('movingVariance', 'moving_variance')!;
   const [gamma, beta] = [of('gamma'), of('beta')];
