@@ -1,8 +1,6 @@
-// The convolution of signs with binary weights, on bits: a word holds the signs of 32 channels, and
-// x w = n - 2 popcount(bits of x ^ bits of w) over n signs. Outputs lie in the lanes.
+// The convolution of signs with binary weights, on bits: a word holds the signs of 32 channels. Outputs lie in the lanes.
+import { CHUNK, count, widen } from './signs';
 
-/** Words whose counts fit into a byte each: 31 times 8 bits. */
-const CHUNK: i32 = 31;
 /** Outputs of a panel. */
 const PANEL: i32 = 16;
 const TEMP: usize = 64;
@@ -110,16 +108,6 @@ function packSigns(x: usize, pixels: i32, channels: i32, to: usize): bool {
     }
   }
   return i32x4.all_true(signs);
-}
-
-@inline
-function count(s: v128, w: v128, acc: v128): v128 {
-  return i8x16.add(acc, i8x16.popcnt(v128.xor(s, w)));
-}
-
-@inline
-function widen(counts: v128, acc: v128): v128 {
-  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(counts)));
 }
 
 /** y + 4 outputs = scale (n - 2 counted). */

@@ -1,11 +1,6 @@
-// Dense layers of signs. A sign is a bit, 1 for -1, and 32 of them are a word:
-// x w = K - 2 popcount(bits of x ^ bits of w) over K signs.
+// Dense layers of signs. A sign is a bit, 1 for -1, and 32 of them are a word.
+import { CHUNK, count, widen } from '../signs';
 import { cut } from './arithmetic';
-
-@inline
-function count(x: v128, w: v128, acc: v128): v128 {
-  return i8x16.add(acc, i8x16.popcnt(v128.xor(x, w)));
-}
 
 /** Signs of a vector of n values, as words; `table` has scale and shift of each value. */
 export function signVector(x: usize, y: usize, n: i32, table: usize): void {
@@ -27,11 +22,6 @@ export function signVector(x: usize, y: usize, n: i32, table: usize): void {
 function finishDense(head: usize, acc: v128, whole: v128, y: usize, low: v128, high: v128): void {
   const sum = f32x4.sub(whole, f32x4.convert_i32x4_s(i32x4.shl(acc, 1)));
   v128.store(y, cut(f32x4.add(f32x4.mul(sum, v128.load(head)), v128.load(head, 64)), low, high));
-}
-
-@inline
-function widen(counts: v128, acc: v128): v128 {
-  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(counts)));
 }
 
 /**
@@ -59,12 +49,12 @@ export function xnorGemv(
     let a2 = a0;
     let a3 = a0;
     let p = x;
-    for (let left = words; left > 0; left -= 31) {
+    for (let left = words; left > 0; left -= CHUNK) {
       let c0 = i32x4.splat(0);
       let c1 = c0;
       let c2 = c0;
       let c3 = c0;
-      for (let i = min(left, 31); i > 0; i--) {
+      for (let i = min(left, CHUNK); i > 0; i--) {
         const s = v128.load32_splat(p);
         c0 = count(v128.load(w), s, c0);
         c1 = count(v128.load(w, 16), s, c1);
