@@ -17,11 +17,10 @@ const targets = {
 };
 
 function newest() {
-  const names = readdirSync(join(root, 'assembly'), { recursive: true });
-  const files = names.map((name) => join(root, 'assembly', name));
-  return Math.max(
-    ...[...files, fileURLToPath(import.meta.url)].map((file) => statSync(file).mtimeMs),
+  const files = ['assembly', 'scripts'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)),
   );
+  return Math.max(...files.map((file) => statSync(file).mtimeMs));
 }
 
 async function compile(asc, entry, ...features) {

@@ -1,6 +1,7 @@
 // One build of a module as edits of another: they differ in few places, so that a page need not download both. Edits are
-// runs of four parts: how many new bytes come (LEB128), these bytes, how far to go in the old module from where the last
-// run ended (LEB128, the sign in the lowest bit), and how many bytes to take from there (LEB128).
+// the length of what is made (LEB128) and runs of four parts: how many new bytes come (LEB128), these bytes, how far to go in
+// the old module from where the last run ended (LEB128, the sign in the lowest bit), and how many bytes to take from there
+// (LEB128).
 
 /** Bytes that two places must have in common to be the same run. */
 const LEAST = 6;
@@ -25,7 +26,7 @@ function places(bytes) {
 /** The edits that make `made` of `old`; both are buffers. */
 export function editsOf(old, made) {
   const known = places(old);
-  const edits = [];
+  const edits = number(made.length);
   let expected = 0;
   let fresh = [];
   for (let at = 0; at < made.length; ) {
@@ -49,5 +50,6 @@ export function editsOf(old, made) {
     expected = from + most;
     fresh = [];
   }
-  return Buffer.from([...edits, ...number(fresh.length), ...fresh]);
+  if (fresh.length > 0) edits.push(...number(fresh.length), ...fresh, 0, 0);
+  return Buffer.from(edits);
 }

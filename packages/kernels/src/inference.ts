@@ -88,17 +88,7 @@ export interface InferenceKernels {
     bytes: number,
   ): void;
   /** y = cut(scale (bytes x[delta], added or subtracted) + bias, low, high), an output to a list. */
-  xnorPlanes(
-    x: Pointer,
-    lists: Pointer,
-    y: Pointer,
-    yStep: number,
-    count: number,
-    strips: number,
-    chunk: number,
-    low: number,
-    high: number,
-  ): void;
+  xnorPlanes(...args: [...ListArgs, chunk: number, low: number, high: number]): void;
   /** Words of the signs of a vector. */
   signVector(x: Pointer, y: Pointer, n: number, table: Pointer): void;
   /** 16 outputs to a panel: y = cut(scale (whole - 2 popcount) + bias, low, high). */
@@ -281,30 +271,21 @@ export interface InferenceKernels {
   copy(x: Pointer, y: Pointer, bytes: number): void;
 }
 
-/** Arguments of convPairs and convSingles. No residual where its address is 0. */
-export type StreamArgs = [
+/** What every kernel takes that walks lists of an output, or two. */
+export type ListArgs = [
   x: Pointer,
   lists: Pointer,
   y: Pointer,
   yStep: number,
   count: number,
   strips: number,
-  residual: Pointer,
-  low: number,
-  high: number,
 ];
 
+/** Arguments of convPairs and convSingles. No residual where its address is 0. */
+export type StreamArgs = [...ListArgs, residual: Pointer, low: number, high: number];
+
 /** Arguments of convSeparate. */
-export type SeparateArgs = [
-  x: Pointer,
-  lists: Pointer,
-  y: Pointer,
-  yStep: number,
-  count: number,
-  strips: number,
-  low: number,
-  high: number,
-];
+export type SeparateArgs = [...ListArgs, low: number, high: number];
 
 /** Arguments of gemvInt and gemvInt4. */
 export type GemvIntArgs = [

@@ -33,25 +33,22 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 
 /** Applies edits; scripts/edits.mjs says what they are. */
 function edited(old: Uint8Array, edits: Uint8Array): Uint8Array<ArrayBuffer> {
-  const made: number[] = [];
-  let at = 0;
-  let from = 0;
-  const number = (): number => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = edits[at++]!;
-      value |= (byte & 127) << shift;
-      if (byte < 128) return value;
-    }
-  };
-  while (at < edits.length) {
-    for (let fresh = number(); fresh > 0; fresh--) made.push(edits[at++]!);
-    if (at === edits.length) break;
+  const cursor = { at: 0 };
+  const number = (): number => readLeb(edits, cursor);
+  const made = new Uint8Array(number());
+  for (let to = 0, from = 0; to < made.length; ) {
+    const fresh = number();
+    made.set(edits.subarray(cursor.at, cursor.at + fresh), to);
+    cursor.at += fresh;
+    to += fresh;
     const jump = number();
     from += jump & 1 ? -((jump + 1) >> 1) : jump >> 1;
-    for (let length = number(); length > 0; length--) made.push(old[from++]!);
+    const length = number();
+    made.set(old.subarray(from, from + length), to);
+    to += length;
+    from += length;
   }
-  return Uint8Array.from(made);
+  return made;
 }
 
 /** What the number of the section of imports is. */
@@ -68,24 +65,30 @@ export function withSharedMemory(
   const name = (text: string) => [text.length, ...new TextEncoder().encode(text)];
   const SHARED = 3; // with a largest size
   const content = [1, ...name('env'), ...name('memory'), 2, SHARED, ...leb(0), ...leb(pages)];
-  for (let at = 8; at < bytes.length; ) {
-    const start = at;
-    const id = bytes[at++];
-    let size = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++]!;
-      size |= (byte & 127) << shift;
-      if (byte < 128) break;
-    }
-    at += size;
+  const cursor = { at: 8 };
+  while (cursor.at < bytes.length) {
+    const start = cursor.at;
+    const id = bytes[cursor.at++];
+    const size = readLeb(bytes, cursor);
+    cursor.at += size;
     if (id !== IMPORTS) continue;
     return Uint8Array.of(
       ...bytes.subarray(0, start),
       ...[IMPORTS, ...leb(content.length), ...content],
-      ...bytes.subarray(at),
+      ...bytes.subarray(cursor.at),
     );
   }
   return bytes;
+}
+
+/** Reads an unsigned number in seven bits a byte, and moves the cursor behind it. */
+function readLeb(bytes: Uint8Array, cursor: { at: number }): number {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[cursor.at++]!;
+    value |= (byte & 127) << shift;
+    if (byte < 128) return value;
+  }
 }
 
 /** An unsigned number in seven bits a byte. */
