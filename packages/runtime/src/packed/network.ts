@@ -177,13 +177,13 @@ class Reading implements Builder {
   ): void {
     const { encoding } = weight;
     const [inputs, outputs] = encoding.shape as [number, number];
-    const units = shape.reduce((n, size) => n * size, 1);
-    checkKernel(node, { inputs, outputs }, input.size, units);
+    const output = this.wiring.value(shape);
+    checkKernel(node, { inputs, outputs }, input.size, output.size);
     const operation: Dense = {
       kind: 'dense',
       layer: node.layer,
       input,
-      output: this.wiring.value(shape),
+      output,
       weight,
       inputs,
       outputs,
@@ -360,9 +360,9 @@ class Reading implements Builder {
 
   #combine(node: GraphNode, given: Value[], shape: number[]): void {
     const [first, second] = given as [Value, Value];
+    const output = new Value(shape, first.planes);
     // Inputs of one size may still be broadcast: [2, 1] and [1, 2].
-    const whole = shape.reduce((n, size) => n * size, 1);
-    if (given.some(({ size, planes }) => size !== whole || planes !== first.planes)) {
+    if (given.some(({ size, planes }) => size !== output.size || planes !== first.planes)) {
       throw unsupported(node, 'inputs of different shapes');
     }
     if (node.op === 'add' && given.length === 2 && !node.codes && first !== second) {
@@ -373,7 +373,6 @@ class Reading implements Builder {
         return;
       }
     }
-    const output = new Value(shape, first.planes);
     const combine: Combine = {
       kind: 'combine',
       layer: node.layer,
